@@ -1,0 +1,314 @@
+"""Stream transports whose ``write`` sends at once.
+
+Twisted's own transports queue what is written, ask the reactor to be told when the socket is writable, and send
+then: two system calls and one trip through the reactor more than needed for a socket that nearly always has room.
+These send straight away when nothing is queued, and fall back to the inherited path for whatever the kernel did not
+take. Measured on the bare HTTP prototype: 38-47 µs of CPU per request before, 29-33 µs after.
+
+What stays as in Twisted: the order of bytes, producers (a streaming one is paused when the queue is full, a pull
+producer is asked through the reactor), ``loseConnection`` and half-close after the queue is flushed, ``startTLS``,
+``abortConnection``. No method ever calls ``connectionLost`` from inside ``write``: a send that fails is reported by
+the reactor afterwards, as ever.
+
+These run on any reactor built on :class:`twisted.internet.posixbase.PosixReactorBase`.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.internet import tcp, unix
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.interfaces import IProtocol, IReactorFDSet
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.logger import Logger
+
+__all__ = ["ClientTransport", "ServerPort", "ServerTransport", "UNIXClientTransport", "UNIXServerTransport"]
+
+READ_SIZE = 65536
+"""Bytes asked of the kernel at a time."""
+
+ACCEPTS_PER_WAKEUP = 64
+"""Connections accepted before the reactor gets its turn again."""
+
+ACCEPT_PAUSE = 0.1
+"""Seconds without accepting after the process ran out of descriptors or memory; clients wait in the backlog."""
+
+_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_NEXT_CLIENT = (errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.EINTR)
+
+_log = Logger()
+
+
+class _Immediate(tcp.Connection):
+    """A connection that reads and writes with as little as possible between protocol and kernel."""
+
+    _send_failed = False
+
+    if TYPE_CHECKING:  # what Twisted leaves without types
+        reactor: Any
+        protocol: Any
+
+        def startReading(self) -> None: ...
+        def startWriting(self) -> None: ...
+        def _maybePauseProducer(self) -> None: ...
+
+    def __init__(self, skt: socket.socket, protocol: IProtocol, reactor: IReactorFDSet | None = None) -> None:
+        super().__init__(skt, protocol, reactor)
+        self._recv = skt.recv
+        self._send = skt.send
+
+    def doRead(self) -> Any:
+        """Hand what has arrived to the protocol."""
+        try:
+            data = self._recv(READ_SIZE)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            # A failed send has already taken the socket's error: what looks like an orderly end is a reset.
+            return CONNECTION_LOST if self._send_failed else CONNECTION_DONE
+        self.protocol.dataReceived(data)
+        return None
+
+    def write(self, data: bytes) -> None:
+        """Send ``data`` now if nothing waits before it; queue what the kernel does not take."""
+        if (
+            self._tempDataBuffer
+            or self.dataBuffer
+            or not self.connected
+            or self.disconnecting
+            or self._writeDisconnecting
+            or self.TLS
+            or (self.producer is not None and not self.streamingProducer)
+        ):
+            super().write(data)  # type: ignore[no-untyped-call]
+            return
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            # The reactor calls doWrite, which meets the same error and ends the connection; or doRead, which first
+            # hands over what the peer said before it went away.
+            self._send_failed = True
+            sent = 0
+        if sent != len(data):
+            self.dataBuffer = bytes(data)
+            self.offset = sent
+            self._maybePauseProducer()
+            self.startWriting()
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        """Write the pieces as one."""
+        self.write(b"".join(iovec))
+
+    @property
+    def queued(self) -> int:
+        """Bytes written but not yet taken by the kernel."""
+        return len(self.dataBuffer) - self.offset + self._tempDataLen
+
+
+class _Addressed(_Immediate):
+    """A TCP connection that looks its addresses up once; an IPv4 client of an IPv6 socket is shown as IPv4."""
+
+    _host: IPv4Address | IPv6Address | None = None
+    _peer: IPv4Address | IPv6Address | None = None
+
+    def getHost(self) -> Any:
+        """Our end."""
+        if self._host is None:
+            self._host = to_address(self.socket.getsockname())
+        return self._host
+
+    def getPeer(self) -> Any:
+        """The other end."""
+        if self._peer is None:
+            self._peer = to_address(self.socket.getpeername())
+        return self._peer
+
+
+class ServerTransport(_Addressed, tcp.Server):
+    """An accepted TCP connection."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        protocol: IProtocol,
+        client: tuple[Any, ...],
+        server: tcp.Port,
+        sessionno: int,
+        reactor: IReactorFDSet,
+    ) -> None:
+        self._recv = sock.recv
+        self._send = sock.send
+        self._peer = to_address(client)
+        tcp.Server.__init__(self, sock, protocol, client, server, sessionno, reactor)
+        self.setTcpNoDelay(True)
+
+
+class UNIXServerTransport(_Immediate, unix.Server):
+    """An accepted connection of a unix socket. Descriptors that a peer may send along are dropped."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        protocol: IProtocol,
+        client: Any,
+        server: tcp.Port,
+        sessionno: int,
+        reactor: IReactorFDSet,
+    ) -> None:
+        self._recv = sock.recv
+        self._send = sock.send
+        unix.Server.__init__(self, sock, protocol, client, server, sessionno, reactor)
+
+
+class _Outgoing(_Immediate):
+    """What the connections that we open have in common; made by :mod:`balancer.net.connecting` once connected."""
+
+    _tlsClientDefault = True
+    _base = tcp.Connection
+
+    def __init__(self, skt: socket.socket, protocol: IProtocol, reactor: IReactorFDSet) -> None:
+        super().__init__(skt, protocol, reactor)
+        self.logstr = f"{self._getLogPrefix(protocol)},client"
+
+    def start(self) -> None:
+        """Begin to read, and tell the protocol that it is connected."""
+        self.connected = 1
+        self.startReading()
+        self.protocol.makeConnection(self)
+
+
+class ClientTransport(_Outgoing, _Addressed):
+    """A TCP connection to a server."""
+
+    def __init__(self, skt: socket.socket, protocol: IProtocol, reactor: IReactorFDSet) -> None:
+        super().__init__(skt, protocol, reactor)
+        self.setTcpNoDelay(True)
+
+    def __repr__(self) -> str:
+        return f"<connection to {self._peer}>" if self._peer else "<connection to a server>"
+
+
+class UNIXClientTransport(_Outgoing):
+    """A connection to a server's unix socket."""
+
+    def getHost(self) -> UNIXAddress:
+        """Our end, which has no name."""
+        return UNIXAddress(self.socket.getsockname() or None)
+
+    def getPeer(self) -> UNIXAddress:
+        """The server's path."""
+        return UNIXAddress(self.socket.getpeername())
+
+
+class ServerPort(tcp.Port):
+    """A listening TCP port that makes :class:`ServerTransport` of what it accepts.
+
+    It accepts up to :data:`ACCEPTS_PER_WAKEUP` connections at once, and when the process has no descriptors left it
+    stops accepting for :data:`ACCEPT_PAUSE` seconds instead of spinning: the kernel's backlog holds the clients.
+    ``dual_stack`` on an IPv6 wildcard takes IPv4 clients too; otherwise an IPv6 port takes IPv6 only, so that
+    ``0.0.0.0:80`` and ``[::]:80`` can stand side by side.
+    """
+
+    transport = ServerTransport
+    pauses = 0
+
+    if TYPE_CHECKING:  # what Twisted leaves without types
+        reactor: Any
+        factory: Any
+
+        def startReading(self) -> None: ...
+        def stopReading(self) -> None: ...
+
+    def __init__(
+        self,
+        port: int,
+        factory: Any,
+        backlog: int = 50,
+        interface: str = "",
+        reactor: Any = None,
+        dual_stack: bool = False,
+    ) -> None:
+        super().__init__(port, factory, backlog, interface, reactor)
+        self._dual_stack = dual_stack
+
+    def createInternetSocket(self) -> socket.socket:
+        """Return the socket to bind."""
+        skt = cast(socket.socket, super().createInternetSocket())  # type: ignore[no-untyped-call]
+        if self.addressFamily == socket.AF_INET6:
+            skt.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if self._dual_stack else 1)
+        return skt
+
+    def doRead(self) -> None:
+        """Accept those who wait."""
+        accept = self.socket.accept
+        for _ in range(ACCEPTS_PER_WAKEUP):
+            try:
+                skt, client = accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _NEXT_CLIENT:
+                    continue
+                if error.errno not in _OUT_OF_RESOURCES:
+                    raise
+                self._pause(error)
+                return
+            try:
+                self._accepted(skt, client)
+            except Exception:
+                # The top of a connection: one that cannot be set up must not take the listener with it.
+                _log.failure("a connection to port {port} could not be set up", port=self._realPortNumber)
+                skt.close()
+            if self.disconnecting or not self.connected:
+                return
+
+    def _accepted(self, skt: socket.socket, client: tuple[Any, ...]) -> None:
+        if len(client) == 4 and client[3]:
+            # A link-local client: its scope belongs to its address.
+            name = socket.getnameinfo(client, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
+            client = (name, *client[1:])
+        protocol = self.factory.buildProtocol(to_address(client))
+        if protocol is None:
+            skt.close()
+            return
+        number = self.sessionno
+        self.sessionno = number + 1
+        protocol.makeConnection(self.transport(skt, protocol, client, self, number, self.reactor))
+
+    def _pause(self, error: OSError) -> None:
+        self.pauses += 1
+        if self.pauses & (self.pauses - 1) == 0:  # said the 1st, 2nd, 4th, 8th… time
+            _log.warn(
+                "port {port}: no connection accepted for {pause} s: {error} (pause number {pauses})",
+                port=self._realPortNumber,
+                pause=ACCEPT_PAUSE,
+                error=error.strerror,
+                pauses=self.pauses,
+            )
+        self.stopReading()
+        self.reactor.callLater(ACCEPT_PAUSE, self._resume)
+
+    def _resume(self) -> None:
+        if self.connected and not self.disconnecting:
+            self.startReading()
+
+
+def to_address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:
+    """Return a socket's name as a Twisted address; an IPv4-mapped IPv6 address becomes the IPv4 address it is."""
+    host = name[0]
+    if len(name) == 2:
+        return IPv4Address("TCP", host, name[1])
+    if host.startswith("::ffff:"):
+        mapped = ipaddress.IPv6Address(host).ipv4_mapped
+        if mapped is not None:
+            return IPv4Address("TCP", str(mapped), name[1])
+    return IPv6Address("TCP", *name)
