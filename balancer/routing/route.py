@@ -1,0 +1,135 @@
+"""One compiled route: its conditions, its filters, its one action, and the leaf that carries it out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.web.resource import IResource
+
+from balancer.hooks.interfaces import IFilter, IMatcher
+from balancer.model.decision import Action, Decision
+from balancer.model.exchange import Reply
+from balancer.model.facts import RequestFacts
+from balancer.routing.conditions import Conditions
+from balancer.routing.matchers import CompiledPath, FieldMatcher, MethodMatcher
+from balancer.routing.matchers.path import path_precedence
+from balancer.routing.redirect import Redirect
+from balancer.routing.split import Split
+
+__all__ = ["Route"]
+
+
+class Route:
+    """A route as :mod:`.table` and :mod:`.decide` use it.
+
+    Args:
+        name: shown in logs, metrics and ``balancer explain``.
+        order: its place in the file, from 0; the last tie-breaker.
+        conditions: what must hold.
+        priority: higher goes first, before anything that makes a route more specific.
+        pool, split, redirect, reply, resource: exactly one of them.
+        filters: run in order on the request, in reverse on the response.
+        leaf: the resource that serves the exchange; ``resource`` itself where that is the action.
+        settings: anything the builder wants to find again (the configuration's own object).
+
+    ``leaf`` and ``settings`` may be set until the route is in use; everything else is fixed. ``paths`` are the path
+    patterns compiled, most specific first.
+
+    Raises:
+        ValueError: for no action or several, and for a ``{name}`` in the redirect or a filter that no path captures.
+    """
+
+    __slots__ = (
+        "action",
+        "conditions",
+        "filters",
+        "leaf",
+        "name",
+        "order",
+        "paths",
+        "pool",
+        "predicates",
+        "priority",
+        "redirect",
+        "reply",
+        "settings",
+        "split",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        order: int = 0,
+        conditions: Conditions | None = None,
+        *,
+        priority: int = 0,
+        pool: str | None = None,
+        split: Split | None = None,
+        redirect: Redirect | None = None,
+        reply: Reply | None = None,
+        resource: IResource | None = None,
+        filters: Sequence[IFilter] = (),
+        leaf: IResource | None = None,
+        settings: Any = None,
+    ) -> None:
+        choices: dict[Action, object] = {
+            "pool": pool,
+            "split": split,
+            "redirect": redirect,
+            "respond": reply,
+            "resource": resource,
+        }
+        actions = [action for action, given in choices.items() if given is not None]
+        if len(actions) != 1:
+            raise ValueError(f"route {name!r} needs exactly one action, got {', '.join(actions) or 'none'}")
+        self.name = name
+        self.order = order
+        self.conditions = conditions if conditions is not None else Conditions()
+        self.priority = priority
+        self.action: Action = actions[0]
+        self.pool = pool
+        self.split = split
+        self.redirect = redirect
+        self.reply = reply
+        self.filters = tuple(filters)
+        self.leaf: IResource | None = resource if resource is not None else leaf
+        self.settings = settings
+        self.predicates: tuple[IMatcher, ...] = self.conditions.predicates()
+        patterns = sorted(dict.fromkeys(self.conditions.path), key=path_precedence)
+        self.paths = tuple(CompiledPath(pattern) for pattern in patterns)
+        captures = self.captures
+        if redirect is not None:
+            redirect.check(captures)
+        for each in self.filters:
+            unknown = sorted(getattr(each, "captures", frozenset()) - captures)
+            if unknown:
+                raise ValueError(f"a filter of route {name!r} uses {{{unknown[0]}}}, which its path does not capture")
+
+    @property
+    def captures(self) -> frozenset[str]:
+        """The names that every match of this route captures."""
+        if not self.paths:
+            return frozenset()
+        return frozenset.intersection(*(frozenset(path.names) for path in self.paths))
+
+    def matched(self, facts: RequestFacts) -> CompiledPath | None:
+        """Return which of the route's path patterns took this request, None if it has none."""
+        paths = self.paths
+        if len(paths) == 1:
+            return paths[0]
+        return next((path for path in paths if path.matches(facts.path)), None)
+
+    @property
+    def specificity(self) -> tuple[bool, int, int]:
+        """The part of the precedence below host and path, most specific first: method, headers, query conditions."""
+        kinds = [part.kind for part in self.predicates if isinstance(part, FieldMatcher)]
+        method = bool(self.conditions.method) or any(isinstance(part, MethodMatcher) for part in self.predicates)
+        return (not method, -kinds.count("header"), -kinds.count("query"))
+
+    def decision(self, pool: str | None, captures: dict[str, str] | None = None) -> Decision:
+        """Return the decision for this route that leads to ``pool``."""
+        return Decision(self.name, self.action, pool, captures if captures is not None else {}, self)
+
+    def __repr__(self) -> str:
+        return f"<Route {self.name} {self.action}{f' {self.pool}' if self.pool else ''}>"
