@@ -26,6 +26,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IProtocol, IReactorFDSet
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 __all__ = ["ClientTransport", "ServerPort", "ServerTransport", "UNIXClientTransport", "UNIXServerTransport"]
 
@@ -267,7 +268,6 @@ class ServerPort(tcp.Port):
             except Exception:
                 # The top of a connection: one that cannot be set up must not take the listener with it.
                 _log.failure("a connection to port {port} could not be set up", port=self._realPortNumber)
-                skt.close()
             if self.disconnecting or not self.connected:
                 return
 
@@ -282,7 +282,17 @@ class ServerPort(tcp.Port):
             return
         number = self.sessionno
         self.sessionno = number + 1
-        protocol.makeConnection(self.transport(skt, protocol, client, self, number, self.reactor))
+        try:
+            transport = self.transport(skt, protocol, client, self, number, self.reactor)
+        except Exception:
+            skt.close()
+            protocol.connectionLost(Failure())
+            raise
+        try:
+            protocol.makeConnection(transport)
+        except Exception:
+            transport.abortConnection()
+            raise
 
     def _pause(self, error: OSError) -> None:
         self.pauses += 1

@@ -1,0 +1,387 @@
+"""One TCP session: a client's connection, a server's connection, and the bytes between them.
+
+::
+
+                     client refused, nobody to take it, timed out, gone
+    CONNECTING ────────────────────────────────────────────────────────┐
+        │ connected to a server (another is tried if one fails)        │
+        ▼                                                              ▼
+      OPEN ─────────────────────────────────────────────────────▶  CLOSING ────▶ ENDED
+              both sides sent FIN; a side was reset;                       both connections gone:
+              nothing moved for too long                                   one record, one call to ended()
+
+While connecting, the first bytes of the client are kept and reading stops, so that a client can wait but not flood.
+Once open, each side pauses the other when its own queue is full. A FIN is passed on as a FIN when all before it is
+written, and the other direction goes on; a reset is passed on as a reset.
+
+Each side's ``dataReceived`` is the path of every byte: it counts, touches the idle timer and calls the other side's
+``transport.write``. No Deferred, no closure, no ``callLater``.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPushProducer
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from balancer import errors
+from balancer.errors import ExchangeError
+from balancer.model.address import Peer
+from balancer.model.facts import SessionFacts
+from balancer.net.timers import Entry, Wheel
+from balancer.observe.records import SessionRecord
+
+if TYPE_CHECKING:
+    from balancer.pools.pool import Pool
+    from balancer.pools.server import Server
+
+__all__ = ["CLIENT_RESET", "IDLE", "SERVER_RESET", "SHUTDOWN", "Session", "Side", "to_peer"]
+
+IDLE = "session_idle_timeout"
+CLIENT_RESET = "client_reset"
+SERVER_RESET = errors.CONNECTION_TERMINATED.code
+SHUTDOWN = "shutdown"
+
+LINGER = 30.0
+"""Seconds that a connection closed for idleness has to take what is still queued for it."""
+
+_log = Logger()
+
+
+def to_peer(address: Any) -> Peer:
+    """Return a Twisted address as a :class:`~balancer.model.address.Peer`; one of a unix socket has no host."""
+    host = getattr(address, "host", None)
+    return Peer("", 0) if host is None else Peer(host, address.port)
+
+
+class _Phase(enum.Enum):
+    CONNECTING = enum.auto()
+    OPEN = enum.auto()
+    CLOSING = enum.auto()
+    ENDED = enum.auto()
+
+
+@implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
+class Side:
+    """One end of a session: the protocol of its connection, and the producer for the other end's.
+
+    ``received`` counts bytes. ``finished`` is true once its peer has sent FIN, ``lost`` once the connection is gone
+    (a side that was never connected counts as gone).
+    """
+
+    __slots__ = ("_session", "factory", "finished", "forward", "lost", "received", "timer", "transport")
+
+    def __init__(self, session: Session, timer: Entry) -> None:
+        self._session = session
+        self.timer = timer
+        self.transport: Any = None
+        self.forward: Callable[[bytes], None] = session.hold
+        self.received = 0
+        self.finished = False
+        self.lost = True
+
+    def makeConnection(self, transport: Any) -> None:
+        """The connection stands."""
+        self.transport = transport
+        self.lost = False
+        self.connectionMade()
+
+    def connectionMade(self) -> None:
+        """Tell the session, if this is its client."""
+        self._session.stands(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Pass ``data`` on."""
+        self.received += len(data)
+        self.timer.touch()
+        self.forward(data)
+
+    def readConnectionLost(self) -> None:
+        """The peer sent FIN."""
+        self.finished = True
+        self._session.finished(self)
+
+    def writeConnectionLost(self) -> None:
+        """Our FIN is on its way."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The connection is gone."""
+        self.lost = True
+        self._session.lost(self, reason)
+
+    def pauseProducing(self) -> None:
+        """The other side has enough to write."""
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """The other side has written what it had."""
+        if not self.finished and not self.lost:
+            self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The other side's connection is gone; it says so itself, at once, through ``connectionLost``."""
+
+    def start_to(self, other: Side) -> None:
+        """Send what arrives to ``other`` from now on."""
+        self.forward = other.transport.write
+        other.transport.registerProducer(self, True)
+
+    def finish(self) -> None:
+        """Send FIN when everything is written."""
+        if not self.lost:
+            self.transport.unregisterProducer()
+            self.transport.loseWriteConnection()
+
+    def close(self) -> None:
+        """Close when everything is written."""
+        if not self.lost:
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Reset the connection."""
+        if not self.lost:
+            self.transport.abortConnection()
+
+
+class Session:
+    """Connects a client to a server and forwards until both are done.
+
+    Args:
+        clock: tells the time (seconds()).
+        wheel: the shared timer.
+        connect: ``connect(address, protocol, timeout)``, as :func:`balancer.net.connecting.connect` with its first and
+            last arguments filled in.
+        route: returns the name of the route that takes a session and the pool it leads to, or None.
+        peer: the client.
+        record: filled in as things happen; ``listener`` is set by the caller.
+        idle: seconds without a byte in either direction after which the session is closed.
+        ended: called once with the session when all is over and the record complete.
+
+    Connect :attr:`client` to the transport that was accepted; everything else follows.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_connect",
+        "_connect_began",
+        "_ended",
+        "_held",
+        "_idle",
+        "_phase",
+        "_route",
+        "_started",
+        "_taken",
+        "_timer",
+        "_tried",
+        "_waiting",
+        "client",
+        "peer",
+        "record",
+        "server",
+    )
+
+    def __init__(
+        self,
+        clock: Any,
+        wheel: Wheel,
+        connect: Callable[[Any, Side, float], Deferred[Side]],
+        route: Callable[[SessionFacts], tuple[str, Pool] | None],
+        peer: Peer,
+        record: SessionRecord,
+        idle: float,
+        ended: Callable[[Session], Any],
+    ) -> None:
+        self._clock = clock
+        self._connect = connect
+        self._route = route
+        self._idle = idle
+        self._ended = ended
+        self._phase = _Phase.CONNECTING
+        self._tried: list[Server] = []
+        self._taken: tuple[Pool, Server] | None = None  # begun with the pool, and to be ended
+        self._waiting: Deferred[Any] | None = None  # for room at the pool, or for a connection
+        self._held: list[bytes] = []
+        self._started = self._connect_began = clock.seconds()
+        self._timer = wheel.schedule(idle, self._idled)
+        self.peer = peer
+        self.record = record
+        self.client = Side(self, self._timer)
+        self.server = Side(self, self._timer)
+        record.started = self._started
+        record.client = peer.host
+        record.client_port = peer.port
+
+    def stands(self, side: Side) -> None:
+        """``side`` is connected: if it is the client, look for a server."""
+        if side is not self.client:
+            return
+        facts = SessionFacts(self.peer, to_peer(side.transport.getHost()))
+        routed = self._route(facts)
+        if routed is None:
+            self._close(errors.DESTINATION_NOT_FOUND.code)
+            return
+        self.record.route, pool = routed
+        self.record.pool = pool.name
+        pool.retry.note_request()
+        self._choose(pool, facts, None)
+
+    def abort(self, reason: str = SHUTDOWN) -> None:
+        """End now, resetting both connections."""
+        if self._phase is not _Phase.ENDED:
+            self._close(reason)
+            self.client.abort()
+            self.server.abort()
+
+    # Connecting
+
+    def _choose(self, pool: Pool, facts: SessionFacts, failed: Failure | None) -> None:
+        server = pool.choose(facts, self._tried)
+        if server is not None:
+            pool.begin(server)
+            self._connect_to(pool, facts, server)
+        elif pool.all_full:
+            began = self._clock.seconds()
+            self._waiting = waiting = pool.wait(facts)
+            waiting.addCallbacks(self._granted, self._not_granted, (pool, facts, began), errbackArgs=(began,))
+        elif failed is not None:
+            self._give_up_after(failed)
+        else:
+            self._close(errors.DESTINATION_UNAVAILABLE.code, pool.why_none())
+
+    def _granted(self, server: Server, pool: Pool, facts: SessionFacts, began: float) -> None:
+        self._waiting = None
+        self._note_queue(began)
+        self._connect_to(pool, facts, server)
+
+    def _not_granted(self, failure: Failure, began: float) -> None:
+        self._waiting = None
+        self._note_queue(began)
+        if self._phase is _Phase.CONNECTING:
+            self._give_up_after(failure)
+
+    def _note_queue(self, began: float) -> None:
+        self.record.queue = max(self.record.queue, 0.0) + self._clock.seconds() - began
+
+    def _connect_to(self, pool: Pool, facts: SessionFacts, server: Server) -> None:
+        self._taken = (pool, server)
+        self.record.attempts += 1
+        self.record.server = server.name
+        self._connect_began = self._clock.seconds()
+        self._waiting = connecting = self._connect(server.address, self.server, pool.timeouts.connect)
+        connecting.addCallbacks(self._connected, self._not_connected, errbackArgs=(pool, facts, server))
+
+    def _not_connected(self, failure: Failure, pool: Pool, facts: SessionFacts, server: Server) -> None:
+        self._waiting = self._taken = None
+        elapsed = self._clock.seconds() - self._connect_began
+        reason = failure.value.reason if isinstance(failure.value, ExchangeError) else errors.PROXY_INTERNAL_ERROR
+        # A client that went away meanwhile, or a full descriptor table, is no fault of the server.
+        theirs = reason.side is errors.Side.SERVER
+        pool.end(server, elapsed, ok=not theirs, failed_connect=theirs)
+        if self._phase is not _Phase.CONNECTING:
+            return
+        self._tried.append(server)
+        if reason.retryable and pool.retry.allow(None, reason, self.record.attempts):
+            self._choose(pool, facts, failure)
+        else:
+            self._give_up_after(failure)
+
+    def _connected(self, _side: Side) -> None:
+        self._waiting = None
+        self.record.connect = self._clock.seconds() - self._connect_began
+        self._phase = _Phase.OPEN
+        self._timer.touch()
+        self.client.start_to(self.server)
+        self.server.start_to(self.client)
+        if self._held:
+            self.server.transport.write(b"".join(self._held))
+            self._held.clear()
+            self.client.resumeProducing()
+        if self.client.finished:
+            self.server.finish()
+
+    def hold(self, data: bytes) -> None:
+        """Keep what the client says before there is a server, and stop listening to it."""
+        self._held.append(data)
+        self.client.transport.pauseProducing()
+
+    # Closing
+
+    def finished(self, side: Side) -> None:
+        """``side``'s peer has sent FIN: it will say no more."""
+        if self._phase is not _Phase.OPEN:
+            return
+        self._timer.touch()
+        other = self.server if side is self.client else self.client
+        if other.finished:
+            self._close("")
+        else:
+            other.finish()
+
+    def lost(self, side: Side, reason: Failure) -> None:
+        """``side``'s connection is gone."""
+        if self._phase in (_Phase.CONNECTING, _Phase.OPEN):
+            other = self.server if side is self.client else self.client
+            if reason.check(ConnectionDone):
+                # Orderly, but from a transport that knows no half-close.
+                self._close("")
+            else:
+                self._close(CLIENT_RESET if side is self.client else SERVER_RESET, reason.getErrorMessage())
+                other.abort()
+        if self.client.lost and self.server.lost:
+            self._end()
+
+    def _give_up_after(self, failure: Failure) -> None:
+        error = failure.value
+        if isinstance(error, ExchangeError):
+            self._close(error.reason.code, error.detail)
+        else:
+            _log.failure("a session from {peer} failed", failure, peer=self.peer)
+            self._close(errors.PROXY_INTERNAL_ERROR.code, failure.getErrorMessage())
+
+    def _idled(self) -> None:
+        if self._phase is _Phase.CLOSING:
+            self.client.abort()
+            self.server.abort()
+        else:
+            self._close(IDLE, f"nothing moved for {self._idle:g} s")
+            self._timer.reset(min(self._idle, LINGER))
+
+    def _close(self, reason: str, detail: str = "") -> None:
+        """Close both connections when what they have is written; the idle timer bounds how long that may take."""
+        if self._phase is _Phase.CLOSING:
+            return
+        self._phase = _Phase.CLOSING
+        self.record.reason = reason
+        self.record.detail = detail
+        self._timer.reset(self._idle)
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.cancel()
+        self.client.close()
+        self.server.close()
+        if self.client.lost and self.server.lost:
+            self._end()
+
+    def _end(self) -> None:
+        if self._phase is _Phase.ENDED:
+            return
+        self._phase = _Phase.ENDED
+        self._timer.cancel()
+        record = self.record
+        record.bytes_in = self.client.received
+        record.bytes_out = self.server.received
+        record.total = self._clock.seconds() - self._started
+        if self._taken is not None:
+            pool, server = self._taken
+            self._taken = None
+            # A server that answers connections but resets them before it says a word is not well.
+            pool.end(server, record.connect, ok=record.reason != SERVER_RESET or record.bytes_out > 0)
+        self._ended(self)

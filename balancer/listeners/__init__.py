@@ -1,0 +1,1 @@
+"""Where clients arrive: one listener a protocol, and the gate that lets them in."""

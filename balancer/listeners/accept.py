@@ -1,0 +1,75 @@
+"""Who is let in: limits on connections, over all, per listener and per client address.
+
+A :class:`Gate` counts. Each listener has one, with the gate of the whole process above it::
+
+    everything = Gate(connections=8000, per_client=1024)
+    web = Gate(connections=2000, above=everything)
+
+    if web.admit(host):        # counted in both, or in neither
+        ...
+        web.leave(host)        # once, when the connection or flow has ended
+"""
+
+from __future__ import annotations
+
+__all__ = ["Gate"]
+
+
+class Gate:
+    """Admits connections up to its limits, and counts those it refused.
+
+    Args:
+        connections: how many at a time, None for no limit.
+        per_client: how many at a time from one address, None for no limit. Unix sockets have no address and no limit.
+        above: the gate that must admit as well.
+
+    The limits may be changed at any time; who is in stays in.
+    """
+
+    __slots__ = ("_clients", "above", "active", "connections", "per_client", "refused", "refused_client")
+
+    def __init__(
+        self, connections: int | None = None, per_client: int | None = None, above: Gate | None = None
+    ) -> None:
+        self.connections = connections
+        self.per_client = per_client
+        self.above = above
+        self.active = 0
+        self.refused = 0  # because of this gate's own limit on connections
+        self.refused_client = 0  # because of this gate's own limit for one client
+        self._clients: dict[str, int] = {}
+
+    def admit(self, host: str) -> bool:
+        """Count one more connection from ``host`` and return True, or return False if a limit is reached."""
+        if self.connections is not None and self.active >= self.connections:
+            self.refused += 1
+            return False
+        clients = self._clients
+        present = clients.get(host, 0)
+        if self.per_client is not None and present >= self.per_client and host:
+            self.refused_client += 1
+            return False
+        if self.above is not None and not self.above.admit(host):
+            return False
+        self.active += 1
+        clients[host] = present + 1
+        return True
+
+    def leave(self, host: str) -> None:
+        """Count one connection from ``host`` less."""
+        self.active -= 1
+        left = self._clients[host] - 1
+        if left:
+            self._clients[host] = left
+        else:
+            del self._clients[host]
+        if self.above is not None:
+            self.above.leave(host)
+
+    def present(self, host: str) -> int:
+        """How many connections from ``host`` are in."""
+        return self._clients.get(host, 0)
+
+    def __repr__(self) -> str:
+        limit = "no limit" if self.connections is None else self.connections
+        return f"<Gate {self.active} of {limit}, {self.refused + self.refused_client} refused>"

@@ -1,0 +1,164 @@
+"""A TCP listener: lets clients in, decides which pool takes them, and keeps the sessions it started.
+
+Its settings can be replaced at any time (:meth:`TCPListener.swap`): the sockets stay, sessions begun earlier finish on
+what they began with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
+from zope.interface import implementer
+
+from balancer.forwarding.session import SHUTDOWN, Session, Side, to_peer
+from balancer.listeners.accept import Gate
+from balancer.model.address import Address
+from balancer.model.facts import SessionFacts
+from balancer.net.connecting import connect
+from balancer.net.listening import BACKLOG, describe, listen
+from balancer.net.timers import Wheel
+from balancer.observe.records import SessionRecord
+from balancer.routing.l4 import L4Routes, decide
+
+if TYPE_CHECKING:
+    from balancer.pools.pool import Pool
+
+__all__ = ["TCPListener", "TCPSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class TCPSettings:
+    """What a reload may change: the routes, the pools they lead to by name, and seconds of idleness allowed."""
+
+    routes: L4Routes
+    pools: Mapping[str, Pool]
+    idle: float = 600.0
+
+    def route(self, facts: SessionFacts) -> tuple[str, Pool] | None:
+        """Return the name of the route that takes a session, and its pool; None if no route does."""
+        decision = decide(self.routes, facts)
+        return None if decision.pool is None else (decision.route, self.pools[decision.pool])
+
+
+@implementer(IProtocolFactory)
+class TCPListener:
+    """Accepts TCP (or unix socket) connections and forwards each to a server.
+
+    Args:
+        reactor: provides ports, connections and time.
+        name: the listener's name, for records.
+        binds: where to listen, as for :func:`balancer.net.listening.listen`.
+        settings: routes, pools, time-out.
+        gate: admits clients; its limits may be changed in place.
+        wheel: the shared timer.
+        observe: called with the :class:`~balancer.observe.records.SessionRecord` of each session when it has ended.
+        backlog: connections that may wait to be accepted.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        name: str,
+        binds: Sequence[str],
+        settings: TCPSettings,
+        gate: Gate,
+        wheel: Wheel,
+        observe: Callable[[SessionRecord], Any],
+        backlog: int = BACKLOG,
+    ) -> None:
+        self.name = name
+        self.gate = gate
+        self.sessions: set[Session] = set()
+        self._reactor = reactor
+        self._binds = tuple(binds)
+        self._settings = settings
+        self._wheel = wheel
+        self._observe = observe
+        self._backlog = backlog
+        self._ports: list[IListeningPort] = []
+        self._drained: Deferred[None] | None = None
+
+    def open(self) -> None:
+        """Bind every address; all or none.
+
+        Raises:
+            BalancerError: naming the address that cannot be had.
+        """
+        try:
+            for bind in self._binds:
+                self._ports.append(listen(self._reactor, bind, self, self._backlog))
+        except Exception:
+            self.stop_accepting()
+            raise
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it listens, in the form of ``bind``, with real ports."""
+        return tuple(map(describe, self._ports))
+
+    def swap(self, settings: TCPSettings) -> None:
+        """Use ``settings`` for sessions that begin from now on."""
+        self._settings = settings
+
+    def stop_accepting(self) -> Deferred[None]:
+        """Close the listening sockets; sessions go on. The Deferred fires when the sockets are closed."""
+        ports, self._ports = self._ports, []
+        closing = [port.stopListening() for port in ports]
+        waiting = [closed for closed in closing if isinstance(closed, Deferred)]
+        return gatherResults(waiting).addCallback(lambda _: None) if waiting else succeed(None)
+
+    def drain(self, timeout: float) -> Deferred[None]:
+        """Stop accepting, let sessions end for ``timeout`` seconds, then reset those that are left.
+
+        The Deferred fires when the last session is gone and its record written.
+        """
+        closed = self.stop_accepting()
+        if self.sessions:
+            drained: Deferred[None] = Deferred()
+            self._drained = drained
+            limit = self._wheel.schedule(timeout, self._abort_all)
+            drained.addCallback(lambda _: limit.cancel())
+            closed.addCallback(lambda _: drained)
+        return closed
+
+    def _abort_all(self) -> None:
+        for session in tuple(self.sessions):
+            session.abort(SHUTDOWN)
+
+    def buildProtocol(self, address: IAddress) -> Side | None:
+        """Begin a session for a client at ``address`` and return its client side; None refuses the client."""
+        peer = to_peer(address)
+        if not self.gate.admit(peer.host):
+            return None
+        settings = self._settings
+        record = SessionRecord("tcp")
+        record.listener = self.name
+        session = Session(
+            self._reactor, self._wheel, self._connect, settings.route, peer, record, settings.idle, self._ended
+        )
+        self.sessions.add(session)
+        return session.client
+
+    def _connect(self, address: Address, side: Side, timeout: float) -> Deferred[Side]:
+        return connect(self._reactor, address, side, timeout, self._wheel)
+
+    def _ended(self, session: Session) -> None:
+        self.sessions.discard(session)
+        self.gate.leave(session.peer.host)
+        self._observe(session.record)
+        if not self.sessions and self._drained is not None:
+            drained, self._drained = self._drained, None
+            drained.callback(None)
+
+    def doStart(self) -> None:
+        """Part of the interface; a port begins."""
+
+    def doStop(self) -> None:
+        """Part of the interface; a port has ended."""
+
+    def __repr__(self) -> str:
+        return f"<TCPListener {self.name} on {', '.join(self.addresses) or 'nothing'}, {len(self.sessions)} sessions>"
