@@ -11,18 +11,26 @@ The factories come from the validation context: ``Model.model_validate(data, con
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    create_model,
+)
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from balancer.hooks.settings import Settings
+from balancer.model.suggestions import did_you_mean
 
-__all__ = ["Factories", "Pluggable", "Plugged", "invalid", "plugged_settings"]
+__all__ = ["Factories", "Pluggable", "Plugged", "invalid", "plugged_settings", "registry_of", "singular"]
 
 _SINGULAR = {"access_log_formats": "access log format"}
 
@@ -72,7 +80,7 @@ class Pluggable:
             raise ValueError(f"expected the name of {_a(noun)}, or {{name: settings}}")
         factories = registry_of(info).factories(self.kind)
         if name not in factories:
-            message = f"there is no {noun} '{name}'{_known(str(name), factories)}"
+            message = f"there is no {noun} '{name}'{did_you_mean(str(name), factories)}"
             raise invalid(message, name) if isinstance(value, dict) else ValueError(message)
         return plugged_settings({name: given}, factories, info.context)[0]
 
@@ -97,8 +105,6 @@ def plugged_settings(given: Mapping[str, Any], factories: Mapping[str, Any], con
 @lru_cache(maxsize=1000)
 def _wrapper(members: tuple[tuple[str, type[BaseModel]], ...]) -> type[BaseModel]:
     """A model with a field for each ``(name, settings)``, so that pydantic itself locates errors under the names."""
-    from pydantic import Field
-
     fields: dict[str, Any] = {f"f{at}": (model, Field(alias=name)) for at, (name, model) in enumerate(members)}
     return create_model("Plugged", __config__=ConfigDict(arbitrary_types_allowed=True), **fields)
 
@@ -128,11 +134,3 @@ def singular(kind: str) -> str:
 
 def _a(noun: str) -> str:
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
-
-
-def _known(name: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name.lower(), names, 1, 0.6)
-    if close:
-        return f"; did you mean '{close[0]}'?"
-    known = sorted(names)
-    return f"; there are: {', '.join(known)}" if known else "; no plug-in provides any"

@@ -24,7 +24,17 @@ from pydantic import (
 from balancer.model.keys import Key
 from balancer.model.units import parse_duration, parse_size
 
-__all__ = ["Duration", "KeySetting", "LocalPath", "Regex", "Settings", "Size", "StringMatch"]
+__all__ = [
+    "Duration",
+    "KeySetting",
+    "LocalPath",
+    "Regex",
+    "Settings",
+    "Size",
+    "StringMatch",
+    "local_path",
+    "read_regex",
+]
 
 
 class Settings(BaseModel):
@@ -33,7 +43,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
-def _regex(text: Any) -> str:
+def read_regex(text: Any) -> str:
+    """Return ``text`` if it is an RE2 expression; raise ValueError saying why it is none."""
     if not isinstance(text, str):
         raise ValueError("expected a regular expression")
     options = re2.Options()
@@ -65,7 +76,8 @@ def _checked_key(value: Any) -> Key:
     return _key(value)
 
 
-def _local_path(text: Any, info: ValidationInfo) -> str:
+def local_path(text: Any, info: ValidationInfo) -> str:
+    """Return the path ``text``, made absolute by the ``directory`` in the validation context where there is one."""
     if not isinstance(text, str) or not text or "\0" in text:
         raise ValueError("expected the path of a file or directory")
     return os.path.join((info.context or {}).get("directory", ""), text)
@@ -85,10 +97,10 @@ Size = Annotated[
 ]
 """Bytes, written as a number or with a unit: ``16KiB``, ``1MiB``."""
 
-LocalPath = Annotated[str, BeforeValidator(_local_path), WithJsonSchema({"type": "string"})]
+LocalPath = Annotated[str, BeforeValidator(local_path), WithJsonSchema({"type": "string"})]
 """A path on this machine; a relative one counts from the directory of the configuration file."""
 
-Regex = Annotated[str, BeforeValidator(_regex), WithJsonSchema({"type": "string", "format": "regex"})]
+Regex = Annotated[str, BeforeValidator(read_regex), WithJsonSchema({"type": "string", "format": "regex"})]
 """A regular expression in RE2 syntax (linear time), kept as text."""
 
 KeySetting = Annotated[

@@ -1,0 +1,149 @@
+"""Listeners: an address, a protocol, its routes. Which keys there are depends on the protocol."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from balancer.config.fields import (
+    BindAddress,
+    Cidr,
+    Count,
+    Filter,
+    Flag,
+    HeaderName,
+    Many,
+    Positive,
+    PositiveDuration,
+    PositiveSize,
+)
+from balancer.config.routes import Route, SessionRoute
+from balancer.hooks.settings import Settings, Size
+
+__all__ = [
+    "LISTENERS",
+    "AnyListener",
+    "HttpListener",
+    "HttpSettings",
+    "HttpTimeouts",
+    "ListenerLimits",
+    "TcpListener",
+    "TcpTimeouts",
+    "UdpListener",
+    "UdpSettings",
+]
+
+
+class ListenerLimits(Settings):
+    """Limits of one listener, below those of the whole balancer."""
+
+    connections: Positive | None = Field(default=None, description="Most connections at once.")
+    connections_per_client: Positive | None = Field(default=None, description="Most connections of one client address.")
+
+
+class HttpTimeouts(Settings):
+    """How long HTTP clients may take."""
+
+    head: PositiveDuration = Field(default=10.0, description="From the first byte of a request to the end of its head.")
+    body_idle: PositiveDuration = Field(default=30.0, description="Between two pieces of a request's body.")
+    keep_alive: PositiveDuration = Field(default=75.0, description="Between two requests of a connection.")
+    idle: PositiveDuration = Field(default=300.0, description="Silence of a tunnel, such as a WebSocket.")
+
+
+class TcpTimeouts(Settings):
+    """How long TCP sessions may be silent."""
+
+    idle: PositiveDuration = Field(default=600.0, description="Silence in both directions that ends a session.")
+
+
+class HttpSettings(Settings):
+    """What HTTP requests may be like, and what is added to them."""
+
+    head_size: PositiveSize = Field(default=32 * 1024, description="Largest head of a request; beyond it 431.")
+    header_count: Positive = Field(default=100, description="Most header fields; beyond it 431.")
+    header_size: PositiveSize = Field(default=8 * 1024, description="Largest header field; beyond it 431.")
+    uri_size: PositiveSize = Field(default=8 * 1024, description="Longest request target; beyond it 414.")
+    body_size: Size | None = Field(default=None, description="Largest body; beyond it 413. None: no limit.")
+    via: Flag = Field(default=True, description="Add Via to requests and responses.")
+    request_id: Flag = Field(default=True, description="Add X-Request-Id to requests and responses.")
+    allow_underscores: Annotated[tuple[HeaderName, ...], Many(empty=True)] = Field(
+        default=(), description="Header names with '_' or '.' that are not dropped."
+    )
+
+
+class UdpSettings(Settings):
+    """How datagrams make flows."""
+
+    session_timeout: PositiveDuration = Field(default=30.0, description="Silence that ends a flow.")
+    max_sessions: Positive = Field(default=10000, description="Most flows at once.")
+    responses: Count | None = Field(
+        default=None,
+        description="End a flow after so many answers (1 for DNS): each datagram is balanced anew. None: by time.",
+    )
+
+
+class _Listener(Settings):
+    """What listeners of every protocol have."""
+
+    bind: Annotated[tuple[BindAddress, ...], Many()] = Field(
+        description="Where to listen: host:port, *:port, unix:/path, a Twisted endpoint description, or a list."
+    )
+    pool: str | None = Field(default=None, description="Short for one route that leads everything to this pool.")
+    limits: ListenerLimits = Field(default=ListenerLimits(), description="Limits of this listener.")
+
+
+class HttpListener(_Listener):
+    """A listener for HTTP."""
+
+    protocol: Literal["http"] = Field(default="http", description="What is spoken here: http, tcp or udp.")
+    filters: tuple[Filter, ...] = Field(default=(), description="Filters before routing: name or {name: settings}.")
+    routes: tuple[Route, ...] = Field(default=(), description="Routes; the most specific that matches wins.")
+    backlog: Positive = Field(default=4096, description="Connections that may wait to be accepted.")
+    trusted_proxies: Annotated[tuple[Cidr, ...] | None, Many(empty=True)] = Field(
+        default=None, description="Peers whose forwarding headers are believed; none: those of the whole balancer."
+    )
+    timeouts: HttpTimeouts = Field(default=HttpTimeouts(), description="How long clients may take.")
+    http: HttpSettings = Field(default=HttpSettings(), description="What requests may be like.")
+
+
+class TcpListener(_Listener):
+    """A listener for TCP."""
+
+    protocol: Literal["tcp"] = Field(description="What is spoken here: http, tcp or udp.")
+    routes: tuple[SessionRoute, ...] = Field(default=(), description="Routes; the most specific that matches wins.")
+    backlog: Positive = Field(default=4096, description="Connections that may wait to be accepted.")
+    timeouts: TcpTimeouts = Field(default=TcpTimeouts(), description="How long sessions may be silent.")
+
+
+class UdpListener(_Listener):
+    """A listener for UDP."""
+
+    protocol: Literal["udp"] = Field(description="What is spoken here: http, tcp or udp.")
+    routes: tuple[SessionRoute, ...] = Field(default=(), description="Routes; the most specific that matches wins.")
+    udp: UdpSettings = Field(default=UdpSettings(), description="How datagrams make flows.")
+
+
+LISTENERS: dict[str, type[HttpListener | TcpListener | UdpListener]] = {
+    "http": HttpListener,
+    "tcp": TcpListener,
+    "udp": UdpListener,
+}
+"""The listener model of each protocol."""
+
+
+class _ByProtocol:
+    """Validates a listener with the model that its ``protocol`` names, so that errors speak of that one only."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_wrap_validator_function(self._validate, handler(source))
+
+    def _validate(self, value: Any, _: Any, info: core_schema.ValidationInfo) -> Any:
+        protocol = value.get("protocol", "http") if isinstance(value, dict) else "http"
+        model = LISTENERS.get(protocol, HttpListener) if isinstance(protocol, str) else HttpListener
+        return value if isinstance(value, model) else model.model_validate(value, context=info.context)
+
+
+AnyListener = Annotated[HttpListener | TcpListener | UdpListener, _ByProtocol()]
+"""A listener of any protocol."""

@@ -1,0 +1,209 @@
+"""Pools: servers, how one is chosen, how their health is known, how long to wait for them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
+
+from balancer.config.fields import (
+    Algorithm,
+    Count,
+    Flag,
+    HeaderName,
+    Name,
+    Percent,
+    Positive,
+    PositiveDuration,
+    Probe,
+    ServerAddress,
+    off,
+)
+from balancer.hooks.settings import Duration, Settings
+
+__all__ = [
+    "Health",
+    "KeepAlive",
+    "Passive",
+    "Pool",
+    "PoolTimeouts",
+    "Queue",
+    "Resolve",
+    "Retry",
+    "Server",
+    "Sticky",
+    "StickyCookie",
+    "StickyHeader",
+    "StickySourceIp",
+]
+
+_RETRY_REASONS = ("connect_failure", "reset")
+
+
+def _retry_on(value: Any) -> str | int:
+    if value in _RETRY_REASONS:
+        return str(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 500 <= value <= 599:
+        return value
+    raise ValueError(f"expected connect_failure, reset or a status from 500 to 599, got {value!r}")
+
+
+class Server(Settings):
+    """One backend. A bare string is its address."""
+
+    address: ServerAddress = Field(description="host:port, [v6]:port, name:port or unix:/path.")
+    name: Name = Field(default="", description="Shown in logs and metrics; by default the address.")
+    weight: Count = Field(default=1, description="Share of the traffic; 0 takes nothing new.")
+    backup: Flag = Field(default=False, description="Used only while no other server can be.")
+    max_connections: Positive | None = Field(default=None, description="Most exchanges and sessions at once.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        return {"address": value} if isinstance(value, str) else value
+
+
+class Health(Settings):
+    """Active health checks."""
+
+    probe: Probe = Field(default="tcp", validate_default=True, description="How to ask: name or {name: settings}.")
+    interval: PositiveDuration = Field(default=5.0, description="Between two probes of a server.")
+    timeout: PositiveDuration = Field(default=2.0, description="Longest wait for the answer to a probe.")
+    rise: Positive = Field(default=2, description="Good probes in a row that bring a server back.")
+    fall: Positive = Field(default=3, description="Bad probes in a row that take a server out.")
+    jitter: Percent = Field(default=0.2, description="How far the interval is varied, up and down.")
+
+
+class Passive(Settings):
+    """Watching real traffic: a server that fails it is ejected for a while."""
+
+    failures: Positive = Field(default=5, description="Failures within the window that eject a server.")
+    window: PositiveDuration = Field(default=30.0, description="How long a failure counts.")
+    eject: PositiveDuration = Field(default=10.0, description="How long a server stays out.")
+    max_ejected: Percent = Field(default=0.5, description="Most of a pool that may be ejected at a time.")
+
+
+class StickyCookie(Settings):
+    """A signed cookie of ours names the server, without revealing its address."""
+
+    name: Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")] = Field(
+        default="lb", description="The cookie's name."
+    )
+    ttl: Duration | None = Field(default=None, description="How long the browser keeps it; none: for its session.")
+    path: Annotated[str, Field(pattern=r"^/[^;\x00-\x20\x7f]*$")] = Field(default="/", description="The cookie's path.")
+    secure: Flag = Field(default=False, description="Send it over HTTPS only.")
+    same_site: Literal["lax", "strict", "none"] | None = Field(default="lax", description="The SameSite attribute.")
+
+
+class StickySourceIp(Settings):
+    """The client's address decides."""
+
+
+class StickyHeader(Settings):
+    """A header of the request decides."""
+
+    name: HeaderName = Field(description="The header's name.")
+
+
+def _named(value: Any) -> Any:
+    return {} if value is None else value
+
+
+class Sticky(Settings):
+    """Keeps a client on its server: exactly one of cookie, source_ip and header."""
+
+    cookie: Annotated[StickyCookie | None, BeforeValidator(_named)] = Field(
+        default=None, description="By a cookie of ours."
+    )
+    source_ip: Annotated[StickySourceIp | None, BeforeValidator(_named)] = Field(
+        default=None, description="By the client's address."
+    )
+    header: StickyHeader | None = Field(default=None, description="By a header of the request.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        return {value: None} if value in ("cookie", "source_ip") else value
+
+    @model_validator(mode="after")
+    def _one(self) -> Sticky:
+        if [self.cookie, self.source_ip, self.header].count(None) != 2:
+            raise ValueError("expected exactly one of cookie, source_ip and header")
+        return self
+
+
+class Queue(Settings):
+    """Where requests wait while every server is at its max_connections; false: nobody waits."""
+
+    size: Count = Field(default=100, description="Most that wait; beyond it they are refused with 503.")
+    timeout: PositiveDuration = Field(default=5.0, description="Longest wait.")
+
+
+class PoolTimeouts(Settings):
+    """How long servers may take."""
+
+    connect: PositiveDuration = Field(default=3.0, description="Until a connection is there.")
+    first_byte: PositiveDuration = Field(
+        default=60.0, description="From the request sent to the first byte of the response."
+    )
+    idle: PositiveDuration = Field(default=60.0, description="Between two pieces of the response.")
+    write: PositiveDuration = Field(default=30.0, description="While the server takes nothing of the request's body.")
+
+
+class KeepAlive(Settings):
+    """Idle connections kept for the next request; false: none."""
+
+    size: Count = Field(default=64, description="Most idle connections to each server.")
+    idle: PositiveDuration = Field(default=50.0, description="How long a connection may be idle.")
+    max_age: PositiveDuration = Field(default=3600.0, description="How old a connection may become, with jitter.")
+
+
+class Retry(Settings):
+    """Trying again on another server, before any byte of the response; false: never."""
+
+    attempts: Count = Field(default=1, description="Most further attempts.")
+    budget: Percent = Field(default=0.2, description="Most retries, as a share of the requests.")
+    on: tuple[
+        Annotated[
+            str | int,
+            PlainValidator(_retry_on),
+            WithJsonSchema(
+                {"anyOf": [{"enum": list(_RETRY_REASONS)}, {"type": "integer", "minimum": 500, "maximum": 599}]}
+            ),
+        ],
+        ...,
+    ] = Field(
+        default=("connect_failure", "reset", 503), description="What is retried: connect_failure, reset, statuses."
+    )
+
+
+class Resolve(Settings):
+    """Servers given by name."""
+
+    interval: PositiveDuration = Field(default=30.0, description="Between two look-ups of a name.")
+
+
+class Pool(Settings):
+    """A named set of servers."""
+
+    servers: tuple[Server, ...] = Field(description="host:port, or {address, name, weight, backup, max_connections}.")
+    algorithm: Algorithm = Field(
+        default="p2c", validate_default=True, description="How a server is chosen: name or {name: settings}."
+    )
+    health: Annotated[Health | None, off({})] = Field(default=None, description="Active health checks.")
+    passive: Annotated[Passive | None, off({})] = Field(
+        default=Passive(), description="Ejecting servers that fail real traffic; false: never."
+    )
+    panic: Flag = Field(default=True, description="If no server is healthy, use all of them.")
+    sticky: Annotated[Sticky | None, off(True)] = Field(default=None, description="Keeping a client on its server.")
+    queue: Annotated[Queue, BeforeValidator(lambda value: {"size": 0} if value is False else value)] = Field(
+        default=Queue(), description="Waiting for a server with room; false: nobody waits."
+    )
+    timeouts: PoolTimeouts = Field(default=PoolTimeouts(), description="How long servers may take.")
+    keep_alive: Annotated[KeepAlive, BeforeValidator(lambda value: {"size": 0} if value is False else value)] = Field(
+        default=KeepAlive(), description="Idle connections kept for the next request; false: none."
+    )
+    retry: Annotated[Retry, BeforeValidator(lambda value: {"attempts": 0} if value is False else value)] = Field(
+        default=Retry(), description="Trying again on another server; false: never."
+    )
+    resolve: Resolve = Field(default=Resolve(), description="Servers given by name.")

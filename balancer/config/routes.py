@@ -1,0 +1,120 @@
+"""Routes: match → filters → exactly one action."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StrictInt, field_validator, model_validator
+
+from balancer.config.fields import Count, Filter, HeaderName, HeaderValue, Name, Port, Resource
+from balancer.config.matches import Match, SessionMatch
+from balancer.hooks.settings import KeySetting, Settings
+
+__all__ = ["ACTIONS", "Redirect", "Respond", "Route", "SessionRoute", "Split"]
+
+ACTIONS = ("pool", "split", "redirect", "respond", "resource")
+"""The keys of a route of which it has exactly one."""
+
+
+class Split(Settings):
+    """Shares requests between pools by weight. ``{a: 90, b: 10}`` is short for ``{weights: {a: 90, b: 10}}``."""
+
+    weights: Mapping[str, Count] = Field(description="Pools with their weights.")
+    key: KeySetting | None = Field(
+        default=None, description="What sticks to its pool: client_ip, {cookie: NAME}, {header: NAME}…; none: chance."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        if isinstance(value, dict) and not isinstance(value.get("weights"), dict):
+            return {"weights": value}
+        return value
+
+    @field_validator("weights")
+    @classmethod
+    def _some(cls, weights: Mapping[str, int]) -> Mapping[str, int]:
+        if not any(weights.values()):
+            raise ValueError("expected at least one pool with a weight above 0")
+        return weights
+
+
+class Redirect(Settings):
+    """Sends the client elsewhere. A bare string is the target."""
+
+    to: str | None = Field(
+        default=None,
+        description="URL or path; {name} inserts what the path captured. Ending in '/', what follows the prefix is appended.",
+        min_length=1,
+    )
+    scheme: Literal["http", "https"] | None = Field(default=None, description="New scheme; instead of 'to'.")
+    host: str | None = Field(default=None, description="New host; instead of 'to'.", min_length=1)
+    port: Port | None = Field(default=None, description="New port; instead of 'to'.")
+    path: str | None = Field(default=None, description="New path; instead of 'to'.", min_length=1)
+    status: Literal[301, 302, 303, 307, 308] = Field(default=308, description="Status of the answer.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        return {"to": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Redirect:
+        parts = [self.scheme, self.host, self.port, self.path]
+        if (self.to is None) == all(part is None for part in parts):
+            raise ValueError("expected either 'to', or one or more of 'scheme', 'host', 'port' and 'path'")
+        return self
+
+
+class Respond(Settings):
+    """Answers with a fixed response. A bare number is the status."""
+
+    status: Annotated[StrictInt, Field(ge=200, le=599)] = Field(default=200, description="Status of the answer.")
+    body: str | None = Field(default=None, description="Body; none with an error status means the error page.")
+    headers: Mapping[HeaderName, HeaderValue] = Field(default={}, description="Header fields by name.")
+    content_type: HeaderValue = Field(default="text/plain; charset=utf-8", description="Content-Type of the body.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        return {"status": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class Route(Settings):
+    """One route of an HTTP listener. Exactly one of pool, split, redirect, respond and resource says where it leads."""
+
+    name: Name = Field(default="", description="Shown in logs, metrics and explain; by default listener[index].")
+    match: Match = Field(default=Match(), description="Conditions that must all hold; none: every request.")
+    filters: tuple[Filter, ...] = Field(default=(), description="Filters, in order: name or {name: settings}.")
+    priority: StrictInt = Field(default=0, description="Higher goes first, whatever is more specific.")
+    pool: str | None = Field(default=None, description="Action: the pool that serves the request.")
+    split: Split | None = Field(default=None, description="Action: pools that share the requests by weight.")
+    redirect: Redirect | None = Field(default=None, description="Action: send the client elsewhere.")
+    respond: Respond | None = Field(default=None, description="Action: a fixed response.")
+    resource: Resource | None = Field(default=None, description="Action: a Twisted resource: name or {name: settings}.")
+
+    @property
+    def action(self) -> str:
+        """Return which of :data:`ACTIONS` this route has; ``""`` where it has none (refused by checking)."""
+        return next((action for action in ACTIONS if getattr(self, action) is not None), "")
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """Return the names of the pools that this route may lead to."""
+        if self.pool is not None:
+            return (self.pool,)
+        return tuple(self.split.weights) if self.split is not None else ()
+
+
+class SessionRoute(Settings):
+    """One route of a TCP or UDP listener."""
+
+    name: Name = Field(default="", description="Shown in logs and metrics; by default listener[index].")
+    match: SessionMatch = Field(default=SessionMatch(), description="Conditions that must all hold; none: everything.")
+    pool: str = Field(description="The pool that serves the session.")
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """Return the names of the pools that this route may lead to."""
+        return (self.pool,)

@@ -1,0 +1,140 @@
+"""The whole configuration as a tree of frozen values; attribute names are the keys of the file.
+
+``Config`` is made by :func:`balancer.config.read`, which adds the checks between parts that a schema cannot hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema, model_validator
+
+from balancer.config.fields import (
+    AccessLogFormat,
+    BindAddress,
+    Cidr,
+    GivenName,
+    Many,
+    Name,
+    Positive,
+    PositiveDuration,
+    off,
+)
+from balancer.config.listeners import AnyListener
+from balancer.config.pools import Pool
+from balancer.config.routing_tests import RoutingTest
+from balancer.hooks.settings import Settings, local_path
+
+__all__ = ["AccessLog", "Admin", "Config", "Limits", "Metrics", "Plugins"]
+
+
+def _workers(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value == 1:
+        return 1
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value > 1):
+        raise ValueError(f"expected 1: this version runs in one process, and cannot start {value!r} workers")
+    raise ValueError(f"expected 1, got {value!r}")
+
+
+def _log_path(value: Any, info: ValidationInfo) -> str:
+    return "-" if value == "-" else local_path(value, info)
+
+
+class AccessLog(Settings):
+    """One line for each exchange and session."""
+
+    format: AccessLogFormat = Field(
+        default="json", validate_default=True, description="Format: name or {name: settings}."
+    )
+    path: Annotated[str, PlainValidator(_log_path), WithJsonSchema({"type": "string"})] = Field(
+        default="-", description="File to append to; '-' is standard output."
+    )
+
+
+class Metrics(Settings):
+    """Prometheus text at /metrics."""
+
+    bind: Annotated[tuple[BindAddress, ...], Many()] = Field(description="Where to listen.")
+
+
+class Admin(Settings):
+    """The admin API."""
+
+    bind: Annotated[tuple[BindAddress, ...], Many()] = Field(description="Where to listen; a unix socket for choice.")
+    token: str | None = Field(
+        default=None, description="Bearer token; required on TCP. Use !file or ${ENV}.", min_length=16, repr=False
+    )
+
+
+class Plugins(Settings):
+    """Installed plug-in packages."""
+
+    disable: tuple[str, ...] = Field(default=(), description="Packages that are not loaded.")
+    require: tuple[str, ...] = Field(default=(), description="Packages without which the balancer does not start.")
+    on_error: Literal["allow", "deny"] = Field(
+        default="allow", description="What becomes of a request in which a plug-in's filter or check raises."
+    )
+    trip_after: Positive = Field(default=10, description="Errors in a row that switch a plug-in's object off.")
+
+
+class Limits(Settings):
+    """Limits of the whole balancer."""
+
+    connections: Positive | None = Field(
+        default=None, description="Most connections; none: 80 % of half the descriptors."
+    )
+    connections_per_client: Positive = Field(default=1024, description="Most connections of one client address.")
+
+
+class Config(Settings):
+    """A whole configuration."""
+
+    workers: Annotated[int, PlainValidator(_workers), WithJsonSchema({"const": 1})] = Field(
+        default=1, description="Processes."
+    )
+    access_log: Annotated[AccessLog | None, off({})] = Field(
+        default={}, validate_default=True, description="The access log; false: none."
+    )
+    metrics: Metrics | None = Field(default=None, description="Prometheus text at /metrics.")
+    admin: Admin | None = Field(default=None, description="The admin API.")
+    plugins: Plugins = Field(default=Plugins(), description="Installed plug-in packages.")
+    trusted_proxies: Annotated[tuple[Cidr, ...], Many(empty=True)] = Field(
+        default=(), description="Peers whose forwarding headers are believed."
+    )
+    limits: Limits = Field(default=Limits(), description="Limits of the whole balancer.")
+    graceful_timeout: PositiveDuration = Field(
+        default=30.0, description="How long exchanges in flight may take at a stop."
+    )
+    secret: str | None = Field(
+        default=None,
+        description="Signs sticky cookies; none: random at each start. Use !file or ${ENV}.",
+        min_length=16,
+        repr=False,
+    )
+    listeners: Mapping[Name, AnyListener] = Field(description="Listeners by name.", min_length=1)
+    pools: Mapping[Name, Pool] = Field(default={}, description="Pools by name.")
+    tests: tuple[RoutingTest, ...] = Field(default=(), description="Routing tests, run by 'balancer test'.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_routes(cls, value: Any) -> Any:
+        """Give every route without a name ``listener[index]``, or the listener's name where ``pool`` is all there is."""
+        if not isinstance(value, dict) or not isinstance(value.get("listeners"), dict):
+            return value
+        return {**value, "listeners": {name: _named(name, given) for name, given in value["listeners"].items()}}
+
+
+def _named(name: str, listener: Any) -> Any:
+    if not isinstance(listener, dict):
+        return listener
+    pool, routes = listener.get("pool"), listener.get("routes")
+    if isinstance(pool, str) and "routes" not in listener:
+        return {**listener, "routes": [{"pool": pool, "name": GivenName(name)}]}
+    if not isinstance(routes, list):
+        return listener
+    named = [
+        {**route, "name": GivenName(f"{name}[{at}]")} if isinstance(route, dict) and "name" not in route else route
+        for at, route in enumerate(routes)
+    ]
+    return {**listener, "routes": named}
