@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from balancer.errors import DESTINATION_NOT_FOUND, PROXY_INTERNAL_ERROR
 from balancer.model.decision import Decision
 from balancer.model.exchange import Reply
 from balancer.model.facts import RequestFacts
+from balancer.model.header_rules import header_name, header_value
 from balancer.routing.route import Route
 
-__all__ = ["answer"]
+__all__ = ["answer", "fixed_reply"]
 
 _NOT_FOUND = Reply(DESTINATION_NOT_FOUND.status, reason=DESTINATION_NOT_FOUND.code)
 _NOT_OURS = Reply(
@@ -28,3 +31,35 @@ def answer(decision: Decision, facts: RequestFacts) -> Reply:
     if route.redirect is not None:
         return route.redirect.reply(facts, decision.captures, route.name, route.matched(facts))
     return _NOT_OURS
+
+
+def fixed_reply(
+    status: int = 200,
+    body: str | None = None,
+    headers: Mapping[str, str | Sequence[str]] | None = None,
+    content_type: str | None = None,
+) -> Reply:
+    """Return the reply of a ``respond`` action.
+
+    An error status without a body is answered with the error page that the client's ``Accept`` asks for; a body without
+    a content type is plain text in UTF-8.
+
+    Raises:
+        ValueError: for a status outside 200 to 599, a body where HTTP allows none, or a header that cannot be sent.
+    """
+    if not 200 <= status <= 599:
+        raise ValueError(f"expected a status from 200 to 599, got {status}")
+    if body and status in (204, 304):
+        raise ValueError(f"a {status} response has no body")
+    pairs = [
+        (header_name(name), header_value(value))
+        for name, given in (headers or {}).items()
+        for value in ([given] if isinstance(given, str) else given)
+    ]
+    typed = any(name.lower() == b"content-type" for name, _ in pairs)
+    if typed and content_type is not None:
+        raise ValueError("the content type is given twice: in 'content_type' and in 'headers'")
+    if body and not typed:
+        pairs.insert(0, (b"Content-Type", header_value(content_type or "text/plain; charset=utf-8")))
+    content = body.encode() if body is not None else b"" if status < 400 else None
+    return Reply(status, tuple(pairs), content)

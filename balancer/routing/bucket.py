@@ -19,6 +19,8 @@ from balancer.routing.route import Route
 
 __all__ = ["Bucket", "Entry"]
 
+Precedence = tuple[int, tuple[int, int], tuple[int, int, tuple[bool, ...]], tuple[bool, int, int], int]
+
 _FEW = 8
 """Up to this many entries a scan is faster than dictionaries."""
 
@@ -26,7 +28,7 @@ _FEW = 8
 class Entry:
     """One route at one of its host and path patterns. ``rank`` is its place in the table's order of precedence."""
 
-    __slots__ = ("checks", "decision", "host", "methods", "path", "rank", "route")
+    __slots__ = ("checks", "decision", "host", "methods", "path", "rank", "route", "shares")
 
     def __init__(self, route: Route, host: HostPattern | None, path: CompiledPath | None) -> None:
         self.route = route
@@ -38,9 +40,14 @@ class Entry:
         if path is not None and path.pattern.kind == "regex":
             checks.insert(0, PathMatcher((path.pattern,)).matches)
         self.checks = tuple(checks)
-        # The decision itself, where it depends on nothing but the match.
-        plain = route.split is None and (path is None or not path.names)
-        self.decision: Decision | None = route.decision(route.pool) if plain else None
+        # What is decided again and again is made once: the decision where the match alone settles it, or one a pool.
+        captures = path is not None and bool(path.names)
+        self.decision: Decision | None = None
+        self.shares: dict[str, Decision] | None = None
+        if not captures and route.split is None:
+            self.decision = route.decision(route.pool)
+        elif not captures and route.split is not None:
+            self.shares = {pool: route.decision(pool) for pool in route.split.weights}
 
     @property
     def pattern(self) -> PathPattern | None:
@@ -48,7 +55,7 @@ class Entry:
         return None if self.path is None else self.path.pattern
 
     @property
-    def precedence(self) -> tuple[object, ...]:
+    def precedence(self) -> Precedence:
         """The sort key that makes the table's order."""
         route = self.route
         return (

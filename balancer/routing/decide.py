@@ -35,4 +35,6 @@ def decide(table: RouteTable, facts: RequestFacts, draw: Callable[[], float]) ->
         return decision
     route = entry.route
     pool = route.pool if route.split is None else route.split.choose(facts, draw)
+    if entry.shares is not None and pool is not None:
+        return entry.shares[pool]
     return route.decision(pool, entry.path.captures(facts.path) if entry.path is not None else None)

@@ -36,7 +36,7 @@ class RouteTable:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
-        self.entries = tuple(sorted(_entries(self.routes), key=lambda entry: entry.precedence))  # type: ignore[arg-type,return-value]
+        self.entries = tuple(sorted(_entries(self.routes), key=lambda entry: entry.precedence))
         hosts: dict[HostPattern | None, list[Entry]] = {}
         for rank, entry in enumerate(self.entries):
             entry.rank = rank

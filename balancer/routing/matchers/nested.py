@@ -60,6 +60,6 @@ class NotMatcher:
         return f"not ({self.part.describe()})"
 
 
-def _bracketed(part: IMatcher, other: type) -> str:
+def _bracketed(part: IMatcher, other: type[AllMatcher | AnyMatcher]) -> str:
     text = part.describe()
     return f"({text})" if isinstance(part, other) and len(part.parts) > 1 else text
