@@ -1,0 +1,1 @@
+"""Moving bytes between a client side and a server side: exchanges, sessions, datagrams."""

@@ -1,0 +1,83 @@
+"""What forwarding needs from the client side of an exchange, whatever HTTP version the client speaks."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from balancer.errors import ExchangeError
+from balancer.model.exchange import Exchange
+from balancer.model.facts import RequestFacts
+from balancer.model.headers import RawHeaders
+from balancer.observe.records import ExchangeRecord
+from balancer.wire.http1.body import Body
+from balancer.wire.http1.heads import RequestHead
+
+__all__ = ["BodyConsumer", "ClientSide"]
+
+
+class BodyConsumer(Protocol):
+    """Takes a request's body as it arrives, and is told if the client goes away."""
+
+    def body_came(self) -> None:
+        """More of the body can be taken, or it has ended."""
+
+    def client_went(self) -> None:
+        """The client closed its connection; nothing more can be sent to it."""
+
+
+class ClientSide(Protocol):
+    """One request, waiting for its response. Responses are queued by the calls and go out with :meth:`flush`."""
+
+    head: RequestHead
+    body: Body
+    facts: RequestFacts
+    exchange: Exchange | None
+    record: ExchangeRecord
+    consumer: BodyConsumer | None
+
+    target: str
+
+    def pauseProducing(self) -> None:
+        """Take no more of the body from the client for now."""
+
+    def resumeProducing(self) -> None:
+        """Take more of the body."""
+
+    def stopProducing(self) -> None:
+        """The server takes no more of the body."""
+
+    def outgoing_headers(self) -> RawHeaders:
+        """Return a new list of the fields for the server, but for framing."""
+
+    def informational(self, status: int, headers: RawHeaders) -> None:
+        """Pass on a 1xx."""
+
+    def respond(self, status: int, reason: bytes | None, headers: RawHeaders, length: int | None) -> None:
+        """Begin the response; ``length`` of its body in bytes, None if unknown."""
+
+    def send(self, data: bytes) -> None:
+        """Add to the response's body."""
+
+    def end(self, trailers: RawHeaders | None = None) -> None:
+        """Complete the response, and send what is queued."""
+
+    def flush(self) -> None:
+        """Send what is queued."""
+
+    def fail(self, error: ExchangeError) -> None:
+        """Answer with an error page, or cut the connection if a response has begun."""
+
+    def stream_from(self, producer: Any) -> None:
+        """Let ``producer`` (IPushProducer) be paused while the client takes no more; until :meth:`end`."""
+
+    def unsent(self) -> int:
+        """Return how many bytes wait because the client does not take them."""
+
+    def upgrade(self, headers: RawHeaders, tunnel: Any) -> tuple[Any, bytes]:
+        """Send a 101 and hand the connection to ``tunnel``; return the transport and what the client sent already."""
+
+    def tunnel_ended(self) -> None:
+        """The tunnel is done; its record can be written."""
+
+    def no_upgrade(self) -> None:
+        """The server did not switch protocols: go on with HTTP."""

@@ -1,0 +1,180 @@
+"""Header policy: what a request carries to a server besides what the client sent, and whom forwarding headers are believed from.
+
+Pure functions over heads; the live path and ``balancer explain`` both call them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from balancer.model.address import IPAddress, Peer
+from balancer.model.headers import RawHeaders
+from balancer.wire.http1.heads import RequestHead
+
+__all__ = ["Arrival", "HeaderPolicy", "TrustedPeers", "believed_client", "believed_scheme", "outgoing", "with_framing"]
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_VIA = (b"Via", b"1.1 balancer")
+_KEPT_IDS = 128
+
+
+class TrustedPeers:
+    """The networks whose forwarding headers are believed."""
+
+    __slots__ = ("_networks",)
+
+    def __init__(self, networks: Iterable[Network] = ()) -> None:
+        self._networks = tuple(networks)
+
+    def __contains__(self, ip: IPAddress | None) -> bool:
+        return ip is not None and any(ip in network for network in self._networks)
+
+    def __bool__(self) -> bool:
+        return bool(self._networks)
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderPolicy:
+    """What is added to requests and answers."""
+
+    trusted: TrustedPeers
+    via: bool = True
+    request_id: bool = True
+
+
+class Arrival:
+    """The connection a request came on: its two ends, whether the peer is trusted, and the lines that follow from them."""
+
+    __slots__ = ("_lines", "local", "peer", "scheme", "trusted")
+
+    def __init__(self, peer: Peer, local: Peer, scheme: str, policy: HeaderPolicy) -> None:
+        self.peer = peer
+        self.local = local
+        self.scheme = scheme
+        self.trusted = bool(policy.trusted) and (not peer.host or peer.ip in policy.trusted)
+        self._lines: RawHeaders | None = None
+
+    @property
+    def lines(self) -> RawHeaders:
+        """The forwarding fields that are the same for every request of an untrusted peer."""
+        if self._lines is None:
+            self._lines = [
+                (b"X-Forwarded-For", (self.peer.host or "unix").encode()),
+                (b"X-Forwarded-Proto", self.scheme.encode()),
+                (b"X-Forwarded-Port", b"%d" % self.local.port),
+            ]
+        return self._lines
+
+
+def believed_client(head: RequestHead, arrival: Arrival, policy: HeaderPolicy) -> Peer:
+    """Return the client: the peer itself, or behind trusted peers the first untrusted address of ``X-Forwarded-For``.
+
+    The list is walked from the right, as long as the addresses are trusted; what stands further left may be invented.
+    """
+    if not arrival.trusted or not head.forwarding:
+        return arrival.peer
+    client = arrival.peer
+    for address in reversed(_chain(head.forwarding, b"x-forwarded-for")):
+        peer = _as_peer(address)
+        if peer is None:
+            break
+        client = peer
+        if peer.ip not in policy.trusted:
+            break
+    return client
+
+
+def believed_scheme(head: RequestHead, arrival: Arrival) -> str:
+    """Return ``http`` or ``https``: the connection's, or what a trusted peer says in ``X-Forwarded-Proto``."""
+    if arrival.trusted and head.forwarding:
+        said = _chain(head.forwarding, b"x-forwarded-proto")
+        if said and said[-1].lower() in ("http", "https"):
+            return said[-1].lower()
+    return arrival.scheme
+
+
+def believed_request_id(head: RequestHead, arrival: Arrival) -> str | None:
+    """Return the request id a trusted peer gave, if it is a plain token of sensible length."""
+    if not arrival.trusted or not head.request_id:
+        return None
+    text = head.request_id.decode("latin-1")
+    return text if len(text) <= _KEPT_IDS and text.isascii() and text.isprintable() and " " not in text else None
+
+
+def outgoing(head: RequestHead, host: bytes | None, arrival: Arrival, policy: HeaderPolicy, request_id: str) -> RawHeaders:
+    """Return the fields of the request as it goes to a server, but for framing.
+
+    ``host`` is the authority to name (the client's ``Host``, or that of an absolute-form target), None for HTTP/1.0
+    requests without one. Forwarding fields of untrusted peers are replaced, those of trusted ones extended.
+    """
+    headers: RawHeaders = [] if host is None else [(b"Host", host)]
+    headers += head.plain
+    if arrival.trusted:
+        _extend_forwarding(headers, head.forwarding or [], host, arrival)
+    else:
+        headers += arrival.lines
+        if host is not None:
+            headers.append((b"X-Forwarded-Host", host))
+    if policy.request_id and request_id:
+        headers.append((b"X-Request-Id", request_id.encode("ascii")))
+    if policy.via:
+        headers.append(_VIA)
+    if head.te_trailers:
+        headers.append((b"TE", b"trailers"))
+    return headers
+
+
+def with_framing(headers: RawHeaders, head: RequestHead, *, length: int | None, chunked: bool) -> RawHeaders:
+    """Return ``headers`` with the fields of this hop: the body's framing, ``Expect``, ``Upgrade``."""
+    if chunked:
+        headers.append((b"Transfer-Encoding", b"chunked"))
+    elif length is not None:
+        headers.append((b"Content-Length", b"%d" % length))
+    if head.upgrade is not None:
+        headers.append((b"Connection", b"TE, Upgrade" if head.te_trailers else b"Upgrade"))
+        headers.append((b"Upgrade", head.upgrade))
+    elif head.te_trailers:
+        headers.append((b"Connection", b"TE"))
+    return headers
+
+
+def _extend_forwarding(headers: RawHeaders, given: RawHeaders, host: bytes | None, arrival: Arrival) -> None:
+    peer = arrival.peer.host or "unix"
+    names = {name.lower() for name, _ in given}
+    chain = _chain(given, b"x-forwarded-for")
+    headers.append((b"X-Forwarded-For", ", ".join([*chain, peer]).encode("latin-1")))
+    forwarded = _chain(given, b"forwarded")
+    if forwarded:
+        element = f'for="[{peer}]"' if ":" in peer else f"for={peer}"
+        headers.append((b"Forwarded", ", ".join([*forwarded, f"{element};proto={arrival.scheme}"]).encode("latin-1")))
+    defaults = (
+        (b"x-forwarded-proto", (b"X-Forwarded-Proto", arrival.scheme.encode())),
+        (b"x-forwarded-port", (b"X-Forwarded-Port", b"%d" % arrival.local.port)),
+        (b"x-forwarded-host", (b"X-Forwarded-Host", host)),
+    )
+    headers += [pair for pair in given if pair[0].lower() not in (b"x-forwarded-for", b"forwarded")]
+    headers += [(name, value) for key, (name, value) in defaults if key not in names and value is not None]
+
+
+def _chain(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[str]:
+    """Return the members of a comma-separated list field, over all its lines."""
+    found = [value.decode("latin-1") for key, value in headers if key.lower() == name]
+    return [part.strip() for line in found for part in line.split(",") if part.strip()]
+
+
+def _as_peer(text: str) -> Peer | None:
+    """Read an ``X-Forwarded-For`` member: an address, with a port or brackets that some proxies add."""
+    host, port = text, 0
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = int(rest[1:]) if rest.startswith(":") and rest[1:].isdigit() else 0
+    elif text.count(":") == 1:
+        host, _, after = text.partition(":")
+        port = int(after) if after.isdigit() else 0
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    return Peer(host, port)

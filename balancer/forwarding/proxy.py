@@ -1,0 +1,52 @@
+"""The proxy leaf: the resource at the end of a route that forwards to a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.web.resource import IResource
+from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
+
+from balancer.forwarding.exchange import Connector, Forward
+
+if TYPE_CHECKING:
+    from balancer.pools.pool import Pool
+
+__all__ = ["ProxyResource"]
+
+
+@implementer(IResource)
+class ProxyResource:
+    """Forwards to the pool that the request's decision names.
+
+    Args:
+        pools: every pool by name.
+        connect: opens a connection to a server.
+        tunnel_idle: seconds without a byte after which an upgraded connection is closed.
+    """
+
+    isLeaf = True
+
+    def __init__(self, pools: Mapping[str, Pool], connect: Connector, tunnel_idle: float) -> None:
+        self._pools = pools
+        self._connect = connect
+        self._tunnel_idle = tunnel_idle
+
+    def render(self, request: Any) -> int:
+        """Begin to forward ``request``, one of our own; it is answered in its own time."""
+        Forward(request, self._pools[request.decision.pool], self._connect, self._tunnel_idle).start()
+        return NOT_DONE_YET
+
+    def getChildWithDefault(self, name: bytes, request: Any) -> IResource:
+        """Every path below leads here."""
+        return self
+
+    def putChild(self, path: bytes, child: IResource) -> None:
+        """A proxy has no children.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("a pool serves every path below its route; mount other resources on routes of their own")

@@ -1,0 +1,1 @@
+"""HTTP listeners: the channel that reads requests and hosts the resource tree."""

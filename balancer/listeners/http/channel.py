@@ -1,0 +1,366 @@
+"""The protocol of an HTTP listener: reads requests, has them served one at a time and in order.
+
+::
+
+    first byte ──> head ──> body? ──> served by the resource tree ──┐
+        ▲                                                           │
+        └── keep-alive (pipelined requests wait in the reader) ◄────┤
+                                                                    └──> lingering ──> closed
+
+It is not :class:`twisted.web.http.HTTPChannel`, which walks the resource tree only after the whole body has arrived.
+One entry of the shared timer wheel limits whatever is waited for; while a response is awaited the server side limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from balancer import errors
+from balancer.errors import ExchangeError
+from balancer.forwarding.headers import (
+    Arrival,
+    believed_client,
+    believed_request_id,
+    believed_scheme,
+)
+from balancer.listeners.http import walk
+from balancer.listeners.http.request import Request
+from balancer.listeners.http.site import Site
+from balancer.model.address import Peer
+from balancer.model.facts import RequestFacts
+from balancer.net.timers import Wheel
+from balancer.wire.http1.heads import RequestHead
+from balancer.wire.http1.requests import Incoming, RequestReader
+
+__all__ = ["HTTPChannel"]
+
+_log = Logger()
+
+_LINGER = 2.0
+"""Seconds in which a client may read our last answer while it still sends what nobody wants."""
+_SLOWEST_BODY = 1000
+"""Bytes per second below which a body is given up."""
+_HELD_BODY = 256 * 1024
+"""Bytes of a body that may wait for a server before the client is asked to pause."""
+
+
+def _peer_of(address: IAddress) -> Peer:
+    host = getattr(address, "host", None)
+    return Peer("", 0) if host is None else Peer(host, address.port)  # type: ignore[attr-defined]
+
+
+@implementer(IHalfCloseableProtocol)
+class HTTPChannel(Protocol):
+    """One client connection.
+
+    Args:
+        site: returns the site that a new request is served by.
+        wheel: the shared timer.
+        left: called once with the channel when the connection is gone.
+    """
+
+    transport: Any
+
+    def __init__(self, site: Callable[[], Site], wheel: Wheel, left: Callable[[HTTPChannel], None]) -> None:
+        self._site_now = site
+        self._left = left
+        self._timer = wheel.schedule(site().timeouts.head, self._timed_out)
+        self._reader = RequestReader(site().limits)
+        self._arrival: Arrival | None = None
+        self._policy: Any = None
+        self._current: Request | None = None
+        self._refused: ExchangeError | None = None
+        self._tunnel: Any = None
+        self._first_byte = 0.0
+        self._in_head = False
+        self._advancing = False
+        self._lingering = False
+        self._client_ended = False
+        self._body_held = False
+        self._pipeline_held = False
+        self._seen = 0  # bytes of the body at the last look; of unsent output once the response ended
+        self.draining = False
+
+    # From the transport.
+
+    def dataReceived(self, data: bytes) -> None:
+        """Read what the client sent."""
+        if self._tunnel is not None:
+            self._tunnel.from_client(data)
+            return
+        if self._lingering or self._refused is not None:
+            return
+        reader = self._reader
+        current = self._current
+        if current is None and not self._in_head:
+            self._first_byte = self._site_now().now()
+        try:
+            reader.feed(data)
+        except ExchangeError as error:
+            self._refused = error
+            if current is not None and not current.body.ended:
+                self._cut(current, error)
+                return
+        if current is None:
+            self._advance()
+            return
+        if not current.body.ended or current.body.pending:
+            self._body_came(current)
+        if (reader.ready or reader.held) and not self._pipeline_held:
+            self._pipeline_held = True
+            self.transport.pauseProducing()
+
+    def readConnectionLost(self) -> None:
+        """The client sends no more; it may still want its answer."""
+        if self._tunnel is not None:
+            self._tunnel.client_ended()
+            return
+        self._client_ended = True
+        current = self._current
+        if current is None:
+            self.transport.loseConnection()
+        elif not current.body.ended:
+            self.transport.abortConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Our own half-close went through; the client's end is awaited."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone."""
+        self._timer.cancel()
+        if self._tunnel is not None:
+            self._tunnel.client_lost(reason)
+        elif self._current is not None:
+            self._current.gone()
+            self._current = None
+        self._left(self)
+
+    # Serving.
+
+    def _advance(self) -> None:
+        """Begin the next request that is there, or wait for one. A loop, not a recursion: requests may end at once."""
+        if self._advancing:
+            return
+        self._advancing = True
+        try:
+            reader = self._reader
+            while self._current is None and not self._lingering and self._tunnel is None:
+                if reader.ready:
+                    self._begin(reader.ready.popleft())
+                elif self._refused is not None:
+                    self._refuse(self._refused)
+                    return
+                elif reader.closed or self._client_ended or self.draining:
+                    self.transport.loseConnection()
+                    return
+                else:
+                    self._wait()
+                    return
+        finally:
+            self._advancing = False
+
+    def _wait(self) -> None:
+        timeouts = self._site_now().timeouts
+        if self._reader.in_head:
+            if not self._in_head:
+                self._in_head = True
+                self._timer.reset(timeouts.head)
+        else:
+            self._in_head = False
+            self._seen = 0
+            self._timer.reset(timeouts.keep_alive)
+        if self._pipeline_held:
+            self._pipeline_held = False
+            if not self._body_held:
+                self.transport.resumeProducing()
+
+    def _begin(self, incoming: Incoming) -> None:
+        self._in_head = False
+        site = self._site_now()
+        head = incoming.head
+        policy = site.policy
+        arrival = self._arrival
+        if arrival is None or self._policy is not policy:
+            transport = self.transport
+            self._policy = policy
+            arrival = self._arrival = Arrival(_peer_of(transport.getPeer()), _peer_of(transport.getHost()), "http", policy)
+        if arrival.trusted:
+            peer, scheme = believed_client(head, arrival, policy), believed_scheme(head, arrival)
+            request_id = believed_request_id(head, arrival) or site.new_id()
+        else:
+            peer, scheme, request_id = arrival.peer, arrival.scheme, site.new_id()
+        facts = RequestFacts(head.method, head.target, head.headers, peer, arrival.local, scheme, head.version)
+        started = self._first_byte
+        request = self._current = Request(self, incoming, facts, arrival, site, request_id, started)
+        request.record.head = site.now() - started
+        try:
+            walk.begin(request)
+        except Exception as error:
+            self._failed(request, error)
+        if not request.finished and not incoming.body.ended:
+            self._seen = 0
+            self._timer.reset(site.timeouts.body_idle)
+
+    def _failed(self, request: Request, error: Exception) -> None:
+        """The top of a connection: whatever was not foreseen ends this exchange, and only this one."""
+        if isinstance(error, ExchangeError):
+            request.fail(error)
+            return
+        _log.failure("serving {request} failed", request=request)
+        consumer, request.consumer = request.consumer, None
+        if consumer is not None:
+            consumer.client_went()
+        request.fail(ExchangeError(errors.PROXY_INTERNAL_ERROR))
+
+    def request_ended(self, request: Request, abort: bool) -> None:
+        """The response to ``request`` is complete (or, with ``abort``, cannot be completed)."""
+        if request is not self._current:
+            return
+        self._current = None
+        if self._body_held:
+            self._body_held = False
+            if not self._pipeline_held:
+                self.transport.resumeProducing()
+        if abort:
+            self.transport.abortConnection()
+            return
+        if request.keep_alive and self._reader.held is not None:
+            self.resume_after_upgrade()
+        if request.keep_alive and self._tunnel is None:
+            self._first_byte = request.site.now()
+            self._advance()
+        elif request.body.ended and self._refused is None:
+            self.transport.loseConnection()
+        else:
+            self._linger()
+
+    def _refuse(self, error: ExchangeError) -> None:
+        """Answer what could not be read with an error, and close."""
+        site = self._site_now()
+        head = RequestHead("GET", "/", "1.1", [])
+        head.keep_alive = False
+        incoming = self._reader.broken(head)
+        policy = site.policy
+        transport = self.transport
+        arrival = Arrival(_peer_of(transport.getPeer()), _peer_of(transport.getHost()), "http", policy)
+        facts = RequestFacts("", "", [], arrival.peer, arrival.local)
+        self._current = request = Request(self, incoming, facts, arrival, site, site.new_id(), self._first_byte)
+        request.fail(error)
+
+    def _cut(self, request: Request, error: ExchangeError) -> None:
+        """The body of a request in service is not valid: nothing more of it may reach the server."""
+        consumer, request.consumer = request.consumer, None
+        if consumer is not None:
+            consumer.client_went()
+        request.fail(error)
+
+    def _linger(self) -> None:
+        self._lingering = True
+        self._timer.reset(_LINGER)
+        if self._client_ended:
+            self.transport.loseConnection()
+        else:
+            self.transport.loseWriteConnection()
+
+    # Bodies.
+
+    def _body_came(self, request: Request) -> None:
+        limit = request.site.body_size
+        if limit is not None and request.body.received > limit:
+            self._cut(request, ExchangeError(errors.HTTP_BODY_TOO_LARGE))
+            return
+        consumer = request.consumer
+        if consumer is not None:
+            try:
+                consumer.body_came()
+            except Exception as error:
+                self._failed(request, error)
+                return
+        if request.body.pending > _HELD_BODY:
+            self.hold_body()
+
+    def hold_body(self) -> None:
+        """Read no more from the client until :meth:`release_body`."""
+        if not self._body_held:
+            self._body_held = True
+            if not self._pipeline_held:
+                self.transport.pauseProducing()
+
+    def release_body(self) -> None:
+        """Read on."""
+        if self._body_held:
+            self._body_held = False
+            if not self._pipeline_held:
+                self.transport.resumeProducing()
+
+    # Upgrades.
+
+    def resume_after_upgrade(self) -> None:
+        """No upgrade came of the request: read what follows as HTTP."""
+        if self._reader.held is not None:
+            try:
+                self._reader.resume()
+            except ExchangeError as error:
+                self._refused = error
+
+    def become_tunnel(self, tunnel: Any) -> tuple[Any, bytes]:
+        """Give the connection to ``tunnel``; return the transport and what came behind the request."""
+        self._tunnel = tunnel
+        self._timer.cancel()
+        early, self._reader.held = self._reader.held or b"", b""
+        if self._pipeline_held or self._body_held:
+            self._pipeline_held = self._body_held = False
+            self.transport.resumeProducing()
+        return self.transport, early
+
+    # Ending.
+
+    def drain(self) -> None:
+        """Close as soon as no request is in service; tunnels go on."""
+        self.draining = True
+        if self._current is None and self._tunnel is None and not self._in_head and not self._lingering:
+            self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Close now."""
+        self.transport.abortConnection()
+
+    def _timed_out(self) -> None:
+        request = self._current
+        transport = self.transport
+        if transport is None:
+            return
+        if self._lingering:
+            transport.abortConnection()
+        elif request is not None:
+            if not request.body.ended:
+                self._body_timed_out(request)
+        elif self._in_head:
+            self._in_head = False
+            self._refused = ExchangeError(errors.HTTP_REQUEST_TIMEOUT)
+            self._refuse(self._refused)
+        else:
+            unsent = getattr(transport, "queued", 0)
+            if unsent and unsent != self._seen:
+                self._seen = unsent
+                self._timer.reset(self._site_now().timeouts.body_idle)
+            elif unsent:
+                transport.abortConnection()
+            else:
+                transport.loseConnection()
+
+    def _body_timed_out(self, request: Request) -> None:
+        span = request.site.timeouts.body_idle
+        received = request.body.received
+        if self._body_held or received - self._seen >= _SLOWEST_BODY * span:
+            self._seen = received
+            self._timer.reset(span)
+            return
+        self._cut(request, ExchangeError(errors.HTTP_REQUEST_TIMEOUT, "the body stopped arriving"))

@@ -1,0 +1,129 @@
+"""An HTTP listener: lets clients in and serves them by the site of the moment.
+
+Its site can be replaced at any time (:meth:`HTTPListener.swap`): the sockets and the clients' connections stay, requests
+begun earlier finish on the site they began with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
+from zope.interface import implementer
+
+from balancer.listeners.accept import Gate
+from balancer.listeners.http.channel import HTTPChannel
+from balancer.listeners.http.site import Site
+from balancer.net.listening import BACKLOG, describe, listen
+from balancer.net.timers import Wheel
+
+__all__ = ["HTTPListener"]
+
+
+@implementer(IProtocolFactory)
+class HTTPListener:
+    """Accepts connections and speaks HTTP on them.
+
+    Args:
+        reactor: provides ports and time.
+        name: the listener's name, for records.
+        binds: where to listen, as for :func:`balancer.net.listening.listen`.
+        site: what to serve.
+        gate: admits clients; its limits may be changed in place.
+        wheel: the shared timer.
+        backlog: connections that may wait to be accepted.
+    """
+
+    def __init__(
+        self, reactor: Any, name: str, binds: Sequence[str], site: Site, gate: Gate, wheel: Wheel, backlog: int = BACKLOG
+    ) -> None:
+        self.name = name
+        self.gate = gate
+        self.channels: set[HTTPChannel] = set()
+        self._reactor = reactor
+        self._binds = tuple(binds)
+        self._site = site
+        self._wheel = wheel
+        self._backlog = backlog
+        self._ports: list[IListeningPort] = []
+        self._drained: Deferred[None] | None = None
+
+    def open(self) -> None:
+        """Bind every address; all or none.
+
+        Raises:
+            BalancerError: naming the address that cannot be had.
+        """
+        try:
+            for bind in self._binds:
+                self._ports.append(listen(self._reactor, bind, self, self._backlog))
+        except Exception:
+            self.stop_accepting()
+            raise
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it listens, in the form of ``bind``, with real ports."""
+        return tuple(map(describe, self._ports))
+
+    def swap(self, site: Site) -> None:
+        """Serve requests that begin from now on by ``site``."""
+        self._site = site
+
+    def stop_accepting(self) -> Deferred[None]:
+        """Close the listening sockets; connections go on. The Deferred fires when the sockets are closed."""
+        ports, self._ports = self._ports, []
+        closing = [port.stopListening() for port in ports]
+        waiting = [closed for closed in closing if isinstance(closed, Deferred)]
+        return gatherResults(waiting).addCallback(lambda _: None) if waiting else succeed(None)
+
+    def drain(self, timeout: float) -> Deferred[None]:
+        """Stop accepting, finish the exchanges in flight for ``timeout`` seconds, then cut those that are left.
+
+        The Deferred fires when the last connection is gone.
+        """
+        closed = self.stop_accepting()
+        for channel in tuple(self.channels):
+            channel.drain()
+        if self.channels:
+            drained: Deferred[None] = Deferred()
+            self._drained = drained
+            limit = self._wheel.schedule(timeout, self._abort_all)
+            drained.addCallback(lambda _: limit.cancel())
+            closed.addCallback(lambda _: drained)
+        return closed
+
+    def _abort_all(self) -> None:
+        for channel in tuple(self.channels):
+            channel.abort()
+
+    def _site_now(self) -> Site:
+        return self._site
+
+    def buildProtocol(self, address: IAddress) -> HTTPChannel | None:
+        """Return the channel for a client at ``address``; None refuses it."""
+        host = getattr(address, "host", None) or ""
+        if not self.gate.admit(host):
+            return None
+
+        def left(channel: HTTPChannel) -> None:
+            self.gate.leave(host)
+            self.channels.discard(channel)
+            if not self.channels and self._drained is not None:
+                drained, self._drained = self._drained, None
+                drained.callback(None)
+
+        channel = HTTPChannel(self._site_now, self._wheel, left)
+        self.channels.add(channel)
+        return channel
+
+    def doStart(self) -> None:
+        """Part of the interface; a port begins."""
+
+    def doStop(self) -> None:
+        """Part of the interface; a port has ended."""
+
+    def __repr__(self) -> str:
+        return f"<HTTPListener {self.name} on {', '.join(self.addresses) or 'nothing'}, {len(self.channels)} connections>"

@@ -1,0 +1,192 @@
+"""Twisted's own idea of a request, for resources that are not ours.
+
+A mounted ``static.File``, ``WSGIResource`` or a plug-in's resource gets a real :class:`twisted.web.server.Request`, so
+that everything such resources rely on is there. It is made only then: from our request, with a channel that turns
+what the resource writes into our response. Its body is collected first, as Twisted's resources expect, in memory up
+to 100 kB and in a temporary file beyond.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IAddress
+from twisted.python.failure import Failure
+from twisted.web import server
+from twisted.web.http_headers import Headers
+from twisted.web.resource import IResource, getChildForRequest
+
+from balancer import errors
+from balancer.errors import ExchangeError
+from balancer.forwarding.headers import believed_scheme
+from balancer.model.address import Peer
+
+if TYPE_CHECKING:
+    from balancer.listeners.http.request import Request
+
+__all__ = ["RenderedRequest", "rendered"]
+
+
+def rendered(request: Request) -> RenderedRequest:
+    """Return the Twisted request that stands for ``request``."""
+    return RenderedRequest(_RenderChannel(request), request)
+
+
+def _address(peer: Peer) -> IAddress:
+    if not peer.host:
+        return UNIXAddress(None)
+    return (IPv6Address if ":" in peer.host else IPv4Address)("TCP", peer.host, peer.port)
+
+
+class RenderedRequest(server.Request):
+    """A Twisted request whose bytes come from, and go to, one of ours."""
+
+    def __init__(self, channel: _RenderChannel, ours: Request) -> None:
+        super().__init__(channel)
+        self._ours = ours
+        self.method = ours.facts.method.encode("latin-1")
+        self.uri = ours.target.encode("latin-1")
+        self.clientproto = b"HTTP/" + ours.facts.version.encode()
+        self.site = ours.site.twisted_site
+        for name, value in ours.outgoing_headers():
+            self.requestHeaders.addRawHeader(name, value)
+        self._leaf: IResource | None = None
+
+    def serve(self, leaf: IResource) -> None:
+        """Collect the body, then render ``leaf`` or the child of it that the rest of the path names."""
+        ours = self._ours
+        self._leaf = leaf
+        if ours.head.content_length is not None:
+            self.requestHeaders.setRawHeaders(b"content-length", [b"%d" % ours.head.content_length])
+        whole = ours.exchange.body if ours.exchange is not None else None
+        self.gotLength(len(whole) if whole is not None else ours.head.content_length or (0 if ours.body.ended else None))
+        if whole is not None:
+            self.handleContentChunk(whole)
+            self._all_came()
+            return
+        ours.consumer = self
+        ours.invite_body()
+        self.body_came()
+
+    def body_came(self) -> None:
+        """More of the body, or its end."""
+        ours = self._ours
+        for piece in ours.body.take():
+            self.handleContentChunk(piece)
+        if ours.body.ended:
+            ours.consumer = None
+            self._all_came()
+
+    def client_went(self) -> None:
+        """The client is gone: whoever asked with ``notifyFinish`` is told."""
+        self.connectionLost(Failure(ConnectionDone()))
+
+    def _all_came(self) -> None:
+        # requestReceived() parses arguments and forms, and calls process().
+        self.requestReceived(self.method, self.uri, self.clientproto)
+
+    def process(self) -> None:
+        """Find the child and render it; called by Twisted once arguments and forms are parsed."""
+        ours, leaf = self._ours, self._leaf
+        assert leaf is not None
+        ours.consumer = self
+        self.site = ours.site.twisted_site
+        self.setHeader(b"server", server.version)
+        # The normalised path: what a route matched is what a resource sees, "..", "//" and escapes settled.
+        segments = [part.encode("utf-8", "surrogateescape") for part in ours.facts.path.split("/")[1:]]
+        consumed = _prefix_length(ours)
+        self.prepath, self.postpath = segments[:consumed], segments[consumed:]
+        self.sitepath = list(self.prepath)
+        try:
+            self.render(getChildForRequest(leaf, self))
+        except Exception:
+            self.processingFailed(Failure())
+
+    def getClientIP(self) -> str | None:
+        """The client that the balancer believes in, behind trusted proxies too."""
+        return self._ours.facts.peer.host or None
+
+    def isSecure(self) -> bool:
+        """Whether the client came by TLS, to us or to a trusted proxy."""
+        return believed_scheme(self._ours.head, self._ours.arrival) == "https"
+
+
+def _prefix_length(ours: Request) -> int:
+    """How many segments of the path the route's own match has used up."""
+    path = ours.decision.entry.matched(ours.facts) if ours.decision is not None else None
+    return 0 if path is None else len(path.pattern.segments)
+
+
+class _RenderChannel:
+    """What a Twisted request takes for its HTTP channel."""
+
+    def __init__(self, ours: Request) -> None:
+        self._ours = ours
+        self._chunked = False
+        self.site = ours.site.twisted_site
+        self.transport = ours.channel.transport
+        self.factory = None
+
+    def getPeer(self) -> IAddress:
+        """The client."""
+        return _address(self._ours.facts.peer)
+
+    def getHost(self) -> IAddress:
+        """Our end of the connection."""
+        return _address(self._ours.arrival.local)
+
+    def isSecure(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self._ours.facts.scheme == "https"
+
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
+        """Begin the response."""
+        length: int | None = None
+        pairs = []
+        for name, values in headers.getAllRawHeaders():
+            lowered = name.lower()
+            if lowered == b"content-length":
+                length = int(values[0])
+            elif lowered == b"transfer-encoding":
+                self._chunked = True
+            elif lowered != b"connection":
+                pairs += [(name, value) for value in values]
+        if self._chunked:
+            # Twisted frames each write itself; our response does that, so its own framing is switched off.
+            rendered_request = self._ours.consumer
+            assert isinstance(rendered_request, RenderedRequest)
+            rendered_request.chunked = 0
+        self._ours.respond(int(code), reason, pairs, length)
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the body."""
+        self._ours.send(data)
+        self._ours.flush()
+
+    def writeSequence(self, pieces: Any) -> None:
+        """Send pieces of the body."""
+        self.write(b"".join(pieces))
+
+    def requestDone(self, request: Any) -> None:
+        """The response is complete."""
+        self._ours.consumer = None
+        self._ours.end()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Let ``producer`` follow the client's pace."""
+        self.transport.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """The producer has ended."""
+        self.transport.unregisterProducer()
+
+    def loseConnection(self) -> None:
+        """The resource wants the connection closed."""
+        self._ours.channel.abort()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """Twisted could not parse the form: answer 400 (its own channel does the same)."""
+        self._ours.consumer = None
+        self._ours.fail(ExchangeError(errors.HTTP_REQUEST_ERROR, "the form in the body"))

@@ -1,0 +1,351 @@
+"""One HTTP/1.1 request and the response to it: what the channel makes, the resource tree serves, forwarding fills.
+
+The request costs only what it is asked for: facts are derived lazily, and what :class:`~twisted.web.iweb.IRequest`
+wants is made (:mod:`.rendering`) when a resource that is not ours adapts it. Responses are collected in ``_out`` and
+leave with :meth:`flush`, so that a head and a small body are one write.
+"""
+
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+from zope.interface import implementer
+from zope.interface.interface import InterfaceClass
+
+from balancer import errors
+from balancer.errors import ExchangeError, Side
+from balancer.filters.chain import run_responses
+from balancer.forwarding.client_side import BodyConsumer
+from balancer.forwarding.headers import Arrival, outgoing
+from balancer.listeners.http.site import Site
+from balancer.model.decision import Decision
+from balancer.model.exchange import Exchange, Reply
+from balancer.model.facts import RequestFacts
+from balancer.model.headers import RawHeaders
+from balancer.observe.records import ExchangeRecord
+from balancer.wire import answers
+from balancer.wire.http1 import encode
+from balancer.wire.http1.requests import Incoming
+
+if TYPE_CHECKING:
+    from balancer.listeners.http.channel import HTTPChannel
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.web.iweb import IRequest
+
+__all__ = ["Request"]
+
+_log = Logger()
+_NO_BODY = frozenset([204, 304])
+_VIA_LINE = b"Via: 1.1 balancer\r\n"
+_date = (0, b"")
+
+
+def _date_line() -> bytes:
+    """Return the ``Date`` line, made once a second."""
+    global _date
+    now = int(time.time())
+    if _date[0] != now:
+        _date = (now, b"Date: %b\r\n" % formatdate(now, usegmt=True).encode())
+    return _date[1]
+
+
+@implementer(IPushProducer)
+class Request:
+    """A request in the hands of the channel; the client side of its exchange."""
+
+    __slots__ = (
+        "_chunked",
+        "_out",
+        "_rendered",
+        "_silent",
+        "_started_at",
+        "_streaming",
+        "arrival",
+        "body",
+        "channel",
+        "consumer",
+        "decision",
+        "exchange",
+        "facts",
+        "finished",
+        "head",
+        "host",
+        "keep_alive",
+        "record",
+        "request_id",
+        "responded",
+        "site",
+        "target",
+    )
+
+    def __init__(
+        self,
+        channel: HTTPChannel,
+        incoming: Incoming,
+        facts: RequestFacts,
+        arrival: Arrival,
+        site: Site,
+        request_id: str,
+        started_at: float,
+    ) -> None:
+        self.channel = channel
+        self.head = incoming.head
+        self.body = incoming.body
+        self.facts = facts
+        self.arrival = arrival
+        self.site = site
+        self.request_id = request_id
+        self.target = facts.target
+        self.host = incoming.head.host
+        self.keep_alive = incoming.head.keep_alive
+        self.exchange: Exchange | None = None
+        self.decision: Decision | None = None
+        self.consumer: BodyConsumer | None = None
+        self.responded = False
+        self.finished = False
+        self._chunked = False
+        self._silent = False
+        self._streaming = False
+        self._out: list[bytes] = []
+        self._rendered: Any = None
+        self._started_at = started_at
+        self.record = ExchangeRecord()
+
+    # The request.
+
+    def outgoing_headers(self) -> RawHeaders:
+        """Return a new list of the fields for a server, but for framing: what filters left, or what the policy makes."""
+        exchange = self.exchange
+        if exchange is not None:
+            return list(exchange.headers)
+        return outgoing(self.head, self.host, self.arrival, self.site.policy, self.request_id)
+
+    def invite_body(self) -> None:
+        """Tell a client that waits for it to send the body (``100 Continue``): it will be read here."""
+        if self.head.expect_continue and not self.body.received:
+            self.head.expect_continue = False
+            self.informational(100, [])
+
+    def pauseProducing(self) -> None:
+        """Take no more of the body from the client for now."""
+        self.channel.hold_body()
+
+    def resumeProducing(self) -> None:
+        """Take more of the body."""
+        self.channel.release_body()
+
+    def stopProducing(self) -> None:
+        """The server takes no more: what still comes is thrown away."""
+        self.channel.release_body()
+
+    def __conform__(self, interface: InterfaceClass) -> Any:
+        """Offer :class:`~twisted.web.iweb.IRequest`, made when first asked for."""
+        if interface is not IRequest:
+            return None
+        if self._rendered is None:
+            from balancer.listeners.http.rendering import rendered
+
+            self._rendered = rendered(self)
+        return self._rendered
+
+    # The response.
+
+    def informational(self, status: int, headers: RawHeaders) -> None:
+        """Pass on a 1xx to a client that can read it (RFC 9110 section 15.2)."""
+        if self.head.version == "1.1" and not self.responded:
+            self._out.append(encode.response_head(status, None, headers, b"\r\n"))
+            self.flush()
+
+    def respond(self, status: int, reason: bytes | None, headers: RawHeaders, length: int | None) -> None:
+        """Begin the response; ``length`` of its body in bytes, None if unknown."""
+        exchange = self.exchange
+        if exchange is not None:
+            exchange.status = status
+            exchange.response_headers = list(headers)
+            run_responses(exchange)
+            if exchange.status != status:
+                status, reason = exchange.status, None
+            headers = exchange.response_headers
+        self.responded = True
+        head = self.head
+        self.record.status = status
+        tail: list[bytes] = []
+        if status in _NO_BODY or status < 200:
+            self._silent = True
+            if status == 304 and length is not None:
+                tail.append(b"Content-Length: %d\r\n" % length)
+        elif length is not None:
+            self._silent = head.method == "HEAD"
+            tail.append(b"Content-Length: %d\r\n" % length)
+        elif head.method == "HEAD":
+            self._silent = True
+            if head.version == "1.1":
+                tail.append(b"Transfer-Encoding: chunked\r\n")
+        elif head.version == "1.1":
+            self._chunked = True
+            tail.append(b"Transfer-Encoding: chunked\r\n")
+        else:
+            self.keep_alive = False
+        if self.keep_alive and (not self.body.ended or self.channel.draining):
+            self.keep_alive = False
+        policy = self.site.policy
+        if policy.via:
+            tail.append(_VIA_LINE)
+        if policy.request_id:
+            tail.append(b"X-Request-Id: %b\r\n" % self.request_id.encode("ascii"))
+        if not self.keep_alive:
+            tail.append(b"Connection: close\r\n")
+        elif head.version == "1.0":
+            tail.append(b"Connection: keep-alive\r\n")
+        tail.append(b"\r\n")
+        self._out.append(encode.response_head(status, reason, headers, b"".join(tail)))
+
+    def send(self, data: bytes) -> None:
+        """Add to the response's body."""
+        if self._silent or not data:
+            return
+        self.record.bytes_out += len(data)
+        self._out.append(encode.chunk(data) if self._chunked else data)
+
+    def end(self, trailers: RawHeaders | None = None) -> None:
+        """Complete the response, and send what is queued."""
+        if self._chunked and not self._silent:
+            self._out.append(encode.last_chunk(trailers) if trailers else encode.LAST_CHUNK)
+        self._finish()
+
+    def flush(self) -> None:
+        """Send what is queued."""
+        out = self._out
+        if out:
+            self.channel.transport.write(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
+
+    def stream_from(self, producer: Any) -> None:
+        """Let ``producer`` be paused while the client takes no more; until :meth:`end`."""
+        self._streaming = True
+        self.channel.transport.registerProducer(producer, True)
+
+    def unsent(self) -> int:
+        """Return how many bytes wait because the client does not take them."""
+        return int(getattr(self.channel.transport, "queued", 0))
+
+    def answer(self, reply: Reply) -> None:
+        """Answer with one of the balancer's own replies, and end the exchange."""
+        headers = list(reply.headers)
+        body = reply.body
+        if reply.reason or reply.status >= 400:
+            self.record.reason = reply.reason
+            self.record.detail = reply.detail
+            headers.append((b"Proxy-Status", answers.proxy_status(reply.reason, reply.detail)))
+        if body is None:
+            accept = self.facts.header("accept") or ""
+            text = reply.detail or f"{answers.status_phrase(reply.status)}."
+            kind, body = answers.error_page(reply.status, text, reply.reason, self.request_id, accept)
+            headers.append((b"Content-Type", kind))
+        self._out.clear()
+        self.respond(reply.status, None, [*headers, (b"Date", _date_line()[6:-2])], len(body))
+        self.send(body)
+        self.end()
+
+    def fail(self, error: ExchangeError) -> None:
+        """Answer with an error page, or cut the connection if a response has begun."""
+        if self.finished:
+            return
+        record, reason = self.record, error.reason
+        if self.responded:
+            record.reason, record.detail = reason.code, error.detail
+            self.keep_alive = False
+            self._out.clear()
+            self._finish(abort=True)
+            return
+        headers: list[tuple[bytes, bytes]] = []
+        if reason.status == 503:
+            headers.append((b"Retry-After", b"1"))
+        elif reason.status == 405:
+            headers.append((b"Allow", b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"))
+        if reason.side is Side.CLIENT and reason.status in (400, 408, 413, 414, 431, 501, 505):
+            self.keep_alive = False
+        accept = self.facts.header("accept") or ""
+        kind, body = answers.error_page(reason.status, reason.text, reason.code, self.request_id, accept)
+        headers.append((b"Content-Type", kind))
+        headers.append((b"Proxy-Status", answers.proxy_status(reason.code, error.detail)))
+        headers.append((b"Date", _date_line()[6:-2]))
+        record.reason, record.detail = reason.code, error.detail
+        self.respond(reason.status, None, headers, len(body))
+        self.send(body)
+        self.end()
+
+    # Upgrades.
+
+    def upgrade(self, headers: RawHeaders, tunnel: Any) -> tuple[Any, bytes]:
+        """Send a 101 and hand the connection to ``tunnel``; return the transport and what the client sent already."""
+        self.responded = True
+        self.record.status = 101
+        self._out.append(encode.response_head(101, None, headers, b"\r\n"))
+        self.flush()
+        return self.channel.become_tunnel(tunnel)
+
+    def no_upgrade(self) -> None:
+        """The server did not switch protocols: what follows is HTTP."""
+        self.channel.resume_after_upgrade()
+
+    def tunnel_ended(self) -> None:
+        """The tunnel is done; its record can be written."""
+        self._finish()
+
+    def gone(self) -> None:
+        """The client closed before its response was complete."""
+        if self.finished:
+            return
+        self.finished = True
+        consumer, self.consumer = self.consumer, None
+        record = self.record
+        record.reason, record.detail = errors.CLIENT_GONE.code, "client went away"
+        if not self.responded:
+            record.status = errors.CLIENT_GONE.status
+        if consumer is not None:
+            consumer.client_went()
+        self._note()
+
+    def _finish(self, *, abort: bool = False) -> None:
+        if self.finished:
+            return
+        self.finished = True
+        self.consumer = None
+        self.flush()
+        if self._streaming:
+            self._streaming = False
+            self.channel.transport.unregisterProducer()
+        self._note()
+        self.channel.request_ended(self, abort)
+
+    def _note(self) -> None:
+        record, facts, site = self.record, self.facts, self.site
+        record.total = site.now() - self._started_at
+        record.started = site.wall() - record.total
+        record.listener = site.listener
+        record.client = facts.peer.host
+        record.client_port = facts.peer.port
+        record.method = facts.method
+        record.target = facts.target
+        record.version = facts.version
+        record.host = self.host.decode("latin-1") if self.host is not None else ""
+        record.headers = facts.headers
+        record.request_id = self.request_id
+        if record.status != 101:
+            record.bytes_in = self.body.received
+        exchange = self.exchange
+        if exchange is not None and "log" in exchange.notes:
+            record.notes = exchange.notes["log"]
+        try:
+            site.observe(record)
+        except Exception:
+            # Whatever a log format does, the connection must live.
+            _log.failure("the record of {request} could not be written", request=self)
+
+    def __repr__(self) -> str:
+        return f"<Request {self.head.method} {self.target} {self.request_id}>"

@@ -1,0 +1,57 @@
+"""What an HTTP listener serves by: one immutable bundle out of a snapshot, swapped whole at reload.
+
+A request keeps the site it began with, so that a reload never changes an exchange in flight.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from balancer.forwarding.headers import HeaderPolicy, TrustedPeers
+from balancer.hooks.interfaces import IFilter
+from balancer.observe.records import ExchangeRecord
+from balancer.routing.table import RouteTable
+from balancer.wire.http1.heads import HeadLimits
+
+__all__ = ["HTTPTimeouts", "Site"]
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPTimeouts:
+    """How long a client may take, in seconds.
+
+    ``head``: from a request's first byte to the end of its head. ``body_idle``: between two pieces of its body.
+    ``keep_alive``: between two requests. ``idle``: without a byte in a tunnel (WebSocket).
+    """
+
+    head: float = 10.0
+    body_idle: float = 30.0
+    keep_alive: float = 75.0
+    idle: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Everything a request of one listener is served by.
+
+    ``observe`` takes the record of each exchange at its end; ``draw`` returns a float in [0, 1); ``new_id`` a request
+    id; ``twisted_site`` is what mounted Twisted resources see as their site. ``body_size`` limits request bodies in
+    bytes, None for no limit.
+    """
+
+    listener: str
+    table: RouteTable
+    observe: Callable[[ExchangeRecord], None]
+    draw: Callable[[], float]
+    new_id: Callable[[], str]
+    filters: tuple[IFilter, ...] = ()
+    policy: HeaderPolicy = field(default_factory=lambda: HeaderPolicy(TrustedPeers()))
+    limits: HeadLimits = field(default_factory=HeadLimits)
+    timeouts: HTTPTimeouts = field(default_factory=HTTPTimeouts)
+    body_size: int | None = None
+    twisted_site: Any = None
+    now: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time

@@ -1,0 +1,213 @@
+"""The walk of one request: listener filters, the decision, route filters, the leaf of the resource tree.
+
+On the plain path, without filters, this is a handful of calls; a filter that needs time or the body makes the walk
+wait and go on in :class:`_Paused`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
+
+from balancer import errors
+from balancer.errors import ExchangeError
+from balancer.filters.chain import run_requests
+from balancer.hooks.interfaces import IFilter
+from balancer.model.exchange import Exchange, Reply
+from balancer.model.target import BadTarget
+from balancer.routing.answer import answer
+from balancer.routing.decide import decide
+
+if TYPE_CHECKING:
+    from balancer.listeners.http.request import Request
+
+__all__ = ["begin"]
+
+_log = Logger()
+
+
+def begin(request: Request) -> None:
+    """Serve ``request``; raises ExchangeError for what is refused before anything began."""
+    head, site, facts = request.head, request.site, request.facts
+    if head.method == "CONNECT":
+        raise ExchangeError(errors.HTTP_METHOD_REFUSED, "CONNECT")
+    if site.body_size is not None and head.content_length is not None and head.content_length > site.body_size:
+        raise ExchangeError(errors.HTTP_BODY_TOO_LARGE)
+    try:
+        if not head.target.startswith("/"):
+            _take_absolute(request)
+        facts.path  # noqa: B018 - raises BadTarget
+        if site.filters:
+            _through(request, site.filters, _route)
+        else:
+            _route(request)
+    except BadTarget as error:
+        raise ExchangeError(errors.HTTP_REQUEST_ERROR, str(error)) from None
+
+
+def _take_absolute(request: Request) -> None:
+    """Turn an absolute-form target into origin form and its authority into ``Host`` (RFC 9112 section 3.2.2)."""
+    if request.head.target == "*":
+        if request.head.method != "OPTIONS":
+            raise BadTarget("'*' is for OPTIONS only")
+        return
+    _, authority, path, query = request.facts.parts
+    request.host = authority.encode("latin-1")
+    request.target = f"{path}?{query}" if query else path
+
+
+def _route(request: Request) -> None:
+    site, record = request.site, request.record
+    decision = request.decision = decide(site.table, request.facts, site.draw)
+    record.route = decision.route
+    entry = decision.entry
+    if entry is None:
+        raise ExchangeError(errors.DESTINATION_NOT_FOUND)
+    exchange = request.exchange
+    if exchange is not None:
+        exchange.route = decision.route
+        exchange.captures = dict(decision.captures)
+    if entry.filters:
+        _through(request, entry.filters, _serve)
+    else:
+        _serve(request)
+
+
+def _serve(request: Request) -> None:
+    decision = request.decision
+    assert decision is not None
+    leaf = decision.entry.leaf
+    if leaf is None:
+        request.answer(answer(decision, request.facts))
+    elif decision.action == "resource":
+        IRequest(request).serve(leaf)
+    else:
+        leaf.render(request)
+
+
+# Filters.
+
+
+def _through(request: Request, filters: tuple[IFilter, ...], then: Callable[[Request], None]) -> None:
+    """Run ``filters``, waiting for the body first if one of them needs it, and go on with ``then``."""
+    exchange = request.exchange
+    if exchange is None:
+        headers = request.outgoing_headers()
+        exchange = request.exchange = Exchange(request.facts, headers)
+        exchange.target = request.target
+        decision = request.decision
+        if decision is not None:
+            exchange.route = decision.route
+            exchange.captures = dict(decision.captures)
+    limit = max([each.body_limit for each in filters])
+    if limit and exchange.body is None and not (request.body.ended and not request.body.received):
+
+        def collected(body: bytes) -> None:
+            assert exchange is not None
+            exchange.body = request.facts.body = body
+            _run(request, filters, then)
+
+        _Collected(request, limit, collected)
+    else:
+        _run(request, filters, then)
+
+
+def _run(request: Request, filters: tuple[IFilter, ...], then: Callable[[Request], None]) -> None:
+    assert request.exchange is not None
+    outcome = run_requests(filters, request.exchange)
+    if isinstance(outcome, Deferred):
+        _Paused(request, outcome, then)
+    else:
+        _after(request, outcome, then)
+
+
+def _after(request: Request, reply: Reply | None, then: Callable[[Request], None]) -> None:
+    if reply is not None:
+        request.answer(reply)
+    else:
+        then(request)
+
+
+def _guarded(request: Request, call: Callable[[], None]) -> None:
+    """Run a later part of the walk, outside the channel's own call."""
+    try:
+        call()
+    except ExchangeError as error:
+        request.fail(error)
+    except BadTarget as error:
+        request.fail(ExchangeError(errors.HTTP_REQUEST_ERROR, str(error)))
+    except Exception:
+        _log.failure("serving {request} failed", request=request)
+        request.fail(ExchangeError(errors.PROXY_INTERNAL_ERROR))
+
+
+class _Paused:
+    """A walk that waits for a filter; the client may go away meanwhile."""
+
+    def __init__(
+        self, request: Request, outcome: Deferred[Reply | None], then: Callable[[Request], None]
+    ) -> None:
+        self._request = request
+        self._then = then
+        self._outcome: Deferred[Reply | None] | None = outcome
+        request.consumer = self
+        outcome.addCallbacks(self._done, self._failed)
+
+    def body_came(self) -> None:
+        """The body waits in the request; past a limit the channel pauses the client."""
+
+    def client_went(self) -> None:
+        """Nobody waits for the filter any more."""
+        outcome, self._outcome = self._outcome, None
+        if outcome is not None:
+            outcome.cancel()
+
+    def _done(self, reply: Reply | None) -> None:
+        if self._outcome is None:
+            return
+        self._outcome = None
+        self._request.consumer = None
+        _guarded(self._request, lambda: _after(self._request, reply, self._then))
+
+    def _failed(self, failure: Failure) -> None:
+        if self._outcome is None or failure.check(CancelledError):
+            return
+        self._outcome = None
+        self._request.consumer = None
+        _log.failure("a filter of {request} failed", failure=failure, request=self._request)
+        self._request.fail(ExchangeError(errors.PROXY_INTERNAL_ERROR, "a filter failed"))
+
+
+class _Collected:
+    """Waits until the whole body is here, at most ``limit`` bytes, then goes on with it."""
+
+    def __init__(self, request: Request, limit: int, then: Callable[[bytes], None]) -> None:
+        self._request = request
+        self._limit = limit
+        self._then = then
+        self._pieces: list[bytes] = []
+        if (request.body.length or 0) > limit:
+            raise ExchangeError(errors.HTTP_BODY_TOO_LARGE)
+        request.consumer = self
+        request.invite_body()
+        if request.body.pending or request.body.ended:
+            self.body_came()
+
+    def body_came(self) -> None:
+        """More of the body, or its end."""
+        request = self._request
+        self._pieces += request.body.take()
+        if request.body.received > self._limit:
+            request.consumer = None
+            request.fail(ExchangeError(errors.HTTP_BODY_TOO_LARGE))
+        elif request.body.ended:
+            request.consumer = None
+            _guarded(request, lambda: self._then(b"".join(self._pieces)))
+
+    def client_went(self) -> None:
+        """Nothing was begun."""

@@ -1,0 +1,48 @@
+"""A message body on its way: pieces that have arrived and were not yet taken."""
+
+from __future__ import annotations
+
+from balancer.model.headers import RawHeaders
+
+__all__ = ["Body"]
+
+
+class Body:
+    """The pieces of one body, in order, between a reader that feeds and a consumer that takes.
+
+    ``length`` is the declared length in bytes, None if unknown. ``received`` counts all bytes fed, ``pending`` those
+    not yet taken.
+    """
+
+    __slots__ = ("_pieces", "ended", "length", "pending", "received", "trailers")
+
+    def __init__(self, length: int | None = None, *, ended: bool = False) -> None:
+        self.length = length
+        self.ended = ended
+        self.trailers: RawHeaders | None = None
+        self.received = 0
+        self.pending = 0
+        self._pieces: list[bytes] | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Add the next piece."""
+        if self._pieces is None:
+            self._pieces = [data]
+        else:
+            self._pieces.append(data)
+        self.received += len(data)
+        self.pending += len(data)
+
+    def end(self, trailers: RawHeaders | None = None) -> None:
+        """Mark the body complete."""
+        self.ended = True
+        self.trailers = trailers
+
+    def take(self) -> list[bytes]:
+        """Return, and forget, the pieces that are here."""
+        pieces, self._pieces = self._pieces, None
+        self.pending = 0
+        return pieces or []
+
+    def __repr__(self) -> str:
+        return f"<Body {self.received} of {'?' if self.length is None else self.length} {'ended' if self.ended else ''}>"

@@ -1,0 +1,44 @@
+"""Writing HTTP/1.1: heads, chunks, and the status lines that are asked for most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+
+__all__ = ["LAST_CHUNK", "chunk", "last_chunk", "request_head", "response_head"]
+
+_REASONS = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
+_STATUS_LINES = {code: b"HTTP/1.1 %d %s\r\n" % (code, phrase) for code, phrase in _REASONS.items()}
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def request_head(method: str, target: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the head of a request in origin form, the empty line included."""
+    lines = [f"{method} {target} HTTP/1.1\r\n".encode("latin-1")]
+    lines += [b"%b: %b\r\n" % pair for pair in headers]
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def response_head(status: int, reason: bytes | None, headers: Iterable[tuple[bytes, bytes]], tail: bytes) -> bytes:
+    """Return the head of a response. ``tail`` ends it: more lines, if any, and the empty line.
+
+    ``reason`` None or the usual phrase uses a prepared status line.
+    """
+    line = _STATUS_LINES.get(status)
+    if line is None or (reason is not None and reason != _REASONS[status]):
+        line = b"HTTP/1.1 %d %b\r\n" % (status, reason or b"")
+    lines = [line]
+    lines += [b"%b: %b\r\n" % pair for pair in headers]
+    lines.append(tail)
+    return b"".join(lines)
+
+
+def chunk(data: bytes) -> bytes:
+    """Return ``data``, which must not be empty, as one chunk (RFC 9112 section 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def last_chunk(trailers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the end of a chunked body with its trailer fields."""
+    return b"0\r\n" + b"".join([b"%b: %b\r\n" % pair for pair in trailers]) + b"\r\n"

@@ -1,0 +1,283 @@
+"""Reading requests: feed bytes, take complete heads and the pieces of their bodies.
+
+One :class:`RequestReader` serves one client connection. Pipelined requests come out in order; each
+:class:`Incoming` grows while its body arrives::
+
+    reader.feed(data)            # raises ExchangeError for what must not be forwarded
+    while reader.ready:
+        incoming = reader.ready.popleft()
+        incoming.head, incoming.body ...
+
+An ``Upgrade`` request stops the reader: bytes after it may belong to another protocol. They wait in ``held`` until
+:meth:`RequestReader.resume` (no upgrade came of it: parse them as HTTP) or are taken for the tunnel.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+
+import httptools
+
+from balancer import errors
+from balancer.errors import ExchangeError
+from balancer.model.headers import RawHeaders
+from balancer.wire.http1 import fields
+from balancer.wire.http1.body import Body
+from balancer.wire.http1.heads import HeadLimits, RequestHead, judge
+
+__all__ = ["Incoming", "RequestReader"]
+
+_METHOD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) (?=[^ ])")
+_BEGINNING = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}(?: [^\x00-\x20\x7f]*(?: [HTP/.0-9]*\r?)?)?\Z")
+_BLANK_LINES = 4
+_STAND_IN = b"POST"
+"""llhttp knows a fixed list of methods; any other token is read as this one and named afterwards."""
+
+
+class Incoming:
+    """A request on its way in: its head, and its body as far as it has come."""
+
+    __slots__ = ("body", "head")
+
+    def __init__(self, head: RequestHead, body: Body) -> None:
+        self.head = head
+        self.body = body
+
+
+class RequestReader:
+    """Reads the requests of one connection; ``feed`` may be given any split of the bytes."""
+
+    __slots__ = (
+        "_begun",
+        "_current",
+        "_first_line",
+        "_head_bytes",
+        "_headers",
+        "_limits",
+        "_method",
+        "_parser",
+        "_rest_of_upgrade",
+        "_trailers",
+        "_url",
+        "closed",
+        "held",
+        "ready",
+    )
+
+    def __init__(self, limits: HeadLimits) -> None:
+        self._limits = limits
+        self._parser = httptools.HttpRequestParser(self)
+        self.ready: deque[Incoming] = deque()
+        self.held: bytes | None = None
+        self.closed = False  # the last request asked for close: what follows is not read
+        self._begun = False  # inside a message
+        self._head_bytes = 0
+        self._first_line = b""
+        self._current: Incoming | None = None
+        self._headers: RawHeaders = []
+        self._trailers: RawHeaders | None = None
+        self._url = b""
+        self._method: str | None = None
+        self._rest_of_upgrade = False
+
+    @property
+    def in_head(self) -> bool:
+        """Whether a request has begun and its head is not complete."""
+        return (self._begun and self._current is None) or bool(self._first_line)
+
+    def feed(self, data: bytes) -> None:
+        """Take what arrived.
+
+        Raises:
+            ExchangeError: the bytes are not one unambiguous request; the connection must be closed after the answer.
+        """
+        if self.held is not None:
+            self.held += data
+            return
+        if self.closed:
+            return
+        if not self._begun:
+            data = self._start(data)
+            if not data:
+                return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as pause:
+            self._pause(data[pause.args[0] :])
+        except httptools.HttpParserError as error:
+            self._refuse(error, data)
+        if self._begun and self._current is None:
+            self._head_bytes += len(data)
+            if self._head_bytes > self._limits.head_size:
+                too_long = len(self._url) > self._limits.uri_size
+                raise ExchangeError(errors.HTTP_URI_TOO_LONG if too_long else errors.HTTP_HEADERS_TOO_LARGE)
+
+    def resume(self) -> None:
+        """Go on reading HTTP after an ``Upgrade`` request that came to nothing; raises as :meth:`feed`."""
+        rest, self.held = self.held, None
+        self._parser = httptools.HttpRequestParser(self)
+        if rest:
+            self.feed(rest)
+
+    def broken(self, head: RequestHead) -> Incoming:
+        """Return a stand-in for the request that could not be read, so that an answer can be made to it."""
+        return Incoming(head, Body())
+
+    def _start(self, data: bytes) -> bytes:
+        """Look at the first line of a message before llhttp does: what it would wave through is refused here."""
+        if self._first_line:
+            data, self._first_line = self._first_line + data, b""
+        for _ in range(_BLANK_LINES):
+            if not data.startswith(b"\r\n"):
+                break
+            data = data[2:]
+        if data[:1] in (b"\n", b" ", b"\t", b"\r") and data != b"\r":
+            raise ExchangeError(errors.HTTP_REQUEST_ERROR, "not a request line")
+        end = data.find(b"\r\n")
+        if end < 0:
+            if len(data) > self._limits.uri_size + 64:
+                raise ExchangeError(errors.HTTP_URI_TOO_LONG)
+            if data not in (b"", b"\r") and not _plausible(data):
+                raise ExchangeError(errors.HTTP_REQUEST_ERROR, "not a request line")
+            self._first_line = data
+            return b""
+        if data.find(b" HTTP/1.", end - 9, end) < 0 or data.count(b" ", 0, end) != 2:
+            raise self._bad_first_line(data[:end])
+        return data
+
+    @staticmethod
+    def _bad_first_line(line: bytes) -> ExchangeError:
+        version = re.search(rb" HTTP/(\d)\.\d\Z", line)
+        if version and version[1] != b"1":
+            return ExchangeError(errors.HTTP_VERSION_REFUSED, version[0].decode().strip())
+        return ExchangeError(errors.HTTP_REQUEST_ERROR, "not a request line")
+
+    def _refuse(self, error: httptools.HttpParserError, data: bytes) -> None:
+        """Raise the ExchangeError for what llhttp refused, unless it only saw bytes after the last request."""
+        cause = error.__context__
+        if isinstance(cause, ExchangeError):
+            raise cause from None
+        if isinstance(error, httptools.HttpParserCallbackError):
+            raise cause or error
+        if self.closed:
+            return
+        if isinstance(error, httptools.HttpParserInvalidMethodError) and self._headers == [] and self._method is None:
+            match = _METHOD.match(data)
+            if match and self._current is None and not self.ready:
+                self._read_unknown_method(match[1].decode(), data[match.end(1) :])
+                return
+            raise ExchangeError(errors.HTTP_NOT_IMPLEMENTED if match else errors.HTTP_REQUEST_ERROR, "method")
+        raise ExchangeError(errors.HTTP_REQUEST_ERROR, str(error.args[0]) if error.args else "malformed")
+
+    def _read_unknown_method(self, method: str, rest: bytes) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+        self._begun = False
+        self._method = method
+        try:
+            self._parser.feed_data(_STAND_IN + rest)
+        except httptools.HttpParserUpgrade as pause:
+            self._pause((_STAND_IN + rest)[pause.args[0] :])
+        except httptools.HttpParserError as error:
+            self._refuse(error, rest)
+
+    def _pause(self, rest: bytes) -> None:
+        """llhttp stopped after the head of an ``Upgrade`` (or CONNECT) request."""
+        incoming = self._current
+        if incoming is None:  # pragma: no cover - llhttp completes the head before it pauses
+            raise ExchangeError(errors.HTTP_REQUEST_ERROR, "upgrade")
+        head = incoming.head
+        if head.method == "CONNECT" or head.upgrade is not None:
+            self.held = rest
+            return
+        # No upgrade is possible (a body follows, or h2c): llhttp skipped the body, so a new parser is told of it.
+        self._parser = httptools.HttpRequestParser(self)
+        if head.content_length or head.chunked:
+            framing = b"Transfer-Encoding: chunked" if head.chunked else b"Content-Length: %d" % head.content_length
+            self._rest_of_upgrade = True
+            self._parser.feed_data(b"POST / HTTP/1.1\r\nHost: a\r\n" + framing + b"\r\n\r\n")
+            self._rest_of_upgrade = False
+        else:
+            self._complete(incoming)
+        if rest:
+            self.feed(rest)
+
+    # What llhttp calls.
+
+    def on_message_begin(self) -> None:
+        if self._rest_of_upgrade:
+            return
+        if self._begun and self._current is not None:  # pragma: no cover - llhttp completes before it begins
+            raise ExchangeError(errors.HTTP_REQUEST_ERROR, "message inside a message")
+        self._begun = True
+        self._current = None
+        self._head_bytes = 0
+        self._headers = []
+        self._trailers = None
+        self._url = b""
+
+    def on_url(self, piece: bytes) -> None:
+        if self._rest_of_upgrade:
+            return
+        self._url = self._url + piece if self._url else piece
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._rest_of_upgrade:
+            return
+        if self._current is None:
+            self._headers.append((name, value))
+        else:
+            if self._trailers is None:
+                self._trailers = []
+            self._trailers.append((name, fields.stripped(value)))
+            if len(self._trailers) > self._limits.header_count:
+                raise ExchangeError(errors.HTTP_HEADERS_TOO_LARGE, "trailers")
+
+    def on_headers_complete(self) -> None:
+        if self._rest_of_upgrade:
+            return
+        parser = self._parser
+        method = self._method or parser.get_method().decode("ascii")
+        self._method = None
+        version = parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            raise ExchangeError(errors.HTTP_VERSION_REFUSED, version)
+        limits = self._limits
+        if len(self._url) > limits.uri_size:
+            raise ExchangeError(errors.HTTP_URI_TOO_LONG)
+        headers = self._headers
+        if len(headers) > limits.header_count:
+            raise ExchangeError(errors.HTTP_HEADERS_TOO_LARGE, f"{len(headers)} header fields")
+        head = RequestHead(method, self._url.decode("latin-1"), version, headers)
+        head.keep_alive = parser.should_keep_alive()
+        judge(head, limits)
+        ended = not head.chunked and not head.content_length
+        self._current = Incoming(head, Body(head.content_length, ended=ended))
+        self.ready.append(self._current)
+
+    def on_body(self, data: bytes) -> None:
+        if self._current is not None:
+            self._current.body.feed(data)
+
+    def on_message_complete(self) -> None:
+        incoming = self._current
+        if incoming is None:
+            return
+        head = incoming.head
+        if (head.upgrade is not None or self._parser.should_upgrade()) and not self._rest_of_upgrade:
+            return  # feed() sees the pause next and decides
+        self._complete(incoming)
+
+    def _complete(self, incoming: Incoming) -> None:
+        if not incoming.body.ended:
+            incoming.body.end(self._trailers)
+        self._begun = False
+        self._head_bytes = 0
+        self._current = None
+        if not incoming.head.keep_alive:
+            self.closed = True
+
+
+def _plausible(line: bytes) -> bool:
+    """Whether an incomplete first line can still become a request line."""
+    return _BEGINNING.match(line) is not None

@@ -1,0 +1,242 @@
+"""Reading responses: feed bytes of a server connection, take heads and body pieces.
+
+One :class:`ResponseReader` serves one server connection, one exchange at a time::
+
+    reader.expect("GET")
+    reader.feed(data)            # raises ExchangeError for what is no valid HTTP
+    reader.informational         # 1xx heads, to be passed on and cleared by the caller
+    reader.head, reader.body     # once the final head is there
+
+A response is delimited as RFC 9112 section 6.3 says; one that ends with the connection is ended by :meth:`eof`.
+"""
+
+from __future__ import annotations
+
+import httptools
+
+from balancer import errors
+from balancer.errors import ExchangeError
+from balancer.model.headers import RawHeaders
+from balancer.wire.http1 import fields
+from balancer.wire.http1.body import Body
+
+__all__ = ["ResponseHead", "ResponseReader"]
+
+_HEAD_SIZE = 64 * 1024
+_NO_BODY = frozenset([204, 304])
+
+
+class ResponseHead:
+    """One response's head. ``plain`` are the fields passed on, hop-by-hop and framing ones left out.
+
+    ``content_length`` is None where the length is not declared; ``upgrade`` the protocol of a 101.
+    """
+
+    __slots__ = ("chunked", "content_length", "headers", "keep_alive", "plain", "reason", "status", "upgrade", "version")
+
+    def __init__(self, status: int, reason: bytes, version: str, headers: RawHeaders) -> None:
+        self.status = status
+        self.reason = reason
+        self.version = version
+        self.headers = headers
+        self.plain: RawHeaders = []
+        self.content_length: int | None = None
+        self.chunked = False
+        self.keep_alive = True
+        self.upgrade: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"<ResponseHead {self.status} {self.reason.decode('latin-1')}>"
+
+
+class ResponseReader:
+    """Reads the responses of one server connection; ``feed`` may be given any split of the bytes."""
+
+    __slots__ = (
+        "_bodiless",
+        "_busy",
+        "_head_bytes",
+        "_headers",
+        "_parser",
+        "_reason",
+        "_trailers",
+        "_until_close",
+        "body",
+        "begun",
+        "head",
+        "informational",
+        "leftover",
+        "reusable",
+    )
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self.informational: list[ResponseHead] = []
+        self.leftover: bytes | None = None  # after a 101: bytes of the new protocol
+        self.reusable = True  # whether another request may follow on this connection
+        self._busy = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self.head: ResponseHead | None = None
+        self.body = Body()
+        self.begun = False  # the first byte of the response came
+        self._headers: RawHeaders = []
+        self._trailers: RawHeaders | None = None
+        self._reason = b""
+        self._head_bytes = 0
+        self._until_close = False
+
+    def expect(self, method: str) -> None:
+        """Make ready for the response to a request of ``method``; the former one must have ended."""
+        self._reset()
+        self._busy = True
+        self._bodiless = method == "HEAD"
+
+    def feed(self, data: bytes) -> None:
+        """Take what arrived.
+
+        Raises:
+            ExchangeError: not valid HTTP, or a head too large. Bytes after the response, or that no request asked
+                for, are dropped, and ``reusable`` turns False.
+        """
+        if self.leftover is not None:
+            self.leftover += data
+            return
+        if not self._busy:
+            self.reusable = False
+            return
+        self.begun = True
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as pause:
+            self.leftover = data[pause.args[0] :]
+        except httptools.HttpParserError as error:
+            self._refuse(error)
+        if self.head is None:
+            self._head_bytes += len(data)
+            if self._head_bytes > _HEAD_SIZE:
+                raise ExchangeError(errors.HTTP_RESPONSE_HEADER_SECTION_SIZE)
+
+    def eof(self) -> bool:
+        """Note the end of the connection; return whether it completes the response."""
+        self.reusable = False
+        if self._busy and self._until_close:
+            self._finish()
+            return True
+        return not self._busy
+
+    def _refuse(self, error: httptools.HttpParserError) -> None:
+        self.reusable = False
+        if not self._busy:
+            return
+        cause = error.__context__
+        if isinstance(cause, ExchangeError):
+            raise cause from None
+        if isinstance(error, httptools.HttpParserCallbackError):
+            raise cause or error
+        raise ExchangeError(errors.HTTP_PROTOCOL_ERROR, str(error.args[0]) if error.args else "malformed")
+
+    def _finish(self) -> None:
+        self.body.end(self._trailers)
+        self._busy = False
+
+    # What llhttp calls.
+
+    def on_message_begin(self) -> None:
+        if not self._busy:
+            self.reusable = False
+            raise ExchangeError(errors.HTTP_PROTOCOL_ERROR, "a second response to one request")
+        self._headers = []
+        self._trailers = None
+        self._reason = b""
+
+    def on_status(self, piece: bytes) -> None:
+        self._reason = self._reason + piece if self._reason else piece
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.head is None:
+            self._headers.append((name, value))
+        elif self._trailers is None:
+            self._trailers = [(name, fields.stripped(value))]
+        else:
+            self._trailers.append((name, fields.stripped(value)))
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        status = parser.get_status_code()
+        if not 100 <= status <= 999:
+            raise ExchangeError(errors.HTTP_PROTOCOL_ERROR, f"status {status}")
+        head = ResponseHead(status, self._reason, parser.get_http_version(), self._headers)
+        _judge(head)
+        self._head_bytes = 0
+        if status < 200 and status != 101:
+            self.informational.append(head)
+            return
+        self.head = head
+        if self._bodiless or status in _NO_BODY or status == 101:
+            # llhttp cannot be told that the answer to HEAD has no body: it gets a successor instead.
+            if self._bodiless and status not in _NO_BODY and status != 101:
+                self._parser = httptools.HttpResponseParser(self)
+                self.reusable = self.reusable and _may_keep(head)
+                self._finish()
+            return
+        if head.chunked or head.content_length is not None:
+            self.body.length = head.content_length
+        else:
+            self._until_close = True
+            self.reusable = False
+
+    def on_body(self, data: bytes) -> None:
+        if self._busy:
+            self.body.feed(data)
+        else:
+            self.reusable = False
+
+    def on_message_complete(self) -> None:
+        if self.head is None or not self._busy:
+            return
+        if not self._parser.should_keep_alive():
+            self.reusable = False
+        self._finish()
+
+
+def _may_keep(head: ResponseHead) -> bool:
+    tokens: frozenset[bytes] = frozenset()
+    for name, value in head.headers:
+        if fields.response_kind(name) == fields.CONNECTION:
+            tokens |= fields.connection_tokens(value)
+    return b"keep-alive" in tokens if head.version == "1.0" else b"close" not in tokens
+
+
+def _judge(head: ResponseHead) -> None:
+    """One pass over the fields: framing, hop-by-hop, what is passed on. Hand-tuned: it runs for every response."""
+    plain = head.plain
+    kind_of = fields._response_memo.get
+    named: frozenset[bytes] = frozenset()
+    for pair in head.headers:
+        name = pair[0]
+        kind = kind_of(name)
+        if kind is None:
+            kind = fields.response_kind(name)
+        if not kind:
+            plain.append(pair)
+        elif kind == fields.CONTENT_LENGTH:
+            text = fields.stripped(pair[1])
+            if head.content_length is not None or not text.isdigit():
+                raise ExchangeError(errors.HTTP_PROTOCOL_ERROR, "Content-Length")
+            head.content_length = int(text)
+        elif kind == fields.TRANSFER_ENCODING:
+            if head.chunked or fields.stripped(pair[1]).lower() != b"chunked":
+                raise ExchangeError(errors.HTTP_PROTOCOL_ERROR, "Transfer-Encoding other than chunked")
+            head.chunked = True
+        elif kind == fields.CONNECTION:
+            named |= fields.connection_tokens(pair[1])
+        elif kind == fields.UPGRADE:
+            head.upgrade = fields.stripped(pair[1])
+    if head.chunked and head.content_length is not None:
+        raise ExchangeError(errors.HTTP_PROTOCOL_ERROR, "Content-Length with Transfer-Encoding")
+    if named:
+        named -= {b"close", b"keep-alive", b"upgrade", b"te"}
+        if named:
+            plain[:] = [pair for pair in plain if pair[0].lower() not in named]
