@@ -1,0 +1,65 @@
+"""One request and its response as filters see them: a plain object, the same live and in ``balancer explain``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from balancer.model.facts import RequestFacts
+from balancer.model.headers import RawHeaders
+
+__all__ = ["Exchange", "Reply"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer that the balancer makes itself: a redirect, a fixed response, a refusal.
+
+    ``reason`` is an RFC 9209 error type where the answer is an error, else ``""``; ``body`` None with an error
+    status means: the error page in the form that the client's ``Accept`` asks for.
+    """
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    body: bytes | None = None
+    reason: str = ""
+    detail: str = ""
+
+
+class Exchange:
+    """What filters may look at and change.
+
+    ``facts`` is the request as received and never changes. ``method``, ``target`` (text, latin-1) and ``headers``
+    are the request as it will be sent. ``body`` is the whole request body where a filter of the route declared
+    that it needs it, else None. ``status`` and ``response_headers`` are set, and may be changed, once the response
+    head is there. ``route`` and ``captures`` come from the decision (``""`` and empty before routing). ``notes`` is
+    for filters of one exchange to leave each other word; its items under ``"log"`` go to the JSON access log.
+    """
+
+    __slots__ = (
+        "body",
+        "captures",
+        "facts",
+        "headers",
+        "method",
+        "notes",
+        "response_headers",
+        "route",
+        "status",
+        "target",
+    )
+
+    def __init__(self, facts: RequestFacts, headers: RawHeaders, route: str = "") -> None:
+        self.facts = facts
+        self.method = facts.method
+        self.target = facts.target
+        self.headers = headers
+        self.route = route
+        self.captures: dict[str, str] = {}
+        self.body: bytes | None = None
+        self.status = 0
+        self.response_headers: RawHeaders = []
+        self.notes: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.method} {self.target} route={self.route!r} status={self.status}>"
