@@ -29,7 +29,7 @@ from balancer.model.address import Address
 from balancer.net.timers import Entry, Wheel
 from balancer.net.transports import ClientTransport, UNIXClientTransport
 
-__all__ = ["connect", "watches_descriptors"]
+__all__ = ["connect", "error_of", "watches_descriptors"]
 
 P = TypeVar("P", bound=IProtocol)
 
@@ -87,7 +87,7 @@ class _Attempt:
             skt.setblocking(False)
             number = skt.connect_ex(name)
         except OSError as failed:
-            self._fail(_by_errno(failed.errno or errno.EINVAL, address))
+            self._fail(error_of(failed, address))
             return
         if number == 0:
             self._connected()
@@ -186,6 +186,11 @@ def _by_exception(raised: BaseException | None, address: Address) -> ExchangeErr
     if isinstance(number, int):
         return _by_errno(number, address)
     return ExchangeError(errors.CONNECTION_REFUSED, f"{address}: {raised}")
+
+
+def error_of(failed: OSError, address: Address) -> ExchangeError:
+    """Return what ``failed`` means for an exchange or session with the server at ``address``."""
+    return _by_errno(failed.errno or errno.EINVAL, address)
 
 
 def _by_errno(number: int, address: Address) -> ExchangeError:

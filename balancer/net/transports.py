@@ -16,7 +16,6 @@ These run on any reactor built on :class:`twisted.internet.posixbase.PosixReacto
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
@@ -28,7 +27,15 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-__all__ = ["ClientTransport", "ServerPort", "ServerTransport", "UNIXClientTransport", "UNIXServerTransport"]
+__all__ = [
+    "ClientTransport",
+    "ServerPort",
+    "ServerTransport",
+    "UNIXClientTransport",
+    "UNIXServerTransport",
+    "plain",
+    "to_address",
+]
 
 READ_SIZE = 65536
 """Bytes asked of the kernel at a time."""
@@ -283,7 +290,7 @@ class ServerPort(tcp.Port):
         number = self.sessionno
         self.sessionno = number + 1
         try:
-            transport = self.transport(skt, protocol, client, self, number, self.reactor)
+            transport: Any = self.transport(skt, protocol, client, self, number, self.reactor)
         except Exception:
             skt.close()
             protocol.connectionLost(Failure())
@@ -314,11 +321,10 @@ class ServerPort(tcp.Port):
 
 def to_address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:
     """Return a socket's name as a Twisted address; an IPv4-mapped IPv6 address becomes the IPv4 address it is."""
-    host = name[0]
-    if len(name) == 2:
-        return IPv4Address("TCP", host, name[1])
-    if host.startswith("::ffff:"):
-        mapped = ipaddress.IPv6Address(host).ipv4_mapped
-        if mapped is not None:
-            return IPv4Address("TCP", str(mapped), name[1])
-    return IPv6Address("TCP", *name)
+    host = plain(name[0])
+    return IPv6Address("TCP", *name) if ":" in host else IPv4Address("TCP", host, name[1])
+
+
+def plain(host: str) -> str:
+    """Return an IPv4-mapped IPv6 address as the IPv4 address it is, any other as given."""
+    return host[7:] if host.startswith("::ffff:") and "." in host else host

@@ -1,0 +1,203 @@
+"""One UDP flow: the datagrams between one client and the server chosen for it.
+
+A flow lives while datagrams pass in either direction, and ``session_timeout`` longer. With ``responses: N`` it ends
+sooner: when each datagram of the client has had its N replies, so that the next one is balanced anew, as suits DNS.
+
+An unreachable server is known by the ICMP message that the kernel reports on the flow's connected socket. It counts
+against the server; if no reply has come yet, the last datagram goes to the next server, within the pool's retry budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from balancer import errors
+from balancer.errors import ExchangeError
+from balancer.model.address import Address
+from balancer.model.facts import SessionFacts
+from balancer.net.datagrams import DatagramSocket
+from balancer.net.timers import Wheel
+from balancer.observe.records import SessionRecord
+
+if TYPE_CHECKING:
+    from balancer.pools.pool import Pool
+    from balancer.pools.server import Server
+
+__all__ = ["Flow"]
+
+Open = Callable[[Address, Callable[[bytes], Any], Callable[[ExchangeError], Any]], DatagramSocket]
+
+
+class Flow:
+    """Carries datagrams of one client to one server and back.
+
+    Args:
+        clock: tells the time (seconds()).
+        wheel: the shared timer.
+        connect: ``connect(address, received, refused)`` returns a connected :class:`~balancer.net.datagrams.DatagramSocket`.
+        pool: chooses the server.
+        facts: which client came to which of our addresses.
+        record: filled in as things happen; ``listener`` and ``route`` are set by the caller.
+        timeout: seconds without a datagram after which the flow ends.
+        responses: replies to each datagram, after which it ends at once; None if that is not known.
+        reply: sends a datagram back to the client.
+        ended: called once with the flow when it is over and the record complete.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_connect",
+        "_ended",
+        "_facts",
+        "_pool",
+        "_reply",
+        "_responses",
+        "_sent",
+        "_server",
+        "_socket",
+        "_timer",
+        "_tried",
+        "_unanswered",
+        "live",
+        "record",
+    )
+
+    def __init__(
+        self,
+        clock: Any,
+        wheel: Wheel,
+        connect: Open,
+        pool: Pool,
+        facts: SessionFacts,
+        record: SessionRecord,
+        timeout: float,
+        responses: int | None,
+        reply: Callable[[bytes], Any],
+        ended: Callable[[Flow], Any],
+    ) -> None:
+        self._clock = clock
+        self._connect = connect
+        self._pool = pool
+        self._facts = facts
+        self._responses = responses
+        self._reply = reply
+        self._ended = ended
+        self._socket: DatagramSocket | None = None
+        self._server: Server | None = None
+        self._tried: list[Server] = []
+        self._unanswered = b""  # the last datagram, until the first reply
+        self._sent = clock.seconds()
+        self._timer = wheel.schedule(timeout, self._timed_out)
+        self.live = True
+        self.record = record
+        record.started = self._sent
+        record.client = facts.peer.host
+        record.client_port = facts.peer.port
+        record.pool = pool.name
+        pool.retry.note_request()
+
+    def forward(self, data: bytes) -> None:
+        """Send a datagram of the client to the server; the first one chooses it."""
+        record = self.record
+        record.datagrams_in += 1
+        record.bytes_in += len(data)
+        self._timer.touch()
+        if not record.datagrams_out:
+            self._unanswered = data
+        if self._socket is None:
+            self._choose(None)
+        else:
+            self._socket.send(data)
+        if self._responses == 0:
+            self.end()
+
+    def end(self, reason: str = "", detail: str = "", ok: bool = True, failed_connect: bool = False) -> None:
+        """End the flow; harmless if it has ended."""
+        if not self.live:
+            return
+        self.live = False
+        self._timer.cancel()
+        record = self.record
+        record.reason = reason
+        record.detail = detail
+        record.total = self._clock.seconds() - record.started
+        self._release(ok, failed_connect)
+        self._ended(self)
+
+    def _choose(self, failed: ExchangeError | None) -> None:
+        """Take the first server that can be had, and send it what is unanswered."""
+        pool = self._pool
+        while self.live:
+            server = pool.choose(self._facts, self._tried)
+            if server is None:
+                if failed is None:
+                    self.end(errors.DESTINATION_UNAVAILABLE.code, pool.why_none())
+                else:
+                    self.end(failed.reason.code, failed.detail)
+                return
+            pool.begin(server)
+            self._server = server
+            self.record.attempts += 1
+            self.record.server = server.name
+            self._sent = self._clock.seconds()
+            try:
+                self._socket = self._connect(server.address, self._received, self._refused)
+            except ExchangeError as error:
+                failed = error
+                if not self._try_another(error):
+                    return
+            else:
+                self._socket.send(self._unanswered)
+                return
+
+    def _refused(self, error: ExchangeError) -> None:
+        """The server is unreachable."""
+        if not self.live:
+            return
+        if self.record.datagrams_out:
+            self.end(error.reason.code, error.detail, ok=False, failed_connect=True)
+        elif self._try_another(error):
+            self._choose(error)
+
+    def _try_another(self, error: ExchangeError) -> bool:
+        """Let the server go and return True if another may be tried; end the flow otherwise."""
+        assert self._server is not None
+        theirs = error.reason.side is errors.Side.SERVER
+        if error.reason.retryable and self._pool.retry.allow(None, error.reason, self.record.attempts):
+            self._tried.append(self._server)
+            self._release(ok=not theirs, failed_connect=theirs)
+            return True
+        self.end(error.reason.code, error.detail, ok=not theirs, failed_connect=theirs)
+        return False
+
+    def _received(self, data: bytes) -> None:
+        """A reply has come from the server."""
+        record = self.record
+        if not record.datagrams_out:
+            record.connect = self._clock.seconds() - self._sent
+            self._unanswered = b""
+        record.datagrams_out += 1
+        record.bytes_out += len(data)
+        self._timer.touch()
+        self._reply(data)
+        responses = self._responses
+        if responses is not None and record.datagrams_out >= responses * record.datagrams_in:
+            self.end()
+
+    def _timed_out(self) -> None:
+        if self._responses and not self.record.datagrams_out:
+            # Each datagram should have had a reply, and there was none at all.
+            reason = errors.CONNECTION_READ_TIMEOUT
+            self.end(reason.code, f"{self.record.server} did not reply", ok=False)
+        else:
+            self.end()
+
+    def _release(self, ok: bool, failed_connect: bool) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        server, self._server = self._server, None
+        if server is not None:
+            seconds = self.record.connect if self.record.datagrams_out else self._clock.seconds() - self._sent
+            self._pool.end(server, seconds, ok=ok, failed_connect=failed_connect)

@@ -1,0 +1,227 @@
+"""A UDP listener: a bounded table of flows, keyed by the client's address and the one of ours that it wrote to.
+
+A datagram of a client without a flow begins one, if the gate, the table and the routes allow; otherwise it is dropped
+and counted in :attr:`UDPListener.dropped`. Settings can be replaced at any time; flows finish on what they began with.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from balancer import errors
+from balancer.forwarding.datagrams import Flow
+from balancer.forwarding.session import SHUTDOWN
+from balancer.listeners.accept import Gate
+from balancer.model.address import Peer
+from balancer.model.facts import SessionFacts
+from balancer.net.datagrams import DatagramPort, DatagramSocket, Origin
+from balancer.net.timers import Wheel
+from balancer.net.transports import plain
+from balancer.observe.records import SessionRecord
+from balancer.routing.l4 import L4Routes, decide
+
+if TYPE_CHECKING:
+    from balancer.pools.pool import Pool
+
+__all__ = ["UDPListener", "UDPSettings"]
+
+TABLE_FULL = "session_table_full"
+NOT_ADMITTED = errors.CONNECTION_LIMIT_REACHED.code
+NO_ROUTE = errors.DESTINATION_NOT_FOUND.code
+
+
+@dataclass(frozen=True, slots=True)
+class UDPSettings:
+    """What a reload may change: routes, pools by name, and what ends a flow.
+
+    ``session_timeout`` in seconds; ``max_sessions`` flows at a time; ``responses`` to each datagram after which its
+    flow ends, None where that is not known.
+    """
+
+    routes: L4Routes
+    pools: Mapping[str, Pool]
+    session_timeout: float = 30.0
+    max_sessions: int = 10_000
+    responses: int | None = None
+
+
+class UDPListener:
+    """Receives datagrams and forwards each client's to a server.
+
+    Args:
+        reactor: watches the sockets and tells the time.
+        name: the listener's name, for records.
+        binds: where to listen, as for :class:`~balancer.net.datagrams.DatagramPort`.
+        settings: routes, pools, limits.
+        gate: admits flows as it does connections.
+        wheel: the shared timer.
+        observe: called with the :class:`~balancer.observe.records.SessionRecord` of each flow when it has ended.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        name: str,
+        binds: Sequence[str],
+        settings: UDPSettings,
+        gate: Gate,
+        wheel: Wheel,
+        observe: Callable[[SessionRecord], Any],
+    ) -> None:
+        self.name = name
+        self.gate = gate
+        self.sessions = 0
+        self.dropped: Counter[str] = Counter()
+        """Datagrams not forwarded, by reason."""
+        self._reactor = reactor
+        self._binds = tuple(binds)
+        self._settings = settings
+        self._wheel = wheel
+        self._observe = observe
+        self._accepting = True
+        self._ports: list[_Table] = []
+        self._connect = partial(DatagramSocket, reactor)
+        self._drained: Deferred[None] | None = None
+
+    def open(self) -> None:
+        """Bind every address; all or none.
+
+        Raises:
+            BalancerError: naming the address that cannot be had.
+        """
+        try:
+            for bind in self._binds:
+                self._ports.append(_Table(self, self._reactor, bind))
+        except Exception:
+            self._close()
+            raise
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it listens, in the form of ``bind``, with real ports."""
+        return tuple(str(table.port.address) for table in self._ports)
+
+    def swap(self, settings: UDPSettings) -> None:
+        """Use ``settings`` for flows that begin from now on."""
+        self._settings = settings
+
+    def stop_accepting(self) -> Deferred[None]:
+        """Begin no flow any more; those there are go on."""
+        self._accepting = False
+        return succeed(None)
+
+    def drain(self, timeout: float) -> Deferred[None]:
+        """Begin no flow any more, let those there are end for ``timeout`` seconds, then end them; close the sockets."""
+        self._accepting = False
+        if not self.sessions:
+            self._close()
+            return succeed(None)
+        drained: Deferred[None] = Deferred()
+        self._drained = drained
+        limit = self._wheel.schedule(timeout, self._end_all)
+
+        def done(_: None) -> None:
+            limit.cancel()
+            self._close()
+
+        return drained.addCallback(done)
+
+    def begin(
+        self, peer: Peer, local: Peer, reply: Callable[[bytes], Any], ended: Callable[[Flow], Any]
+    ) -> Flow | None:
+        """Begin a flow of ``peer``, or count why not and return None."""
+        settings = self._settings
+        if not self._accepting:
+            self.dropped[SHUTDOWN] += 1
+            return None
+        if self.sessions >= settings.max_sessions:
+            self.dropped[TABLE_FULL] += 1
+            return None
+        facts = SessionFacts(peer, local)
+        decision = decide(settings.routes, facts)
+        if decision.pool is None:
+            self.dropped[NO_ROUTE] += 1
+            return None
+        if not self.gate.admit(peer.host):
+            self.dropped[NOT_ADMITTED] += 1
+            return None
+        self.sessions += 1
+        record = SessionRecord("udp")
+        record.listener = self.name
+        record.route = decision.route
+        return Flow(
+            self._reactor,
+            self._wheel,
+            self._connect,
+            settings.pools[decision.pool],
+            facts,
+            record,
+            settings.session_timeout,
+            settings.responses,
+            reply,
+            ended,
+        )
+
+    def ended(self, flow: Flow) -> None:
+        """Take note that ``flow`` is over."""
+        self.sessions -= 1
+        record = flow.record
+        self.gate.leave(record.client)
+        if not record.server:
+            self.dropped[record.reason] += record.datagrams_in
+        self._observe(record)
+        if not self.sessions and self._drained is not None:
+            drained, self._drained = self._drained, None
+            drained.callback(None)
+
+    def _end_all(self) -> None:
+        for table in self._ports:
+            for flow in tuple(table.flows.values()):
+                flow.end(SHUTDOWN)
+
+    def _close(self) -> None:
+        ports, self._ports = self._ports, []
+        for table in ports:
+            table.port.close()
+
+    def __repr__(self) -> str:
+        return f"<UDPListener {self.name} on {', '.join(self.addresses) or 'nothing'}, {self.sessions} flows>"
+
+
+class _Table:
+    """The flows of one bound socket."""
+
+    def __init__(self, listener: UDPListener, reactor: Any, bind: str) -> None:
+        self._listener = listener
+        self.flows: dict[Origin, Flow] = {}
+        self.port = DatagramPort(reactor, bind, self._received)
+
+    def _received(self, data: bytes, origin: Origin, local: str) -> None:
+        flow = self.flows.get(origin)
+        if flow is None:
+            flow = self._begin(origin, local)
+            if flow is None:
+                return
+        flow.forward(data)
+
+    def _begin(self, origin: Origin, local: str) -> Flow | None:
+        name = origin[0]
+        flow = self._listener.begin(
+            Peer(plain(name[0]), name[1]),
+            Peer(local, self.port.address.port),
+            partial(self.port.reply, origin=origin),
+            partial(self._ended, origin),
+        )
+        if flow is not None:
+            self.flows[origin] = flow
+        return flow
+
+    def _ended(self, origin: Origin, flow: Flow) -> None:
+        del self.flows[origin]
+        self._listener.ended(flow)
