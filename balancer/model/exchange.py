@@ -33,7 +33,8 @@ class Exchange:
     are the request as it will be sent. ``body`` is the whole request body where a filter of the route declared
     that it needs it, else None. ``status`` and ``response_headers`` are set, and may be changed, once the response
     head is there. ``route`` and ``captures`` come from the decision (``""`` and empty before routing). ``notes`` is
-    for filters of one exchange to leave each other word; its items under ``"log"`` go to the JSON access log.
+    for filters of one exchange to leave each other word; its items under ``"log"`` go to the JSON access log. ``ran``
+    is the filters whose request part has run and whose response part has not; :mod:`balancer.filters.chain` keeps it.
     """
 
     __slots__ = (
@@ -43,6 +44,7 @@ class Exchange:
         "headers",
         "method",
         "notes",
+        "ran",
         "response_headers",
         "route",
         "status",
@@ -60,6 +62,7 @@ class Exchange:
         self.status = 0
         self.response_headers: RawHeaders = []
         self.notes: dict[str, Any] = {}
+        self.ran: list[Any] = []
 
     def __repr__(self) -> str:
         return f"<Exchange {self.method} {self.target} route={self.route!r} status={self.status}>"

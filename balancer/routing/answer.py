@@ -42,7 +42,7 @@ def fixed_reply(
     """Return the reply of a ``respond`` action.
 
     An error status without a body is answered with the error page that the client's ``Accept`` asks for; a body without
-    a content type is plain text in UTF-8.
+    a content type is plain text in UTF-8. A ``Content-Type`` among ``headers`` goes before ``content_type``.
 
     Raises:
         ValueError: for a status outside 200 to 599, a body where HTTP allows none, or a header that cannot be sent.
@@ -57,8 +57,6 @@ def fixed_reply(
         for value in ([given] if isinstance(given, str) else given)
     ]
     typed = any(name.lower() == b"content-type" for name, _ in pairs)
-    if typed and content_type is not None:
-        raise ValueError("the content type is given twice: in 'content_type' and in 'headers'")
     if body and not typed:
         pairs.insert(0, (b"Content-Type", header_value(content_type or "text/plain; charset=utf-8")))
     content = body.encode() if body is not None else b"" if status < 400 else None

@@ -37,7 +37,7 @@ class Route:
     patterns compiled, most specific first.
 
     Raises:
-        ValueError: for no action or several, and for a ``{name}`` in the redirect or a filter that no path captures.
+        ValueError: for no action or several, and for a ``{name}`` in a filter that the path does not capture.
     """
 
     __slots__ = (
@@ -92,19 +92,27 @@ class Route:
         self.split = split
         self.redirect = redirect
         self.reply = reply
-        self.filters = tuple(filters)
         self.leaf: IResource | None = resource if resource is not None else leaf
         self.settings = settings
         self.predicates: tuple[IMatcher, ...] = self.conditions.predicates()
         patterns = sorted(dict.fromkeys(self.conditions.path), key=path_precedence)
         self.paths = tuple(CompiledPath(pattern) for pattern in patterns)
-        captures = self.captures
-        if redirect is not None:
-            redirect.check(captures)
-        for each in self.filters:
-            unknown = sorted(getattr(each, "captures", frozenset()) - captures)
+        self.filters: tuple[IFilter, ...] = ()
+        self.use(filters)
+
+    def use(self, filters: Sequence[IFilter]) -> None:
+        """Take ``filters`` for this route.
+
+        Raises:
+            ValueError: where the values of one hold a ``{name}`` that the route's path does not capture.
+        """
+        known = self.captures
+        for each in filters:
+            unknown = sorted(getattr(each, "captures", frozenset()) - known)
             if unknown:
-                raise ValueError(f"a filter of route {name!r} uses {{{unknown[0]}}}, which its path does not capture")
+                have = f"captures {', '.join(sorted(known))}" if known else "captures nothing"
+                raise ValueError(f"unknown name {{{unknown[0]}}} in a filter; the path {have}")
+        self.filters = tuple(filters)
 
     @property
     def captures(self) -> frozenset[str]:

@@ -32,7 +32,7 @@ from balancer.routing.route import Route
 from balancer.routing.table import RouteTable
 from balancer.wire.answers import error_page, status_phrase
 
-__all__ = ["AnswerResource", "RoutingResource", "facts_of", "resource_for"]
+__all__ = ["AnswerResource", "RoutingResource", "facts_of", "mounted_at", "resource_for"]
 
 _walk: Callable[[IResource, Any], IResource] = getChildForRequest
 
@@ -76,19 +76,19 @@ def _enter(request: Any, decision: Decision, facts: RequestFacts) -> IResource:
         raise LookupError(f"route {route.name!r} was given no leaf")
     if route.action == "resource":
         segments = [part.encode("utf-8", "surrogateescape") for part in facts.path.split("/")[1:]]
-        taken = _taken(route, facts, len(segments))
+        taken = mounted_at(route, facts)
         request.prepath = segments[:taken]
         request.postpath = segments[taken:]
     return route.leaf
 
 
-def _taken(route: Route, facts: RequestFacts, count: int) -> int:
-    """Return how many segments of the path lead to the resource; a trailing slash is left for the resource."""
+def mounted_at(route: Route, facts: RequestFacts) -> int:
+    """Return how many segments of the path lead to the route's resource; a trailing slash is left for the resource."""
     matched = route.matched(facts)
     if matched is None or matched.length is None:
         return 0
-    if matched.length == count and facts.path.endswith("/"):
-        return count - 1
+    if matched.length and not matched.pattern.open_ended and facts.path.endswith("/"):
+        return matched.length - 1
     return matched.length
 
 

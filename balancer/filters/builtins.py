@@ -1,0 +1,17 @@
+"""The filters that come with the balancer, registered through the same hook as a plug-in's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from balancer.filters.headers import HEADERS
+from balancer.hooks import hookimpl
+from balancer.hooks.interfaces import IFactory
+
+__all__ = ["balancer_filters"]
+
+
+@hookimpl
+def balancer_filters() -> Iterable[IFactory]:
+    """Return the built-in filters."""
+    return (HEADERS,)

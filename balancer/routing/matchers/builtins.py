@@ -1,0 +1,17 @@
+"""The matchers registered through the hook. Host, path, method and the like are the vocabulary of ``match`` itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from balancer.hooks import hookimpl
+from balancer.hooks.interfaces import IFactory
+from balancer.routing.matchers.connection import HTTP_VERSION, LOCAL_PORT
+
+__all__ = ["balancer_matchers"]
+
+
+@hookimpl
+def balancer_matchers() -> Iterable[IFactory]:
+    """Return the built-in matchers."""
+    return (HTTP_VERSION, LOCAL_PORT)
