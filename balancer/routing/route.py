@@ -37,7 +37,8 @@ class Route:
     patterns compiled, most specific first.
 
     Raises:
-        ValueError: for no action or several, and for a ``{name}`` in a filter that the path does not capture.
+        ValueError: for no action or several, and for a ``{name}`` in the redirect or a filter that the path does not
+            capture.
     """
 
     __slots__ = (
@@ -97,22 +98,19 @@ class Route:
         self.predicates: tuple[IMatcher, ...] = self.conditions.predicates()
         patterns = sorted(dict.fromkeys(self.conditions.path), key=path_precedence)
         self.paths = tuple(CompiledPath(pattern) for pattern in patterns)
-        self.filters: tuple[IFilter, ...] = ()
-        self.use(filters)
+        self.filters: tuple[IFilter, ...] = tuple(filters)
+        self._check_names()
 
-    def use(self, filters: Sequence[IFilter]) -> None:
-        """Take ``filters`` for this route.
-
-        Raises:
-            ValueError: where the values of one hold a ``{name}`` that the route's path does not capture.
-        """
+    def _check_names(self) -> None:
+        """Raise ValueError for a ``{name}`` in the redirect or a filter that the path does not capture."""
         known = self.captures
-        for each in filters:
+        if self.redirect is not None:
+            self.redirect.check(known)
+        for each in self.filters:
             unknown = sorted(getattr(each, "captures", frozenset()) - known)
             if unknown:
                 have = f"captures {', '.join(sorted(known))}" if known else "captures nothing"
                 raise ValueError(f"unknown name {{{unknown[0]}}} in a filter; the path {have}")
-        self.filters = tuple(filters)
 
     @property
     def captures(self) -> frozenset[str]:
