@@ -1,0 +1,1 @@
+"""Balancing algorithms: one file each, registered by :mod:`balancer.pools.algorithms.builtins`."""

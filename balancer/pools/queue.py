@@ -1,0 +1,152 @@
+"""Where clients wait while every server of a pool is at its ``max_connections``: bounded, first come first served.
+
+All wait equally long at most, so the order of arrival is the order of deadlines, and one delayed call, for whoever is
+first in line, serves all of them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from balancer import errors
+from balancer.errors import ExchangeError
+from balancer.model.facts import RequestFacts, SessionFacts
+
+if TYPE_CHECKING:
+    from balancer.pools.server import Server
+
+__all__ = ["Queue", "QueueSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """At most ``size`` wait, each at most ``timeout`` seconds; ``size`` 0 means that nobody does."""
+
+    size: int = 100
+    timeout: float = 5.0
+
+
+class _Place:
+    """One client's place in a queue; it may move to another queue at a reload."""
+
+    __slots__ = ("due", "facts", "queue", "result")
+
+    def __init__(self, queue: Queue, facts: RequestFacts | SessionFacts, due: float) -> None:
+        self.queue = queue
+        self.facts = facts
+        self.due = due
+        self.result: Deferred[Server] = Deferred(self._left)
+
+    def _left(self, _result: Deferred[Server]) -> None:
+        self.queue._drop(self)
+
+
+class Queue:
+    """Clients waiting for a server with room.
+
+    Args:
+        settings: how many, how long.
+        clock: the reactor's.
+        choose: returns a server for those facts, already counted as begun, or None if there is none yet.
+
+    ``timed_out`` and ``refused`` count those who got none.
+    """
+
+    def __init__(
+        self,
+        settings: QueueSettings,
+        clock: IReactorTime,
+        choose: Callable[[RequestFacts | SessionFacts], Server | None],
+    ) -> None:
+        self.settings = settings
+        self.timed_out = 0
+        self.refused = 0
+        self._clock = clock
+        self._choose = choose
+        self._waiting: OrderedDict[_Place, None] = OrderedDict()
+        self._timer: IDelayedCall | None = None
+        self._serving = False
+
+    def wait(self, facts: RequestFacts | SessionFacts) -> Deferred[Server]:
+        """Wait for a server.
+
+        Returns:
+            Fires with a server, already begun. Fails with :class:`~balancer.errors.ExchangeError`:
+            ``CONNECTION_LIMIT_REACHED`` at once if the queue is full, ``QUEUE_TIMEOUT`` when the time is up. Cancel it
+            to leave the queue.
+        """
+        if len(self._waiting) >= self.settings.size:
+            self.refused += 1
+            return fail(ExchangeError(errors.CONNECTION_LIMIT_REACHED, f"{len(self._waiting)} are waiting"))
+        place = _Place(self, facts, self._clock.seconds() + self.settings.timeout)
+        self._waiting[place] = None
+        self._watch()
+        return place.result
+
+    def serve(self) -> None:
+        """Give servers to those who wait, in order, as long as there are any with room."""
+        if self._serving:  # called back from within: the loop below goes on anyway
+            return
+        self._serving = True
+        try:
+            while self._waiting:
+                place = next(iter(self._waiting))
+                server = self._choose(place.facts)
+                if server is None:
+                    break
+                del self._waiting[place]
+                place.result.callback(server)
+        finally:
+            self._serving = False
+        self._watch()
+
+    def take_over(self, other: Queue) -> None:
+        """Let those who wait in ``other`` wait here, with the deadlines they have."""
+        places = sorted([*other._waiting, *self._waiting], key=lambda place: place.due)
+        other._waiting.clear()
+        other._watch()
+        self._waiting.clear()
+        for place in places:
+            place.queue = self
+            self._waiting[place] = None
+        self._watch()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def _drop(self, place: _Place) -> None:
+        self._waiting.pop(place, None)
+        self._watch()
+
+    def _watch(self) -> None:
+        """Have one delayed call as long as anybody waits."""
+        if self._waiting and self._timer is None:
+            due = next(iter(self._waiting)).due
+            self._timer = self._clock.callLater(max(0.0, due - self._clock.seconds()), self._expire)
+        elif not self._waiting and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = self._clock.seconds()
+        late = []
+        for place in self._waiting:
+            if place.due > now:
+                break
+            late.append(place)
+        for place in late:
+            if place in self._waiting:  # not served or cancelled by what came of those before
+                del self._waiting[place]
+                self.timed_out += 1
+                place.result.errback(ExchangeError(errors.QUEUE_TIMEOUT, "the queue's time limit"))
+        self._watch()
+
+    def __repr__(self) -> str:
+        return f"<Queue {len(self._waiting)} of {self.settings.size}>"

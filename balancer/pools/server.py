@@ -1,0 +1,205 @@
+"""One server of a pool: where it is, how it is doing, what it has been given.
+
+::
+
+    open             takes new clients now; the pool sets it from all that follows
+    ├─ up            probes say it is well, and its address is known
+    ├─ ejected       real traffic said it is not, until ``ejected_until``
+    ├─ draining      an operator wants no new clients on it
+    ├─ weight        0: no new clients either
+    └─ backup        only while no other server can be used
+
+A server outlives its snapshot: at a reload the new pool takes over the old one's object, where name and address are
+the same, so that exchanges in flight, idle connections and what is known of its health carry over.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from zope.interface import implementer
+
+from balancer.hooks.interfaces import IServer
+from balancer.model.address import Address
+from balancer.pools.idle import IdleConnections, KeepAlive
+
+if TYPE_CHECKING:
+    from balancer.pools.pool import Pool
+
+__all__ = ["Server"]
+
+_NO_LIMIT = sys.maxsize
+
+
+def _nothing() -> None:
+    """What a server without a pool tells about its changes."""
+
+
+@implementer(IServer)
+class Server:
+    """One server.
+
+    Args:
+        address: where it is; a DNS name is resolved by the pool once that is started.
+        name: what it is called in logs and by hashing algorithms; by default its address.
+        weight: its share of the traffic, 0 or more.
+        backup: whether it is used only while no other server can be.
+        max_connections: most exchanges and sessions on it at a time, None for no limit.
+        keep_alive: how idle connections to it are kept.
+
+    Counters: ``active`` exchanges and sessions in flight, ``requests`` begun, ``failures`` among them, of which
+    ``connect_failures`` never had a connection. ``latency`` is a peak-sensitive moving average of seconds to first byte.
+    """
+
+    __slots__ = (
+        "_changed",
+        "_resting",
+        "_turn",
+        "active",
+        "address",
+        "backup",
+        "connect_failures",
+        "draining",
+        "ejected_until",
+        "ejections",
+        "endpoints",
+        "failures",
+        "failures_in_row",
+        "failures_since",
+        "healthy",
+        "heard",
+        "idle",
+        "latency",
+        "limit",
+        "name",
+        "open",
+        "open_to_known",
+        "owner",
+        "reason",
+        "requests",
+        "returned",
+        "weight",
+    )
+
+    def __init__(
+        self,
+        address: Address,
+        name: str = "",
+        *,
+        weight: int = 1,
+        backup: bool = False,
+        max_connections: int | None = None,
+        keep_alive: KeepAlive | None = None,
+    ) -> None:
+        self.address = address
+        self.name = name or str(address)
+        self.weight = weight
+        self.backup = backup
+        self.limit = _NO_LIMIT if max_connections is None else max_connections
+        self.idle = IdleConnections(keep_alive or KeepAlive())
+        self.owner: Pool | None = None
+        self._changed: Callable[[], None] = _nothing
+        # Traffic.
+        self.active = 0
+        self.requests = 0
+        self.failures = 0
+        self.connect_failures = 0
+        self.latency = 0.0
+        self.heard = 0.0  # when latency was last measured
+        # State. What the pool makes of it is in open and open_to_known (those who stick to this server).
+        self.open = weight > 0
+        self.open_to_known = True
+        self.draining = False
+        self.healthy = True
+        self.reason = ""  # why it is in its present state: the last probe's words, or the resolver's
+        self.ejected_until = 0.0  # 0.0: not ejected
+        self.ejections = 0
+        self.returned = 0.0
+        self.failures_in_row = 0
+        self.failures_since = 0.0
+        # Addresses.
+        self.endpoints: tuple[Address, ...] = (address,)
+        self._resting: frozenset[Address] = frozenset()
+        self._turn = 0
+
+    @property
+    def max_connections(self) -> int | None:
+        """Most exchanges and sessions at a time, or None."""
+        return None if self.limit == _NO_LIMIT else self.limit
+
+    @max_connections.setter
+    def max_connections(self, value: int | None) -> None:
+        self.limit = _NO_LIMIT if value is None else value
+        self._changed()
+
+    @property
+    def up(self) -> bool:
+        """Whether probes, if there are any, find it well, and its address is known."""
+        return self.healthy and bool(self.endpoints)
+
+    @property
+    def ejected(self) -> bool:
+        """Whether it is left out for failing real traffic."""
+        return self.ejected_until > 0.0
+
+    @property
+    def full(self) -> bool:
+        """Whether it is at its ``max_connections``."""
+        return self.active >= self.limit
+
+    @property
+    def state(self) -> str:
+        """One of ``down``, ``ejected``, ``draining`` and ``up``."""
+        if not self.up:
+            return "down"
+        return "ejected" if self.ejected_until > 0.0 else "draining" if self.draining else "up"
+
+    def belongs_to(self, pool: Pool, changed: Callable[[], None]) -> None:
+        """Be part of ``pool`` from now on, and call ``changed`` when this server opens or closes."""
+        self.owner = pool
+        self._changed = changed
+
+    def drain(self) -> None:
+        """Take no new clients; those who stick to this server are still served, exchanges in flight go on."""
+        self.draining = True
+        self._changed()
+
+    def undrain(self) -> None:
+        """Take new clients again."""
+        self.draining = False
+        self._changed()
+
+    # A name may have several addresses: they take turns, those that fail rest until the name is resolved again.
+
+    def next_endpoint(self) -> Address:
+        """Return the address for the next connection: the addresses of a name take turns."""
+        endpoints = self.endpoints
+        if len(endpoints) < 2:
+            return endpoints[0] if endpoints else self.address
+        for _ in endpoints:
+            self._turn = (self._turn + 1) % len(endpoints)
+            endpoint = endpoints[self._turn]
+            if endpoint not in self._resting:
+                return endpoint
+        self._resting = frozenset()  # none of them can be connected to: then none is worse than another
+        return endpoint
+
+    def endpoint_failed(self, endpoint: Address) -> None:
+        """Leave out ``endpoint``, to which no connection could be made, while others are left."""
+        if len(self.endpoints) > 1:
+            self._resting |= {endpoint}
+
+    def resolved(self, endpoints: tuple[Address, ...]) -> None:
+        """Use these addresses; none means that the server is down."""
+        self.endpoints = endpoints
+        self._resting = frozenset()
+        self._changed()
+
+    def __repr__(self) -> str:
+        name = self.name if self.name == str(self.address) else f"{self.name} at {self.address}"
+        state = f"{self.state} ({self.reason})" if self.reason and self.state == "down" else self.state
+        limit = "" if self.limit == _NO_LIMIT else f" of {self.limit}"
+        backup = " backup" if self.backup else ""
+        return f"<Server {name} {state} weight={self.weight}{backup} active={self.active}{limit}>"
