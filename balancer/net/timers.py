@@ -98,7 +98,7 @@ class Wheel:
         if not self._running:
             self.ticks = now
             self._running = True
-            self._clock.callLater(self.tick, self._turn)
+            self._call_at_next_tick()
         # One tick more than the span, because the present one is partly over.
         entry._span = math.ceil(seconds / self.tick) + 1
         entry._due = now + entry._span
@@ -110,6 +110,11 @@ class Wheel:
 
     def _now(self) -> int:
         return int((self._clock.seconds() - self._origin) / self.tick)
+
+    def _call_at_next_tick(self) -> None:
+        left = self._origin + (self.ticks + 1) * self.tick - self._clock.seconds()
+        # Not nearer than a fraction of a tick, lest rounding makes it come before the tick, again and again.
+        self._clock.callLater(min(max(left, self.tick / 20), self.tick), self._turn)
 
     def _put(self, entry: Entry) -> None:
         slot = entry._slot = entry._due
@@ -152,6 +157,6 @@ class Wheel:
             except Exception:
                 _log.failure("a timer's call failed")
         if slots:
-            self._clock.callLater(self.tick, self._turn)
+            self._call_at_next_tick()
         else:
             self._running = False

@@ -1,0 +1,1 @@
+"""Stories with real sockets and other people's programs."""
