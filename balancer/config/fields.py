@@ -18,7 +18,7 @@ from pydantic import (
     StrictInt,
     WithJsonSchema,
 )
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from balancer.hooks.plugged import Pluggable, Plugged
 from balancer.hooks.settings import NAME, Duration, Size, read_regex
@@ -98,7 +98,7 @@ def _text(what: str, parse: Callable[[str], Any], kind: Any = None) -> PlainVali
             return parse(value)
         if kind is not None and isinstance(value, kind):
             return value
-        raise ValueError(f"expected {what}")
+        raise PydanticCustomError("not_text", "expected {what}", {"what": what})
 
     return PlainValidator(read)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, GetCoreSchemaHandler
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from balancer.config.fields import (
@@ -21,9 +21,11 @@ from balancer.config.fields import (
 )
 from balancer.config.routes import Route, SessionRoute
 from balancer.hooks.settings import Settings, Size
+from balancer.model.suggestions import did_you_mean
 
 __all__ = [
     "LISTENERS",
+    "PROTOCOLS",
     "AnyListener",
     "HttpListener",
     "HttpSettings",
@@ -34,6 +36,10 @@ __all__ = [
     "UdpListener",
     "UdpSettings",
 ]
+
+
+PROTOCOLS = ("http", "tcp", "udp")
+"""What a listener may speak."""
 
 
 class ListenerLimits(Settings):
@@ -94,10 +100,19 @@ class _Listener(Settings):
     limits: ListenerLimits = Field(default=ListenerLimits(), description="Limits of this listener.")
 
 
+def _protocol(value: Any) -> Any:
+    if value not in PROTOCOLS:
+        hint = did_you_mean(value, PROTOCOLS) if isinstance(value, str) else ""
+        raise ValueError(f"expected http, tcp or udp, got {value!r}{hint if 'mean' in hint else ''}")
+    return value
+
+
 class HttpListener(_Listener):
     """A listener for HTTP."""
 
-    protocol: Literal["http"] = Field(default="http", description="What is spoken here: http, tcp or udp.")
+    protocol: Annotated[Literal["http"], BeforeValidator(_protocol)] = Field(
+        default="http", description="What is spoken here: http, tcp or udp."
+    )
     filters: tuple[Filter, ...] = Field(default=(), description="Filters before routing: name or {name: settings}.")
     routes: tuple[Route, ...] = Field(default=(), description="Routes; the most specific that matches wins.")
     backlog: Positive = Field(default=4096, description="Connections that may wait to be accepted.")
@@ -111,7 +126,9 @@ class HttpListener(_Listener):
 class TcpListener(_Listener):
     """A listener for TCP."""
 
-    protocol: Literal["tcp"] = Field(description="What is spoken here: http, tcp or udp.")
+    protocol: Annotated[Literal["tcp"], BeforeValidator(_protocol)] = Field(
+        description="What is spoken here: http, tcp or udp."
+    )
     routes: tuple[SessionRoute, ...] = Field(default=(), description="Routes; the most specific that matches wins.")
     backlog: Positive = Field(default=4096, description="Connections that may wait to be accepted.")
     timeouts: TcpTimeouts = Field(default=TcpTimeouts(), description="How long sessions may be silent.")
@@ -120,7 +137,9 @@ class TcpListener(_Listener):
 class UdpListener(_Listener):
     """A listener for UDP."""
 
-    protocol: Literal["udp"] = Field(description="What is spoken here: http, tcp or udp.")
+    protocol: Annotated[Literal["udp"], BeforeValidator(_protocol)] = Field(
+        description="What is spoken here: http, tcp or udp."
+    )
     routes: tuple[SessionRoute, ...] = Field(default=(), description="Routes; the most specific that matches wins.")
     udp: UdpSettings = Field(default=UdpSettings(), description="How datagrams make flows.")
 

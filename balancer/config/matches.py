@@ -45,13 +45,15 @@ class Match(Settings):
     )
     method: Annotated[tuple[Method, ...], Many()] = Field(default=(), description="Method; a list means any of them.")
     headers: Mapping[HeaderName, StringMatch] = Field(
-        default={}, description="Header fields by name: a string, or {prefix, suffix, contains, regex, present}."
+        default_factory=dict,
+        description="Header fields by name: a string, or {prefix, suffix, contains, regex, present}.",
     )
     cookies: Mapping[str, StringMatch] = Field(
-        default={}, description="Cookies by name: a string, or {prefix, suffix, contains, regex, present}."
+        default_factory=dict, description="Cookies by name: a string, or {prefix, suffix, contains, regex, present}."
     )
     query: Mapping[str, StringMatch] = Field(
-        default={}, description="Query parameters by name: a string, or {prefix, suffix, contains, regex, present}."
+        default_factory=dict,
+        description="Query parameters by name: a string, or {prefix, suffix, contains, regex, present}.",
     )
     client: Annotated[tuple[Cidr, ...], Many()] = Field(
         default=(), description="Client's address: a network in CIDR notation, or a list of them."

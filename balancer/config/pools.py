@@ -186,7 +186,9 @@ class Resolve(Settings):
 class Pool(Settings):
     """A named set of servers."""
 
-    servers: tuple[Server, ...] = Field(description="host:port, or {address, name, weight, backup, max_connections}.")
+    servers: tuple[Server, ...] = Field(
+        description="host:port, or {address, name, weight, backup, max_connections}.", min_length=1
+    )
     algorithm: Algorithm = Field(
         default="p2c", validate_default=True, description="How a server is chosen: name or {name: settings}."
     )

@@ -72,7 +72,7 @@ class Respond(Settings):
 
     status: Annotated[StrictInt, Field(ge=200, le=599)] = Field(default=200, description="Status of the answer.")
     body: str | None = Field(default=None, description="Body; none with an error status means the error page.")
-    headers: Mapping[HeaderName, HeaderValue] = Field(default={}, description="Header fields by name.")
+    headers: Mapping[HeaderName, HeaderValue] = Field(default_factory=dict, description="Header fields by name.")
     content_type: HeaderValue = Field(default="text/plain; charset=utf-8", description="Content-Type of the body.")
 
     @model_validator(mode="before")

@@ -19,7 +19,7 @@ class SampleRequest(Settings):
     method: Method = Field(default="GET", description="Its method.")
     url: str = Field(description="Absolute URL, or a path (then the host comes from a Host header).")
     headers: Mapping[HeaderName, Annotated[tuple[HeaderValue, ...], Many()]] = Field(
-        default={}, description="Header fields by name: a value or a list."
+        default_factory=dict, description="Header fields by name: a value or a list."
     )
     client_ip: Ip = Field(default="127.0.0.1", validate_default=True, description="Where it comes from.")
     body: str | None = Field(default=None, description="Its body.")
@@ -46,7 +46,7 @@ class ExpectedOutcome(Settings):
     location: StringMatch | None = Field(default=None, description="Where a redirect leads.")
     server: str | None = Field(default=None, description="Name of the server, where it does not depend on chance.")
     request_headers: Mapping[HeaderName, StringMatch] = Field(
-        default={}, description="Header fields of the request as it would be sent."
+        default_factory=dict, description="Header fields of the request as it would be sent."
     )
 
 

@@ -98,7 +98,12 @@ def plugged_settings(given: Mapping[str, Any], factories: Mapping[str, Any], con
         bare = getattr(factories[name], "bare", "")
         values[name] = {} if value is None else value if isinstance(value, dict) or not bare else {bare: value}
     wrapper = _wrapper(tuple((name, factories[name].settings) for name in given))
-    checked = wrapper.model_validate(values, context=context)
+    try:
+        checked = wrapper.model_validate(values, context=context)
+    except ValidationError:
+        raise
+    except Exception as error:  # the settings models are a plug-in's code
+        raise invalid(f"the settings model of {', '.join(given)} failed: {error!r}", *list(given)[:1]) from error
     return tuple(Plugged(name, getattr(checked, f"f{at}")) for at, name in enumerate(given))
 
 

@@ -119,10 +119,11 @@ class HostPattern:
         """
         name = text.lower().rstrip(".")
         bare = name[1:-1] if name.startswith("[") and name.endswith("]") else name
-        try:
-            return cls(str(ipaddress.ip_address(bare)))
-        except ValueError:
-            pass
+        if ":" in bare or bare[-1:].isdecimal():
+            try:
+                return cls(str(ipaddress.ip_address(bare)))
+            except ValueError:
+                pass
         wildcard = name.startswith("*.")
         name = name[2:] if wildcard else name
         if name in ("", "*"):
