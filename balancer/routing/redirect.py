@@ -37,6 +37,7 @@ _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]|\{[a-z_A-Z0-9:-]+\})+(?::\d{1,5})?\Z
 _HOST_BYTES = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])\Z")
 _HOST_PIECE = re.compile(rb"[A-Za-z0-9._-]+\Z")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\\"<>^`|]")
+_OWN_QUERY = re.compile(r"(?:([?&])\{query\}&|[?&]\{query\}(?=#|\Z))")
 _ASCII = "".join(map(chr, range(128)))
 _OWN_PORT = {"http": 80, "https": 443}
 
@@ -133,7 +134,7 @@ class Redirect:
 
     def _take_url(self, to: str) -> None:
         # The query is kept anyway, so the raw target means the path, and naming the query adds nothing.
-        plain = quote(to, safe=_ASCII).replace("{target}", "{path}").replace("&{query}", "").replace("?{query}", "")
+        plain = _OWN_QUERY.sub(r"\1", quote(to, safe=_ASCII).replace("{target}", "{path}"))
         found = _TARGET.match(plain)
         if found is None or _UNSAFE.search(plain) or "{query}" in plain:
             raise ValueError(f"expected a URL or a path, got {to!r}")
