@@ -46,6 +46,7 @@ class Flow:
     """
 
     __slots__ = (
+        "_address",
         "_clock",
         "_connect",
         "_ended",
@@ -85,6 +86,7 @@ class Flow:
         self._ended = ended
         self._socket: DatagramSocket | None = None
         self._server: Server | None = None
+        self._address = Address("", 0)
         self._tried: list[Server] = []
         self._unanswered = b""  # the last datagram, until the first reply
         self._sent = clock.seconds()
@@ -129,7 +131,8 @@ class Flow:
         """Take the first server that can be had, and send it what is unanswered."""
         pool = self._pool
         while self.live:
-            server = pool.choose(self._facts, self._tried)
+            sticky = pool.sticky
+            server = pool.choose(self._facts, self._tried, None if sticky is None else sticky.server_for(self._facts))
             if server is None:
                 if failed is None:
                     self.end(errors.DESTINATION_UNAVAILABLE.code, pool.why_none())
@@ -142,7 +145,8 @@ class Flow:
             self.record.server = server.name
             self._sent = self._clock.seconds()
             try:
-                self._socket = self._connect(server.address, self._received, self._refused)
+                self._address = server.next_endpoint()
+                self._socket = self._connect(self._address, self._received, self._refused)
             except ExchangeError as error:
                 failed = error
                 if not self._try_another(error):
@@ -199,5 +203,8 @@ class Flow:
             self._socket = None
         server, self._server = self._server, None
         if server is not None:
-            seconds = self.record.connect if self.record.datagrams_out else self._clock.seconds() - self._sent
-            self._pool.end(server, seconds, ok=ok, failed_connect=failed_connect)
+            seconds = self.record.connect  # -1.0 if it never replied
+            if failed_connect:
+                server.endpoint_failed(self._address)
+            # The server outlives a reload: what is learnt goes to the pool it now belongs to.
+            (server.owner or self._pool).end(server, seconds, ok=ok, failed_connect=failed_connect)

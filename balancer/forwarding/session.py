@@ -33,7 +33,7 @@ from zope.interface import implementer
 
 from balancer import errors
 from balancer.errors import ExchangeError
-from balancer.model.address import Peer
+from balancer.model.address import Address, Peer
 from balancer.model.facts import SessionFacts
 from balancer.net.timers import Entry, Wheel
 from balancer.observe.records import SessionRecord
@@ -192,7 +192,7 @@ class Session:
         self,
         clock: Any,
         wheel: Wheel,
-        connect: Callable[[Any, Side, float], Deferred[Side]],
+        connect: Callable[[Address, Side, float], Deferred[Side]],
         route: Callable[[SessionFacts], tuple[str, Pool] | None],
         peer: Peer,
         record: SessionRecord,
@@ -243,7 +243,8 @@ class Session:
     # Connecting
 
     def _choose(self, pool: Pool, facts: SessionFacts, failed: Failure | None) -> None:
-        server = pool.choose(facts, self._tried)
+        sticky = pool.sticky
+        server = pool.choose(facts, self._tried, None if sticky is None else sticky.server_for(facts))
         if server is not None:
             pool.begin(server)
             self._connect_to(pool, facts, server)
@@ -275,16 +276,21 @@ class Session:
         self.record.attempts += 1
         self.record.server = server.name
         self._connect_began = self._clock.seconds()
-        self._waiting = connecting = self._connect(server.address, self.server, pool.timeouts.connect)
-        connecting.addCallbacks(self._connected, self._not_connected, errbackArgs=(pool, facts, server))
+        address = server.next_endpoint()
+        self._waiting = connecting = self._connect(address, self.server, pool.timeouts.connect)
+        connecting.addCallbacks(self._connected, self._not_connected, errbackArgs=(pool, facts, server, address))
 
-    def _not_connected(self, failure: Failure, pool: Pool, facts: SessionFacts, server: Server) -> None:
+    def _not_connected(
+        self, failure: Failure, pool: Pool, facts: SessionFacts, server: Server, address: Address
+    ) -> None:
         self._waiting = self._taken = None
-        elapsed = self._clock.seconds() - self._connect_began
         reason = failure.value.reason if isinstance(failure.value, ExchangeError) else errors.PROXY_INTERNAL_ERROR
         # A client that went away meanwhile, or a full descriptor table, is no fault of the server.
         theirs = reason.side is errors.Side.SERVER
-        pool.end(server, elapsed, ok=not theirs, failed_connect=theirs)
+        if theirs:
+            server.endpoint_failed(address)
+        # The server outlives a reload: what is learnt goes to the pool it now belongs to.
+        (server.owner or pool).end(server, -1.0, ok=not theirs, failed_connect=theirs)
         if self._phase is not _Phase.CONNECTING:
             return
         self._tried.append(server)
@@ -383,5 +389,5 @@ class Session:
             pool, server = self._taken
             self._taken = None
             # A server that answers connections but resets them before it says a word is not well.
-            pool.end(server, record.connect, ok=record.reason != SERVER_RESET or record.bytes_out > 0)
+            (server.owner or pool).end(server, record.connect, ok=record.reason != SERVER_RESET or record.bytes_out > 0)
         self._ended(self)
