@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, gatherResults, succeed
-from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IProtocolFactory
 from zope.interface import implementer
 
 from balancer.forwarding.session import SHUTDOWN, Session, Side, to_peer
@@ -19,7 +19,8 @@ from balancer.listeners.accept import Gate
 from balancer.model.address import Address
 from balancer.model.facts import SessionFacts
 from balancer.net.connecting import connect
-from balancer.net.listening import BACKLOG, describe, listen
+from balancer.listeners.ports import Ports
+from balancer.net.listening import BACKLOG
 from balancer.net.timers import Wheel
 from balancer.observe.records import SessionRecord
 from balancer.routing.l4 import L4Routes, decide
@@ -74,12 +75,11 @@ class TCPListener:
         self.gate = gate
         self.sessions: set[Session] = set()
         self._reactor = reactor
-        self._binds = tuple(binds)
+        self.binds = tuple(binds)
         self._settings = settings
         self._wheel = wheel
         self._observe = observe
-        self._backlog = backlog
-        self._ports: list[IListeningPort] = []
+        self._ports = Ports(reactor, self, backlog)
         self._drained: Deferred[None] | None = None
 
     def open(self) -> None:
@@ -88,17 +88,21 @@ class TCPListener:
         Raises:
             BalancerError: naming the address that cannot be had.
         """
-        try:
-            for bind in self._binds:
-                self._ports.append(listen(self._reactor, bind, self, self._backlog))
-        except Exception:
-            self.stop_accepting()
-            raise
+        self._ports.open(self.binds)
+
+    def bind_more(self, binds: Sequence[str]) -> None:
+        """Bind what of ``binds`` is not bound yet; all or none. Raises as :meth:`open`."""
+        self._ports.open(binds)
+
+    def keep_only(self, binds: Sequence[str]) -> Deferred[None]:
+        """Close every socket that is not of ``binds``; connections go on."""
+        self.binds = tuple(binds)
+        return self._ports.keep(binds)
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """Where it listens, in the form of ``bind``, with real ports."""
-        return tuple(map(describe, self._ports))
+        return self._ports.addresses
 
     def swap(self, settings: TCPSettings) -> None:
         """Use ``settings`` for sessions that begin from now on."""
@@ -106,10 +110,7 @@ class TCPListener:
 
     def stop_accepting(self) -> Deferred[None]:
         """Close the listening sockets; sessions go on. The Deferred fires when the sockets are closed."""
-        ports, self._ports = self._ports, []
-        closing = [port.stopListening() for port in ports]
-        waiting = [closed for closed in closing if isinstance(closed, Deferred)]
-        return gatherResults(waiting).addCallback(lambda _: None) if waiting else succeed(None)
+        return self._ports.keep(())
 
     def drain(self, timeout: float) -> Deferred[None]:
         """Stop accepting, let sessions end for ``timeout`` seconds, then reset those that are left.

@@ -80,12 +80,12 @@ class UDPListener:
         self.dropped: Counter[str] = Counter()
         """Datagrams not forwarded, by reason."""
         self._reactor = reactor
-        self._binds = tuple(binds)
+        self.binds = tuple(binds)
         self._settings = settings
         self._wheel = wheel
         self._observe = observe
         self._accepting = True
-        self._ports: list[_Table] = []
+        self._ports: dict[str, _Table] = {}
         self._connect = partial(DatagramSocket, reactor)
         self._drained: Deferred[None] | None = None
 
@@ -95,17 +95,35 @@ class UDPListener:
         Raises:
             BalancerError: naming the address that cannot be had.
         """
+        self.bind_more(self.binds)
+
+    def bind_more(self, binds: Sequence[str]) -> None:
+        """Bind what of ``binds`` is not bound yet; all or none. Raises as :meth:`open`."""
+        opened: list[str] = []
         try:
-            for bind in self._binds:
-                self._ports.append(_Table(self, self._reactor, bind))
-        except Exception:
-            self._close()
+            for bind in binds:
+                if bind not in self._ports:
+                    self._ports[bind] = _Table(self, self._reactor, bind)
+                    opened.append(bind)
+        except BaseException:
+            for bind in opened:
+                self._ports.pop(bind).port.close()
             raise
+
+    def keep_only(self, binds: Sequence[str]) -> Deferred[None]:
+        """Close every socket that is not of ``binds``, and end its flows."""
+        self.binds = tuple(binds)
+        for bind in [bind for bind in self._ports if bind not in binds]:
+            table = self._ports.pop(bind)
+            for flow in tuple(table.flows.values()):
+                flow.end(SHUTDOWN)
+            table.port.close()
+        return succeed(None)
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """Where it listens, in the form of ``bind``, with real ports."""
-        return tuple(str(table.port.address) for table in self._ports)
+        return tuple(str(table.port.address) for table in self._ports.values())
 
     def swap(self, settings: UDPSettings) -> None:
         """Use ``settings`` for flows that begin from now on."""
@@ -181,13 +199,13 @@ class UDPListener:
             drained.callback(None)
 
     def _end_all(self) -> None:
-        for table in self._ports:
+        for table in self._ports.values():
             for flow in tuple(table.flows.values()):
                 flow.end(SHUTDOWN)
 
     def _close(self) -> None:
-        ports, self._ports = self._ports, []
-        for table in ports:
+        ports, self._ports = self._ports, {}
+        for table in ports.values():
             table.port.close()
 
     def __repr__(self) -> str:

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults, succeed
-from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IProtocolFactory
 from zope.interface import implementer
 
 from balancer.listeners.accept import Gate
 from balancer.listeners.http.channel import HTTPChannel
 from balancer.listeners.http.site import Site
-from balancer.net.listening import BACKLOG, describe, listen
+from balancer.listeners.ports import Ports
+from balancer.net.listening import BACKLOG
 from balancer.net.timers import Wheel
 
 __all__ = ["HTTPListener"]
@@ -43,11 +44,10 @@ class HTTPListener:
         self.gate = gate
         self.channels: set[HTTPChannel] = set()
         self._reactor = reactor
-        self._binds = tuple(binds)
+        self.binds = tuple(binds)
         self._site = site
         self._wheel = wheel
-        self._backlog = backlog
-        self._ports: list[IListeningPort] = []
+        self._ports = Ports(reactor, self, backlog)
         self._drained: Deferred[None] | None = None
 
     def open(self) -> None:
@@ -56,17 +56,21 @@ class HTTPListener:
         Raises:
             BalancerError: naming the address that cannot be had.
         """
-        try:
-            for bind in self._binds:
-                self._ports.append(listen(self._reactor, bind, self, self._backlog))
-        except Exception:
-            self.stop_accepting()
-            raise
+        self._ports.open(self.binds)
+
+    def bind_more(self, binds: Sequence[str]) -> None:
+        """Bind what of ``binds`` is not bound yet; all or none. Raises as :meth:`open`."""
+        self._ports.open(binds)
+
+    def keep_only(self, binds: Sequence[str]) -> Deferred[None]:
+        """Close every socket that is not of ``binds``; connections go on."""
+        self.binds = tuple(binds)
+        return self._ports.keep(binds)
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """Where it listens, in the form of ``bind``, with real ports."""
-        return tuple(map(describe, self._ports))
+        return self._ports.addresses
 
     def swap(self, site: Site) -> None:
         """Serve requests that begin from now on by ``site``."""
@@ -74,10 +78,7 @@ class HTTPListener:
 
     def stop_accepting(self) -> Deferred[None]:
         """Close the listening sockets; connections go on. The Deferred fires when the sockets are closed."""
-        ports, self._ports = self._ports, []
-        closing = [port.stopListening() for port in ports]
-        waiting = [closed for closed in closing if isinstance(closed, Deferred)]
-        return gatherResults(waiting).addCallback(lambda _: None) if waiting else succeed(None)
+        return self._ports.keep(())
 
     def drain(self, timeout: float) -> Deferred[None]:
         """Stop accepting, finish the exchanges in flight for ``timeout`` seconds, then cut those that are left.

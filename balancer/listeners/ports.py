@@ -1,0 +1,63 @@
+"""The listening sockets of one listener: opened together, and changed one by one while the listener lives on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+
+from balancer.net.listening import BACKLOG, describe, listen
+
+__all__ = ["Ports"]
+
+
+class Ports:
+    """Open ports by the text of their ``bind``.
+
+    Args:
+        reactor: provides ports.
+        factory: builds the protocol of each connection, or None to refuse it.
+        backlog: connections that may wait to be accepted.
+    """
+
+    def __init__(self, reactor: Any, factory: IProtocolFactory, backlog: int = BACKLOG) -> None:
+        self._reactor = reactor
+        self._factory = factory
+        self._backlog = backlog
+        self._open: dict[str, IListeningPort] = {}
+
+    def open(self, binds: Iterable[str]) -> None:
+        """Bind those of ``binds`` that are not open yet; all of them or none.
+
+        Raises:
+            BalancerError: naming the address that cannot be had.
+        """
+        opened: list[str] = []
+        try:
+            for bind in binds:
+                if bind not in self._open:
+                    self._open[bind] = listen(self._reactor, bind, self._factory, self._backlog)
+                    opened.append(bind)
+        except BaseException:
+            self._close(opened)
+            raise
+
+    def keep(self, binds: Iterable[str]) -> Deferred[None]:
+        """Close every port but those of ``binds``; connections go on. Fires when the sockets are closed."""
+        wanted = set(binds)
+        return self._close([bind for bind in self._open if bind not in wanted])
+
+    def _close(self, binds: Iterable[str]) -> Deferred[None]:
+        closing = [self._open.pop(bind).stopListening() for bind in binds]
+        waiting = [closed for closed in closing if isinstance(closed, Deferred)]
+        return gatherResults(waiting).addCallback(lambda _: None) if waiting else succeed(None)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it listens, in the form of ``bind``, with real ports."""
+        return tuple(map(describe, self._open.values()))
+
+    def __len__(self) -> int:
+        return len(self._open)
