@@ -12,12 +12,14 @@ to send is dropped and counted, as a router would.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import struct
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -65,8 +67,19 @@ class _Descriptor:
             self._socket = None
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor ends."""
-        self.close()
+        """The reactor ends; or it takes an error on the socket for the end of a connection, which there is none of."""
+        if self._socket is not None and reason.check(ConnectionDone):
+            number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if number:
+                self._failed(OSError(number, os.strerror(number)))
+            if self._socket is not None:
+                self._reactor.addReader(self)
+        else:
+            self.close()
+
+    def _failed(self, error: OSError) -> None:
+        """The kernel reports ``error``."""
+        raise NotImplementedError
 
     def logPrefix(self) -> str:
         """How the reactor names this in its log."""
@@ -137,9 +150,12 @@ class DatagramPort(_Descriptor):
             except BlockingIOError:
                 return
             except OSError as failed:
-                _log.warn("UDP {address}: {error}", address=self.address, error=failed.strerror)
+                self._failed(failed)
                 return
             self._received(data, origin, local)
+
+    def _failed(self, error: OSError) -> None:
+        _log.warn("UDP {address}: {error}", address=self.address, error=error.strerror)
 
     def reply(self, data: bytes, origin: Origin) -> None:
         """Send ``data`` back to where a datagram came from, from the address on which it came."""
@@ -206,7 +222,10 @@ class DatagramSocket(_Descriptor):
             if failed.errno in (errno.EMSGSIZE, errno.ENOBUFS, errno.EPERM):
                 self.dropped += 1
             else:
-                self._refused(error_of(failed, self._address))
+                self._failed(failed)
+
+    def _failed(self, error: OSError) -> None:
+        self._refused(error_of(error, self._address))
 
     def doRead(self) -> None:
         """Hand on what has come back."""
@@ -219,7 +238,7 @@ class DatagramSocket(_Descriptor):
             except BlockingIOError:
                 return
             except OSError as failed:
-                self._refused(error_of(failed, self._address))
+                self._failed(failed)
                 return
             self._received(data)
 
