@@ -6,7 +6,15 @@ from collections.abc import Iterable
 
 from balancer.hooks import hookimpl
 from balancer.hooks.interfaces import Factory, IFactory
+from balancer.pools.algorithms.ewma import Ewma, EwmaSettings
+from balancer.pools.algorithms.hashing import BoundedSettings
+from balancer.pools.algorithms.ip_hash import IPHash
+from balancer.pools.algorithms.least_conn import LeastConn
+from balancer.pools.algorithms.maglev import Maglev, MaglevSettings
 from balancer.pools.algorithms.p2c import P2C
+from balancer.pools.algorithms.random_choice import RandomChoice
+from balancer.pools.algorithms.rendezvous import Rendezvous
+from balancer.pools.algorithms.ring_hash import RingHash, RingHashSettings
 from balancer.pools.algorithms.round_robin import RoundRobin
 
 
@@ -14,6 +22,13 @@ from balancer.pools.algorithms.round_robin import RoundRobin
 def balancer_algorithms() -> Iterable[IFactory]:
     """Return the factories of the built-in algorithms."""
     return [
+        Factory("ewma", Ewma, EwmaSettings),
+        Factory("ip_hash", lambda settings: IPHash()),
+        Factory("least_conn", lambda settings: LeastConn()),
+        Factory("maglev", Maglev, MaglevSettings),
         Factory("p2c", lambda settings: P2C()),
+        Factory("random", lambda settings: RandomChoice()),
+        Factory("rendezvous", Rendezvous, BoundedSettings),
+        Factory("ring_hash", RingHash, RingHashSettings),
         Factory("round_robin", lambda settings: RoundRobin()),
     ]
