@@ -17,7 +17,7 @@ from balancer.model.address import Address
 from balancer.model.suggestions import did_you_mean
 from balancer.model.template import Template
 
-__all__ = ["bindings", "check", "pool_references"]
+__all__ = ["check"]
 
 
 def check(document: Document) -> list[Problem]:
@@ -54,7 +54,7 @@ def _protocol(listener: Any) -> str:
     return protocol if isinstance(protocol, str) else ""
 
 
-def pool_references(data: Any) -> Iterator[tuple[Loc, str]]:
+def _pool_references(data: Any) -> Iterator[tuple[Loc, str]]:
     """Yield every place that names a pool traffic may go to, with the name; for a split that is its key."""
     for name, listener in _items(_get(data, "listeners")):
         if isinstance(_get(listener, "pool"), str):
@@ -76,7 +76,7 @@ def _unknown_pools(document: Document) -> Iterator[Problem]:
         (("tests", at, "expect", "pool"), _get(test, "expect", "pool"))
         for at, test in _entries(_get(document.data, "tests"))
     )
-    for loc, name in (*pool_references(document.data), *expected):
+    for loc, name in (*_pool_references(document.data), *expected):
         if isinstance(name, str) and name not in known and name is not BROKEN:
             message = f"there is no pool '{name}'{did_you_mean(name, known)}"
             yield document.problem(loc, message, "unknown-pool", key="split" in loc)
@@ -163,7 +163,7 @@ def _route_names(listener: str, data: Any) -> set[str]:
     return {str(_get(route, "name") or f"{listener}[{at}]") for at, route in _entries(data["routes"])}
 
 
-def bindings(data: Any) -> Iterator[tuple[Loc, str, str]]:
+def _bindings(data: Any) -> Iterator[tuple[Loc, str, str]]:
     """Yield place, transport (``tcp`` or ``udp``) and text of every address to listen on."""
     places: list[tuple[Loc, str, Any]] = [
         (("listeners", name), "udp" if _protocol(part) == "udp" else "tcp", part)
@@ -182,7 +182,7 @@ def bindings(data: Any) -> Iterator[tuple[Loc, str, str]]:
 def _binds(document: Document) -> Iterator[Problem]:
     """No two listeners want the same address, and unix sockets carry no datagrams."""
     seen: dict[tuple[str, str], list[tuple[str, Loc, str]]] = {}
-    for loc, transport, text in bindings(document.data):
+    for loc, transport, text in _bindings(document.data):
         if transport == "udp" and not _host_and_port(text):
             yield document.problem(loc, f"expected host:port for UDP, got {text!r}", "bind")
             continue
@@ -222,7 +222,7 @@ def _collide(one: str, other: str) -> bool:
 def _admin(document: Document) -> Iterator[Problem]:
     """The admin API is open to a machine's own users, or to who has the token."""
     admin = _get(document.data, "admin")
-    for loc, _, text in bindings({"admin": admin}):
+    for loc, _, text in _bindings({"admin": admin}):
         if not text.startswith("unix:") and _get(admin, "token") is None and text is not BROKEN:
             yield document.problem(loc, "expected a 'token' beside an address that is no unix socket", "admin")
 

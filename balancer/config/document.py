@@ -71,6 +71,8 @@ class Document:
 
         Parts of ``loc`` that are not in the data (a short form was written) are passed over.
         """
+        if self.data is None:
+            return Problem(self.file, 0, 0, dotted(loc), message, code)
         mark, found, _ = self._find(loc, key)
         return self.at(mark, dotted(found), message, code)
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import (
-    BeforeValidator,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -51,7 +50,8 @@ __all__ = [
     "Probe",
     "Resource",
     "ServerAddress",
-    "off",
+    "Switch",
+    "short",
 ]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -85,9 +85,33 @@ class Many:
         return value
 
 
-def off(default: Any) -> BeforeValidator:
-    """Return a validator that reads ``false`` as None (switched off) and ``true`` as ``default``."""
-    return BeforeValidator(lambda value: None if value is False else default if value is True else value)
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Marks a field whose mapping may also be ``false`` (read as ``off``) or ``true`` (every setting its default)."""
+
+    off: Mapping[str, Any] | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._switched, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "boolean"}, *_arms(handler(schema))]}
+
+    def _switched(self, value: Any) -> Any:
+        if isinstance(value, bool):
+            return {} if value else self.off
+        return value
+
+
+def short(schema: Any, *forms: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON Schema of a model that may also be written in one of the short ``forms``."""
+    return {"anyOf": [*(dict(form) for form in forms), *_arms(schema)]}
+
+
+def _arms(schema: Any) -> list[Any]:
+    """Return the alternatives of ``schema`` without ``null``, which a file has no need to write."""
+    arms = schema["anyOf"] if set(schema) == {"anyOf"} else [schema]
+    return [arm for arm in arms if arm != {"type": "null"}]
 
 
 def _text(what: str, parse: Callable[[str], Any], kind: Any = None) -> PlainValidator:
@@ -224,7 +248,7 @@ PositiveDuration = Annotated[Duration, Field(gt=0, allow_inf_nan=False)]
 Percent = Annotated[
     float,
     PlainValidator(_percent),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s?%$", "examples": ["20%"]}),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s?%$", "examples": ["20%"], "x-unit": "percent"}),
 ]
 """A share from 0.0 to 1.0, written ``20%``."""
 

@@ -116,7 +116,7 @@ class HttpListener(_Listener):
     filters: tuple[Filter, ...] = Field(default=(), description="Filters before routing: name or {name: settings}.")
     routes: tuple[Route, ...] = Field(default=(), description="Routes; the most specific that matches wins.")
     backlog: Positive = Field(default=4096, description="Connections that may wait to be accepted.")
-    trusted_proxies: Annotated[tuple[Cidr, ...] | None, Many(empty=True)] = Field(
+    trusted_proxies: Annotated[tuple[Cidr, ...], Many(empty=True)] | None = Field(
         default=None, description="Peers whose forwarding headers are believed; none: those of the whole balancer."
     )
     timeouts: HttpTimeouts = Field(default=HttpTimeouts(), description="How long clients may take.")

@@ -26,10 +26,7 @@ Registry = Factories | Callable[[Plugins], Factories]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration and where everything in it stood.
-
-    ``document.problem(("pools", "users", "algorithm"), "…")`` reports what turns out later, in building.
-    """
+    """A configuration, where everything in it stood, and the plug-ins it was validated with."""
 
     config: Config
     document: Document
@@ -83,6 +80,7 @@ def _validated(document: Document, registry: Registry) -> Loaded:
     problems += check(document)
     if problems or config is None:
         raise ConfigurationError(_in_order(problems))
+    config.remember_places(document)
     return Loaded(config, document, factories)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, PlainValidator, WithJsonSchema, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from balancer.config.fields import (
     Algorithm,
@@ -17,7 +19,8 @@ from balancer.config.fields import (
     PositiveDuration,
     Probe,
     ServerAddress,
-    off,
+    Switch,
+    short,
 )
 from balancer.hooks.settings import Duration, Settings
 
@@ -61,6 +64,10 @@ class Server(Settings):
     @classmethod
     def _bare(cls, value: Any) -> Any:
         return {"address": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return short(handler(schema), {"type": "string"})
 
 
 class Health(Settings):
@@ -124,6 +131,10 @@ class Sticky(Settings):
     @classmethod
     def _bare(cls, value: Any) -> Any:
         return {value: None} if value in ("cookie", "source_ip") else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return short(handler(schema), {"enum": ["cookie", "source_ip"]})
 
     @model_validator(mode="after")
     def _one(self) -> Sticky:
@@ -192,20 +203,20 @@ class Pool(Settings):
     algorithm: Algorithm = Field(
         default="p2c", validate_default=True, description="How a server is chosen: name or {name: settings}."
     )
-    health: Annotated[Health | None, off({})] = Field(default=None, description="Active health checks.")
-    passive: Annotated[Passive | None, off({})] = Field(
+    health: Annotated[Health | None, Switch()] = Field(default=None, description="Active health checks.")
+    passive: Annotated[Passive | None, Switch()] = Field(
         default=Passive(), description="Ejecting servers that fail real traffic; false: never."
     )
     panic: Flag = Field(default=True, description="If no server is healthy, use all of them.")
-    sticky: Annotated[Sticky | None, off(True)] = Field(default=None, description="Keeping a client on its server.")
-    queue: Annotated[Queue, BeforeValidator(lambda value: {"size": 0} if value is False else value)] = Field(
+    sticky: Sticky | None = Field(default=None, description="Keeping a client on its server.")
+    queue: Annotated[Queue, Switch({"size": 0})] = Field(
         default=Queue(), description="Waiting for a server with room; false: nobody waits."
     )
     timeouts: PoolTimeouts = Field(default=PoolTimeouts(), description="How long servers may take.")
-    keep_alive: Annotated[KeepAlive, BeforeValidator(lambda value: {"size": 0} if value is False else value)] = Field(
+    keep_alive: Annotated[KeepAlive, Switch({"size": 0})] = Field(
         default=KeepAlive(), description="Idle connections kept for the next request; false: none."
     )
-    retry: Annotated[Retry, BeforeValidator(lambda value: {"attempts": 0} if value is False else value)] = Field(
+    retry: Annotated[Retry, Switch({"attempts": 0})] = Field(
         default=Retry(), description="Trying again on another server; false: never."
     )
     resolve: Resolve = Field(default=Resolve(), description="Servers given by name.")

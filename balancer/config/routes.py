@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictInt, field_validator, model_validator
+from pydantic import Field, GetJsonSchemaHandler, StrictInt, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-from balancer.config.fields import Count, Filter, HeaderName, HeaderValue, Name, Port, Resource
+from balancer.config.fields import Count, Filter, HeaderName, HeaderValue, Name, Port, Resource, short
 from balancer.config.matches import Match, SessionMatch
 from balancer.hooks.settings import KeySetting, Settings
 
@@ -31,6 +33,10 @@ class Split(Settings):
         if isinstance(value, dict) and not isinstance(value.get("weights"), dict):
             return {"weights": value}
         return value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return short(handler(schema), {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}})
 
     @field_validator("weights")
     @classmethod
@@ -59,6 +65,10 @@ class Redirect(Settings):
     def _bare(cls, value: Any) -> Any:
         return {"to": value} if isinstance(value, str) else value
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return short(handler(schema), {"type": "string"})
+
     @model_validator(mode="after")
     def _one_form(self) -> Redirect:
         parts = [self.scheme, self.host, self.port, self.path]
@@ -79,6 +89,10 @@ class Respond(Settings):
     @classmethod
     def _bare(cls, value: Any) -> Any:
         return {"status": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return short(handler(schema), {"type": "integer", "minimum": 200, "maximum": 599})
 
 
 class Route(Settings):

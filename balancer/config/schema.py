@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema, model_validator
+from pydantic import Field, PlainValidator, PrivateAttr, ValidationInfo, WithJsonSchema, model_validator
 
+from balancer.config.document import Document, Loc
 from balancer.config.fields import (
     AccessLogFormat,
     BindAddress,
@@ -19,11 +20,12 @@ from balancer.config.fields import (
     Name,
     Positive,
     PositiveDuration,
-    off,
+    Switch,
 )
 from balancer.config.listeners import AnyListener
 from balancer.config.pools import Pool
 from balancer.config.routing_tests import RoutingTest
+from balancer.errors import Problem
 from balancer.hooks.settings import Settings, local_path
 
 __all__ = ["AccessLog", "Admin", "Config", "Limits", "Metrics", "Plugins"]
@@ -93,7 +95,7 @@ class Config(Settings):
     workers: Annotated[int, PlainValidator(_workers), WithJsonSchema({"const": 1})] = Field(
         default=1, description="Processes."
     )
-    access_log: Annotated[AccessLog | None, off({})] = Field(
+    access_log: Annotated[AccessLog | None, Switch()] = Field(
         default={}, validate_default=True, description="The access log; false: none."
     )
     metrics: Metrics | None = Field(default=None, description="Prometheus text at /metrics.")
@@ -115,6 +117,24 @@ class Config(Settings):
     listeners: Mapping[Name, AnyListener] = Field(description="Listeners by name.", min_length=1)
     pools: Mapping[Name, Pool] = Field(default={}, description="Pools by name.")
     tests: tuple[RoutingTest, ...] = Field(default=(), description="Routing tests, run by 'balancer test'.")
+
+    _document: Document | None = PrivateAttr(default=None)
+
+    def problem(self, loc: Loc, message: str, code: str = "invalid", *, key: bool = False) -> Problem:
+        """Return a problem at ``loc``, such as ``("pools", "users", "algorithm")``, for what turns out in building.
+
+        With file, line and column where the configuration came from a file and :meth:`forget_places` was not called.
+        """
+        document = self._document
+        return (document or Document("configuration", "")).problem(loc, message, code, key=key)
+
+    def remember_places(self, document: Document) -> None:
+        """Keep ``document`` for :meth:`problem`."""
+        self._document = document
+
+    def forget_places(self) -> None:
+        """Let go of the file's text and places, 1 to 2 kB for each route; for when all is built."""
+        self._document = None
 
     @model_validator(mode="before")
     @classmethod

@@ -16,10 +16,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from balancer.model.keys import Key
 from balancer.model.units import parse_duration, parse_size
@@ -86,14 +89,21 @@ def local_path(text: Any, info: ValidationInfo) -> str:
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
-    WithJsonSchema({"type": "string", "pattern": r"^(\d+(\.\d+)?(us|ms|s|m|h|d))+$", "examples": ["250ms", "5s"]}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^(\d+(\.\d+)?(us|ms|s|m|h|d))+$",
+            "examples": ["250ms", "5s"],
+            "x-unit": "duration",
+        }
+    ),
 ]
 """Seconds, written with a unit: ``250ms``, ``5s``, ``10m``."""
 
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
-    WithJsonSchema({"type": ["string", "integer"], "examples": ["16KiB", "1MiB", 4096]}),
+    WithJsonSchema({"type": ["string", "integer"], "examples": ["16KiB", "1MiB", 4096], "x-unit": "size"}),
 ]
 """Bytes, written as a number or with a unit: ``16KiB``, ``1MiB``."""
 
@@ -150,6 +160,10 @@ class StringMatch(Settings):
         if not self.model_fields_set:
             raise ValueError("expected a string or one of exact, prefix, suffix, contains, regex, present")
         return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": ["string", "number"]}, handler(schema)]}
 
     def compiled(self) -> _Compiled:
         """Return a predicate over ``str | None`` (None: there is no such value)."""
