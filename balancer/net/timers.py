@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 __all__ = ["Entry", "Wheel"]
@@ -81,7 +81,7 @@ class Wheel:
         self._clock = clock
         self._origin = clock.seconds()
         self._slots: dict[int, dict[Entry, None]] = {}
-        self._running = False
+        self._call: IDelayedCall | None = None
 
     def schedule(self, seconds: float, call: Callable[[], Any]) -> Entry:
         """Call ``call()`` in ``seconds``, unless the entry returned is touched, reset or cancelled before."""
@@ -95,10 +95,6 @@ class Wheel:
 
     def _place(self, entry: Entry, seconds: float) -> None:
         now = self._now()
-        if not self._running:
-            self.ticks = now
-            self._running = True
-            self._call_at_next_tick()
         # One tick more than the span, because the present one is partly over.
         entry._span = math.ceil(seconds / self.tick) + 1
         entry._due = now + entry._span
@@ -106,6 +102,9 @@ class Wheel:
             if entry._slot <= entry._due:
                 return
             self._remove(entry)
+        if self._call is None:
+            self.ticks = now
+            self._call_at_next_tick()
         self._put(entry)
 
     def _now(self) -> int:
@@ -114,7 +113,7 @@ class Wheel:
     def _call_at_next_tick(self) -> None:
         left = self._origin + (self.ticks + 1) * self.tick - self._clock.seconds()
         # Not nearer than a fraction of a tick, lest rounding makes it come before the tick, again and again.
-        self._clock.callLater(min(max(left, self.tick / 20), self.tick), self._turn)
+        self._call = self._clock.callLater(min(max(left, self.tick / 20), self.tick), self._turn)
 
     def _put(self, entry: Entry) -> None:
         slot = entry._slot = entry._due
@@ -128,6 +127,9 @@ class Wheel:
         del entries[entry]
         if not entries:
             del self._slots[entry._slot]
+            if not self._slots and self._call is not None and self._call.active():
+                self._call.cancel()
+                self._call = None
 
     def _turn(self) -> None:
         before = self.ticks
@@ -159,4 +161,4 @@ class Wheel:
         if slots:
             self._call_at_next_tick()
         else:
-            self._running = False
+            self._call = None

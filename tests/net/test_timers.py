@@ -67,7 +67,6 @@ class WheelTests(SynchronousTestCase):
             entry.cancel()
         self.assertEqual(len(self.wheel), 0)
         self.assertFalse(entries[0].active)
-        self.run_for(1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_costs_nothing_while_empty(self) -> None:
