@@ -87,6 +87,10 @@ class Document:
             message = message.replace(repr(secret), "the text of the file").replace(secret, "…")
         return Problem(self.file, mark.line + 1, mark.column + 1, path, message, code)
 
+    def found(self, loc: Loc) -> list[str | int]:
+        """Return the parts of ``loc`` that are in the data."""
+        return self._find(loc, False)[1]
+
     def value(self, loc: Loc) -> Any:
         """Return what stands at ``loc``, as far as it can be followed."""
         return self._find(loc, False)[2]

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import (
     Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
     PlainValidator,
     StrictBool,
     StrictInt,
     WithJsonSchema,
 )
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import PydanticCustomError
 
 from balancer.hooks.plugged import Pluggable, Plugged
 from balancer.hooks.settings import NAME, Duration, Size, read_regex
@@ -38,7 +35,6 @@ __all__ = [
     "HeaderValue",
     "Host",
     "Ip",
-    "Many",
     "Method",
     "Name",
     "Path",
@@ -50,68 +46,11 @@ __all__ = [
     "Probe",
     "Resource",
     "ServerAddress",
-    "Switch",
-    "short",
 ]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ENDPOINT = re.compile(r"(systemd|tcp|tcp6|fd|haproxy|stdio|unix):.+", re.DOTALL)
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT")
-
-
-@dataclass(frozen=True, slots=True)
-class Many:
-    """Marks a tuple field that may be written as one value or as a list: ``Annotated[tuple[X, ...], Many()]``.
-
-    An empty list is refused unless ``empty``: in a condition it could be read as "nothing" and as "anything".
-    """
-
-    empty: bool = False
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self._listed, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        many = dict(handler(schema))
-        if not self.empty:
-            many["minItems"] = 1
-        return {"anyOf": [many["items"], many]}
-
-    def _listed(self, value: Any) -> Any:
-        if not isinstance(value, (list, tuple)):
-            return [value]
-        if not value and not self.empty:
-            raise ValueError("expected at least one value, got an empty list")
-        return value
-
-
-@dataclass(frozen=True, slots=True)
-class Switch:
-    """Marks a field whose mapping may also be ``false`` (read as ``off``) or ``true`` (every setting its default)."""
-
-    off: Mapping[str, Any] | None = None
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self._switched, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [{"type": "boolean"}, *_arms(handler(schema))]}
-
-    def _switched(self, value: Any) -> Any:
-        if isinstance(value, bool):
-            return {} if value else self.off
-        return value
-
-
-def short(schema: Any, *forms: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON Schema of a model that may also be written in one of the short ``forms``."""
-    return {"anyOf": [*(dict(form) for form in forms), *_arms(schema)]}
-
-
-def _arms(schema: Any) -> list[Any]:
-    """Return the alternatives of ``schema`` without ``null``, which a file has no need to write."""
-    arms = schema["anyOf"] if set(schema) == {"anyOf"} else [schema]
-    return [arm for arm in arms if arm != {"type": "null"}]
 
 
 def _text(what: str, parse: Callable[[str], Any], kind: Any = None) -> PlainValidator:

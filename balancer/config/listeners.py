@@ -14,11 +14,11 @@ from balancer.config.fields import (
     Filter,
     Flag,
     HeaderName,
-    Many,
     Positive,
     PositiveDuration,
     PositiveSize,
 )
+from balancer.config.forms import Many
 from balancer.config.routes import Route, SessionRoute
 from balancer.hooks.settings import Settings, Size
 from balancer.model.suggestions import did_you_mean

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo, model_validator
 from pydantic_core import CoreSchema, core_schema
 
-from balancer.config.fields import Cidr, HeaderName, Host, Ip, Many, Method, Path, Port
+from balancer.config.fields import Cidr, HeaderName, Host, Ip, Method, Path, Port
+from balancer.config.forms import Many
 from balancer.hooks.plugged import Plugged, plugged_settings
 from balancer.hooks.settings import Settings, StringMatch
 

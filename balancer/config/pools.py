@@ -19,9 +19,8 @@ from balancer.config.fields import (
     PositiveDuration,
     Probe,
     ServerAddress,
-    Switch,
-    short,
 )
+from balancer.config.forms import Switch, short
 from balancer.hooks.settings import Duration, Settings
 
 __all__ = [

@@ -57,12 +57,14 @@ class _Page:
         self.lines: list[str] = []
         self.waiting: list[tuple[str, str]] = []
         self._met: set[str] = set()
+        self._paths: set[str] = set()
 
     def section(self, name: str, path: str, schema: dict[str, Any]) -> None:
         """Add the section of one mapping."""
         heading = f"`{path}`" if path else "Top level"
-        if path.endswith(".NAME"):
+        if path.endswith(".NAME") or path in self._paths:
             heading += f" ({_words(name)})"
+        self._paths.add(path)
         self.lines += [f"({_anchor(name)})=", f"## {heading}", ""] if name else [f"## {heading}", ""]
         text = _plain(schema.get("description", ""))
         if text:

@@ -9,7 +9,8 @@ from pydantic import Field, GetJsonSchemaHandler, StrictInt, field_validator, mo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from balancer.config.fields import Count, Filter, HeaderName, HeaderValue, Name, Port, Resource, short
+from balancer.config.fields import Count, Filter, HeaderName, HeaderValue, Name, Port, Resource
+from balancer.config.forms import short
 from balancer.config.matches import Match, SessionMatch
 from balancer.hooks.settings import KeySetting, Settings
 

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt, field_validator
 
-from balancer.config.fields import HeaderName, HeaderValue, Ip, Many, Method
+from balancer.config.fields import HeaderName, HeaderValue, Ip, Method
+from balancer.config.forms import Many
 from balancer.hooks.settings import Settings, StringMatch
 
 __all__ = ["ExpectedOutcome", "RoutingTest", "SampleRequest"]

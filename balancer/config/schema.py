@@ -11,17 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainValidator, PrivateAttr, ValidationInfo, WithJsonSchema, model_validator
 
 from balancer.config.document import Document, Loc
-from balancer.config.fields import (
-    AccessLogFormat,
-    BindAddress,
-    Cidr,
-    GivenName,
-    Many,
-    Name,
-    Positive,
-    PositiveDuration,
-    Switch,
-)
+from balancer.config.fields import AccessLogFormat, BindAddress, Cidr, GivenName, Name, Positive, PositiveDuration
+from balancer.config.forms import Many, Switch
 from balancer.config.listeners import AnyListener
 from balancer.config.pools import Pool
 from balancer.config.routing_tests import RoutingTest

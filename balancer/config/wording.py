@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -21,13 +23,48 @@ __all__ = ["problems_of"]
 
 def problems_of(error: ValidationError, document: Document, shapes: Shapes) -> list[Problem]:
     """Return a problem for each error; none for values that could not be read, which are reported already."""
-    found: dict[tuple[int, int, str, str], Problem] = {}
-    for each in error.errors(include_url=False):
+    errors = [dict(each) for each in error.errors(include_url=False)]
+    found: dict[tuple[int, int, str], list[Problem]] = {}
+    for each in _without_lesser_arms(errors, document):
         if each["input"] is BROKEN or document.value(each["loc"]) is BROKEN:
             continue
-        problem = _problem(dict(each), document, shapes)
-        found.setdefault((problem.line, problem.column, problem.path, problem.message), problem)
-    return list(found.values())
+        problem = _problem(each, document, shapes)
+        found.setdefault((problem.line, problem.column, problem.path), []).append(problem)
+    return [problem for same in found.values() for problem in _united(same)]
+
+
+def _without_lesser_arms(errors: list[dict[str, Any]], document: Document) -> list[dict[str, Any]]:
+    """Drop what the arms of a union say against a value that another arm follows further.
+
+    pydantic puts the arm's name into the location, where the data have nothing: two names at one place are two arms.
+    """
+    arms: dict[tuple[str | int, ...], dict[str | int, int]] = {}
+    tagged: list[tuple[dict[str, Any], tuple[str | int, ...] | None, str | int, int]] = []
+    for error in errors:
+        loc = error["loc"][:-1] if error["type"] in ("missing", "extra_forbidden") else error["loc"]
+        found = document.found(loc)
+        at = next((at for at, part in enumerate(loc) if at >= len(found) or found[at] != part), None)
+        if at is None:
+            tagged.append((error, None, "", 0))
+            continue
+        place, depth = tuple(loc[:at]), len(found)
+        tags = arms.setdefault(place, {})
+        tags[loc[at]] = max(tags.get(loc[at], 0), depth)
+        tagged.append((error, place, loc[at], depth))
+    return [error for error, place, tag, _ in tagged if place is None or arms[place][tag] == max(arms[place].values())]
+
+
+def _united(same: list[Problem]) -> list[Problem]:
+    """Make one of several problems at one place that expect different things of the same value."""
+    first = same[0]
+    wanted = [_EXPECTED_GOT.fullmatch(problem.message) for problem in same]
+    if len(same) > 1 and all(wanted) and len({match["got"] for match in wanted if match}) == 1:
+        things = " or ".join(dict.fromkeys(match["what"] for match in wanted if match))
+        return [replace(first, message=f"expected {things}, got {wanted[0]['got']}" if wanted[0] else "")]
+    return list({problem.message: problem for problem in same}.values())
+
+
+_EXPECTED_GOT = re.compile(r"expected (?P<what>.*), got (?P<got>.*)", re.DOTALL)
 
 
 def _problem(error: Mapping[str, Any], document: Document, shapes: Shapes) -> Problem:

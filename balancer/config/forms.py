@@ -1,0 +1,70 @@
+"""Short forms: one value for a list of one, ``false`` for a section that is off, a bare value for a mapping.
+
+Each reads the short form into the long one before validation, and adds it to the JSON Schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+__all__ = ["Many", "Switch", "short"]
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """Marks a tuple field that may be written as one value or as a list: ``Annotated[tuple[X, ...], Many()]``.
+
+    An empty list is refused unless ``empty``: in a condition it could be read as "nothing" and as "anything".
+    """
+
+    empty: bool = False
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._listed, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        many = dict(handler(schema))
+        if not self.empty:
+            many["minItems"] = 1
+        return {"anyOf": [many["items"], many]}
+
+    def _listed(self, value: Any) -> Any:
+        if not isinstance(value, (list, tuple)):
+            return [value]
+        if not value and not self.empty:
+            raise ValueError("expected at least one value, got an empty list")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Marks a field whose mapping may also be ``false`` (read as ``off``) or ``true`` (every setting its default)."""
+
+    off: Mapping[str, Any] | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._switched, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "boolean"}, *_arms(handler(schema))]}
+
+    def _switched(self, value: Any) -> Any:
+        if isinstance(value, bool):
+            return {} if value else self.off
+        return value
+
+
+def short(schema: Any, *forms: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON Schema of a model that may also be written in one of the short ``forms``."""
+    return {"anyOf": [*(dict(form) for form in forms), *_arms(schema)]}
+
+
+def _arms(schema: Any) -> list[Any]:
+    """Return the alternatives of ``schema`` without ``null``, which a file has no need to write."""
+    arms = schema["anyOf"] if set(schema) == {"anyOf"} else [schema]
+    return [arm for arm in arms if arm != {"type": "null"}]
