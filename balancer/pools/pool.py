@@ -10,6 +10,8 @@
 
 What may be chosen changes seldom (a probe, an ejection, an operator), requests come all the time: so each change makes
 the pool compute anew which servers are ``open``, and :meth:`Pool.choose` only reads that.
+
+At a reload the new pool adopts the old one: :meth:`Pool.adopt`.
 """
 
 from __future__ import annotations
@@ -20,14 +22,30 @@ from dataclasses import dataclass
 from math import exp
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IHostnameResolver, IReactorTime
 
-from balancer.hooks.interfaces import Choice, IAlgorithm, IObservingAlgorithm
+from balancer.hooks.interfaces import Choice, IObservingAlgorithm
 from balancer.model.facts import RequestFacts, SessionFacts
+from balancer.pools import explaining
+from balancer.pools.dialing import Connect
+from balancer.pools.events import (
+    NameDidNotResolve,
+    NameResolved,
+    Observer,
+    PanicBegan,
+    PanicEnded,
+    PoolEvent,
+    ServerCameUp,
+    ServerWentDown,
+)
+from balancer.pools.health import HealthChecks, HealthSettings
+from balancer.pools.outliers import Outliers, Passive
 from balancer.pools.queue import Queue, QueueSettings
+from balancer.pools.resolve import Names, ResolveSettings
 from balancer.pools.retry import RetryPolicy, RetrySettings
 from balancer.pools.server import Server
+from balancer.pools.sticky import Sticky
 
 __all__ = ["Pool", "PoolTimeouts"]
 
@@ -47,8 +65,30 @@ class PoolTimeouts:
     write: float = 30.0
 
 
+def _unobserved(event: PoolEvent) -> None:
+    """What is told of events if nobody listens."""
+
+
 class Pool:
-    """A named set of servers."""
+    """A named set of servers. Nothing is opened or scheduled before :meth:`start`.
+
+    Args:
+        name: shown in logs and metrics.
+        servers: with distinct names; this pool sets their state from now on.
+        algorithm: an ``IAlgorithm``, used by this pool only.
+        clock: the reactor's.
+        draw: returns a float in [0, 1), the only source of randomness.
+        observer: is told of every event, see :mod:`balancer.pools.events`.
+        panic: whether all servers are used when none is well.
+        probe: an ``IProbe`` that asks servers whether they are well, None: they are not asked.
+        health: how often it asks.
+        passive: when failing servers are ejected, None: never.
+        sticky: keeps clients on their servers, None: nothing does.
+        timeouts, retry, queue, resolve: see the classes.
+
+    ``all_full`` says, after :meth:`choose` returned None, that waiting makes sense; ``in_panic`` that health is
+    disregarded for now.
+    """
 
     def __init__(
         self,
@@ -58,52 +98,117 @@ class Pool:
         *,
         clock: IReactorTime,
         draw: Callable[[], float] = random.random,
+        observer: Observer = _unobserved,
         panic: bool = True,
+        probe: Any = None,
+        health: HealthSettings | None = None,
+        passive: Passive | None = None,
+        sticky: Sticky | None = None,
         timeouts: PoolTimeouts | None = None,
         retry: RetrySettings | None = None,
         queue: QueueSettings | None = None,
+        resolve: ResolveSettings | None = None,
     ) -> None:
         self.name = name
-        self.servers = tuple(servers)
+        self.servers: tuple[Server, ...] = tuple(servers)
         self.algorithm = algorithm
+        self.sticky = sticky
         self.timeouts = timeouts or PoolTimeouts()
         self.retry = RetryPolicy(retry or RetrySettings(), clock.seconds)
+        self.queue = Queue(queue or QueueSettings(), clock, self._next_in_line)
+        self.observe = observer
         self.all_full = False
         self.in_panic = False
-        self.sticky: Any = None
         self._panic_allowed = panic
         self._now = clock.seconds
         self._draw = draw
-        self._queue = Queue(queue or QueueSettings(), clock, self._next_in_line)
+        self._outliers = None if passive is None else Outliers(passive, self, clock)
+        self._checks = (
+            None if probe is None else HealthChecks(health or HealthSettings(), probe, clock, draw, self._judged)
+        )
+        self._names = Names(resolve or ResolveSettings(), clock, draw, self._resolved)
         self._candidates = algorithm.candidates
         self._key_of = algorithm.key.of if algorithm.key is not None else None
         self._finished = algorithm.finished if IObservingAlgorithm.providedBy(algorithm) else None
         self._prepared: tuple[tuple[Server, int], ...] | None = None
+        self._own()
+
+    def start(self, connect: Connect, resolver: IHostnameResolver | None = None) -> Deferred[None]:
+        """Begin to probe and to look up names.
+
+        Args:
+            connect: makes connections for probes.
+            resolver: looks names up (a reactor's ``nameResolver``); without it ``connect`` must.
+
+        Returns:
+            Fires when every name was looked up once; nothing need wait for it.
+        """
+        looked_up = succeed(None) if resolver is None else self._names.start(self.servers, resolver)
+        if self._checks is not None:
+            self._checks.start(self.servers, connect)
+        return looked_up
+
+    def stop(self) -> None:
+        """End probes and look-ups. Exchanges in flight, and those in the queue, go on."""
+        self._names.stop()
+        if self._checks is not None:
+            self._checks.stop()
+        if self._outliers is not None:
+            self._outliers.stop()
+
+    def close(self) -> None:
+        """Stop, and close the idle connections of servers that no other pool has adopted."""
+        self.stop()
         for server in self.servers:
-            server.belongs_to(self, self.refresh)
-        self.refresh()
+            if server.owner is self:
+                server.idle.close()
 
     # Choosing.
 
     def choose(self, facts: Facts, tried: Sequence[Server] = (), sticky_to: Server | None = None) -> Server | None:
         """Return the server for this request or session, or None (see ``all_full`` and :meth:`why_none`).
 
-        Does not count it: :meth:`begin` does. Hand-tuned: it runs for every request.
+        Does not count it: :meth:`begin` does. Hand-tuned, as it runs for every request.
         """
+        sticky = self.sticky
+        if sticky is not None and sticky_to is None:
+            sticky_to = sticky.server_for(facts)
+        if sticky_to is not None and explaining.takes_known(sticky_to) and sticky_to not in tried:
+            return sticky_to
         key_of = self._key_of
-        choice = Choice(None if key_of is None else key_of(facts), self._draw, self._now())
         candidate: Server
-        for candidate in self._candidates(choice):
+        for candidate in self._candidates(Choice(None if key_of is None else key_of(facts), self._draw, self._now())):
             if candidate.open and candidate.active < candidate.limit and candidate not in tried:
-                return candidate
-        return self._any_left(tried)
+                break
+        else:
+            left = self._any_left(tried)
+            if left is None:
+                return None
+            candidate = left
+        if sticky is not None:
+            sticky.remember(facts, candidate)
+        return candidate
 
     def _any_left(self, tried: Sequence[Server]) -> Server | None:
         """Return the least loaded server that may be used, if the algorithm forgot it; note whether all are full."""
         left = [server for server in self.servers if server.open and server not in tried]
-        free = [server for server in left if server.active < server.limit]
+        free = [server for server in left if not server.full]
         self.all_full = bool(left) and not free
         return min(free, key=lambda server: server.active / server.weight, default=None)
+
+    def explain(self, facts: Facts, draw: Callable[[], float] | None = None) -> list[tuple[Server, bool, str]]:
+        """Return every server in the order of preference for ``facts``: whether it may be used, and why (not).
+
+        The first that may is the one that :meth:`choose` returns for the same draws. Nothing is counted or remembered,
+        but an algorithm that takes turns spends one.
+        """
+        return explaining.explain(self, facts, draw or self._draw, self._now())
+
+    def why_none(self) -> str:
+        """Return, in words for the log, why :meth:`choose` found no server."""
+        return explaining.why_none(self)
+
+    # Traffic.
 
     def begin(self, server: Server) -> None:
         """Count an exchange or session that begins on ``server``."""
@@ -111,32 +216,41 @@ class Pool:
         server.requests += 1
 
     def end(self, server: Server, seconds_to_first_byte: float, ok: bool, failed_connect: bool = False) -> None:
-        """Count the end of an exchange or session, and learn from it."""
+        """Count the end of what was begun, and learn from it.
+
+        Args:
+            server: where it ran; may have been adopted by another pool since.
+            seconds_to_first_byte: negative if there was none.
+            ok: False if the server failed.
+            failed_connect: it could not even be connected to.
+        """
+        if server.owner is not self and server.owner is not None:
+            server.owner.end(server, seconds_to_first_byte, ok, failed_connect)
+            return
         server.active -= 1
         if ok:
             server.failures_in_row = 0
             if seconds_to_first_byte >= 0.0:
                 now = self._now()
-                latency = server.latency
-                if seconds_to_first_byte < latency:
-                    age = server.heard - now
-                    seconds = seconds_to_first_byte
-                    server.latency = seconds + (latency - seconds) * exp(age / _LATENCY_DECAY)
-                else:
-                    server.latency = seconds_to_first_byte
+                latency = seconds_to_first_byte
+                if latency < server.latency:
+                    latency += (server.latency - latency) * exp((server.heard - now) / _LATENCY_DECAY)
+                server.latency = latency
                 server.heard = now
         else:
             server.failures += 1
             if failed_connect:
                 server.connect_failures += 1
+            if self._outliers is not None:
+                self._outliers.failed(server, failed_connect)
         if self._finished is not None:
             self._finished(server, seconds_to_first_byte, ok)
-        if self._queue:
-            self._queue.serve()
+        if self.queue.waiting:
+            self.queue.serve()
 
     def wait(self, facts: Facts) -> Deferred[Server]:
         """Wait for a server with room; to be called when ``all_full``. See :meth:`.Queue.wait`."""
-        return self._queue.wait(facts)
+        return self.queue.wait(facts)
 
     def _next_in_line(self, facts: Facts) -> Server | None:
         server = self.choose(facts)
@@ -144,41 +258,100 @@ class Pool:
             self.begin(server)
         return server
 
-    def why_none(self) -> str:
-        """Return, in words for the log, why :meth:`choose` found no server."""
-        if not self.servers:
-            return f"pool {self.name} has no servers"
-        states: dict[str, int] = {}
-        for server in self.servers:
-            state = "full" if server.open and server.full else "tried" if server.open else server.state
-            states[state] = states.get(state, 0) + 1
-        return f"pool {self.name}: " + ", ".join(f"{count} {state}" for state, count in states.items())
+    # State.
 
     def refresh(self) -> None:
         """Compute which servers are open, after any change of state or weight."""
         servers = self.servers
-        well = [server for server in servers if server.up and not server.ejected]
-        fresh = [server for server in well if not server.draining and server.weight > 0]
+        fresh = [server for server in servers if server.state == "up" and server.weight > 0]
         group = [server for server in fresh if not server.backup] or fresh
-        self.in_panic = False
+        panic = False
         if not group and self._panic_allowed:
             left = [server for server in servers if server.endpoints and not server.draining and server.weight > 0]
             group = [server for server in left if not server.backup] or left
-            self.in_panic = bool(group)
+            panic = bool(group)
+        opened = set(group)
         for server in servers:
-            server.open = server in group
-            server.open_to_known = (server.up and not server.ejected) or (self.in_panic and bool(server.endpoints))
-        if self.algorithm.stable:
-            backup = bool(group) and group[0].backup
-            group = [server for server in servers if server.backup is backup and server.weight > 0]
+            server.open = server in opened
+            server.open_to_known = bool(server.endpoints) and (panic or (server.healthy and not server.ejected))
+        if self.algorithm.stable:  # it wants to know those that are down as well
+            backups = bool(group) and group[0].backup
+            group = [server for server in servers if server.backup is backups and server.weight > 0]
         prepared = tuple((server, server.weight) for server in group)
         if prepared != self._prepared:
             self._prepared = prepared
             self.algorithm.prepare(tuple(group))
-        if self._queue:
-            self._queue.serve()
+        if panic != self.in_panic:
+            self.in_panic = panic
+            self.observe((PanicBegan if panic else PanicEnded)(self.name))
+        if self.queue.waiting:
+            self.queue.serve()
 
     def set_weight(self, server: Server, weight: int) -> None:
-        """Change the weight of ``server``, now."""
+        """Give ``server`` another weight from now on; with 0 it takes no new clients.
+
+        Raises:
+            ValueError: for a weight below 0.
+        """
+        if weight < 0:
+            raise ValueError(f"expected a weight of 0 or more, got {weight}")
         server.weight = weight
         self.refresh()
+
+    def adopt(self, old: Pool) -> None:
+        """Take over from ``old``, which stood for this pool in the configuration before, and stop it.
+
+        Servers of the same name and address keep their object: health, counters, ejections, draining, what is in
+        flight, idle connections. The queue, and what makes clients stick, move here too. To be called before
+        :meth:`start`, once nothing can keep this configuration from being used; ``servers`` changes.
+        """
+        old.stop()
+        known = {(server.name, server.address): server for server in old.servers if server.owner is old}
+        servers = []
+        for mine in self.servers:
+            theirs = known.pop((mine.name, mine.address), None)
+            if theirs is not None:
+                theirs.configure_as(mine)
+                if self._checks is None:
+                    theirs.healthy, theirs.probed = True, False
+                if self._outliers is None:
+                    theirs.ejected_until = 0.0
+            servers.append(theirs or mine)
+        for gone in known.values():
+            gone.idle.close()
+        self.servers = tuple(servers)
+        if self.sticky is not None and old.sticky is not None:
+            self.sticky.adopt(old.sticky)
+        self.retry.retries, self.retry.refused = old.retry.retries, old.retry.refused
+        self.in_panic = old.in_panic
+        self._own()
+        if self._outliers is not None:
+            self._outliers.take_over()
+        self.queue.take_over(old.queue)
+        self.queue.serve()
+
+    def _own(self) -> None:
+        for server in self.servers:
+            server.owner = self
+        if self.sticky is not None:
+            self.sticky.bind(self.servers)
+        self.refresh()
+
+    def _judged(self, server: Server, well: bool, reason: str) -> None:
+        """A probe has brought ``server`` up or taken it down."""
+        self.observe((ServerCameUp if well else ServerWentDown)(self.name, server.name, reason))
+        self.refresh()
+
+    def _resolved(self, server: Server, endpoints: tuple[Any, ...], words: str) -> None:
+        """The name of ``server`` has other addresses than before, or none."""
+        if set(server.endpoints) - set(endpoints) - {server.address}:
+            server.drop_idle()  # some of them lead where the name no longer points
+        server.resolved(endpoints)
+        server.reason = "" if endpoints else words
+        self.observe((NameResolved if endpoints else NameDidNotResolve)(self.name, server.name, words))
+        self.refresh()
+
+    def __repr__(self) -> str:
+        open_ = sum(server.open for server in self.servers)
+        panic = " in panic" if self.in_panic else ""
+        return f"<Pool {self.name} {open_} of {len(self.servers)} open{panic} by {self.algorithm!r}>"

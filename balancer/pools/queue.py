@@ -69,7 +69,7 @@ class Queue:
         self.refused = 0
         self._clock = clock
         self._choose = choose
-        self._waiting: OrderedDict[_Place, None] = OrderedDict()
+        self.waiting: OrderedDict[_Place, None] = OrderedDict()
         self._timer: IDelayedCall | None = None
         self._serving = False
 
@@ -81,11 +81,11 @@ class Queue:
             ``CONNECTION_LIMIT_REACHED`` at once if the queue is full, ``QUEUE_TIMEOUT`` when the time is up. Cancel it
             to leave the queue.
         """
-        if len(self._waiting) >= self.settings.size:
+        if len(self.waiting) >= self.settings.size:
             self.refused += 1
-            return fail(ExchangeError(errors.CONNECTION_LIMIT_REACHED, f"{len(self._waiting)} are waiting"))
+            return fail(ExchangeError(errors.CONNECTION_LIMIT_REACHED, f"{len(self.waiting)} are waiting"))
         place = _Place(self, facts, self._clock.seconds() + self.settings.timeout)
-        self._waiting[place] = None
+        self.waiting[place] = None
         self._watch()
         return place.result
 
@@ -95,12 +95,12 @@ class Queue:
             return
         self._serving = True
         try:
-            while self._waiting:
-                place = next(iter(self._waiting))
+            while self.waiting:
+                place = next(iter(self.waiting))
                 server = self._choose(place.facts)
                 if server is None:
                     break
-                del self._waiting[place]
+                del self.waiting[place]
                 place.result.callback(server)
         finally:
             self._serving = False
@@ -108,28 +108,28 @@ class Queue:
 
     def take_over(self, other: Queue) -> None:
         """Let those who wait in ``other`` wait here, with the deadlines they have."""
-        places = sorted([*other._waiting, *self._waiting], key=lambda place: place.due)
-        other._waiting.clear()
+        places = sorted([*other.waiting, *self.waiting], key=lambda place: place.due)
+        other.waiting.clear()
         other._watch()
-        self._waiting.clear()
+        self.waiting.clear()
         for place in places:
             place.queue = self
-            self._waiting[place] = None
+            self.waiting[place] = None
         self._watch()
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self.waiting)
 
     def _drop(self, place: _Place) -> None:
-        self._waiting.pop(place, None)
+        self.waiting.pop(place, None)
         self._watch()
 
     def _watch(self) -> None:
         """Have one delayed call as long as anybody waits."""
-        if self._waiting and self._timer is None:
-            due = next(iter(self._waiting)).due
+        if self.waiting and self._timer is None:
+            due = next(iter(self.waiting)).due
             self._timer = self._clock.callLater(max(0.0, due - self._clock.seconds()), self._expire)
-        elif not self._waiting and self._timer is not None:
+        elif not self.waiting and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
@@ -137,16 +137,16 @@ class Queue:
         self._timer = None
         now = self._clock.seconds()
         late = []
-        for place in self._waiting:
+        for place in self.waiting:
             if place.due > now:
                 break
             late.append(place)
         for place in late:
-            if place in self._waiting:  # not served or cancelled by what came of those before
-                del self._waiting[place]
+            if place in self.waiting:  # not served or cancelled by what came of those before
+                del self.waiting[place]
                 self.timed_out += 1
                 place.result.errback(ExchangeError(errors.QUEUE_TIMEOUT, "the queue's time limit"))
         self._watch()
 
     def __repr__(self) -> str:
-        return f"<Queue {len(self._waiting)} of {self.settings.size}>"
+        return f"<Queue {len(self.waiting)} of {self.settings.size}>"

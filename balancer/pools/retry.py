@@ -36,8 +36,8 @@ class RetrySettings:
     """How failures are retried.
 
     ``attempts`` is how many more there may be after the first; ``budget`` the most retries as a share of the requests
-    of the last ten seconds, of which ``minimum`` are always allowed; ``on`` lists ``"connect_failure"``, ``"reset"`` and
-    response statuses (503).
+    of the last ten seconds, of which ``minimum`` are always allowed; ``on`` lists ``"connect_failure"``, ``"reset"``
+    and response statuses (503).
     """
 
     attempts: int = 1

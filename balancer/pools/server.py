@@ -16,13 +16,13 @@ the same, so that exchanges in flight, idle connections and what is known of its
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
 from balancer.hooks.interfaces import IServer
 from balancer.model.address import Address
+from balancer.pools.events import ServerDrained, ServerUndrained
 from balancer.pools.idle import IdleConnections, KeepAlive
 
 if TYPE_CHECKING:
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Server"]
 
 _NO_LIMIT = sys.maxsize
-
-
-def _nothing() -> None:
-    """What a server without a pool tells about its changes."""
 
 
 @implementer(IServer)
@@ -50,11 +46,11 @@ class Server:
         keep_alive: how idle connections to it are kept.
 
     Counters: ``active`` exchanges and sessions in flight, ``requests`` begun, ``failures`` among them, of which
-    ``connect_failures`` never had a connection. ``latency`` is a peak-sensitive moving average of seconds to first byte.
+    ``connect_failures`` never had a connection. ``latency`` is a peak-sensitive moving average of seconds to first
+    byte.
     """
 
     __slots__ = (
-        "_changed",
         "_resting",
         "_turn",
         "active",
@@ -77,6 +73,7 @@ class Server:
         "open",
         "open_to_known",
         "owner",
+        "probed",
         "reason",
         "requests",
         "returned",
@@ -100,7 +97,6 @@ class Server:
         self.limit = _NO_LIMIT if max_connections is None else max_connections
         self.idle = IdleConnections(keep_alive or KeepAlive())
         self.owner: Pool | None = None
-        self._changed: Callable[[], None] = _nothing
         # Traffic.
         self.active = 0
         self.requests = 0
@@ -113,6 +109,7 @@ class Server:
         self.open_to_known = True
         self.draining = False
         self.healthy = True
+        self.probed = False  # whether a probe has ever said so
         self.reason = ""  # why it is in its present state: the last probe's words, or the resolver's
         self.ejected_until = 0.0  # 0.0: not ejected
         self.ejections = 0
@@ -122,7 +119,7 @@ class Server:
         # Addresses.
         self.endpoints: tuple[Address, ...] = (address,)
         self._resting: frozenset[Address] = frozenset()
-        self._turn = 0
+        self._turn = -1
 
     @property
     def max_connections(self) -> int | None:
@@ -132,7 +129,8 @@ class Server:
     @max_connections.setter
     def max_connections(self, value: int | None) -> None:
         self.limit = _NO_LIMIT if value is None else value
-        self._changed()
+        if self.owner is not None:
+            self.owner.refresh()
 
     @property
     def up(self) -> bool:
@@ -156,20 +154,33 @@ class Server:
             return "down"
         return "ejected" if self.ejected_until > 0.0 else "draining" if self.draining else "up"
 
-    def belongs_to(self, pool: Pool, changed: Callable[[], None]) -> None:
-        """Be part of ``pool`` from now on, and call ``changed`` when this server opens or closes."""
-        self.owner = pool
-        self._changed = changed
-
     def drain(self) -> None:
         """Take no new clients; those who stick to this server are still served, exchanges in flight go on."""
-        self.draining = True
-        self._changed()
+        if not self.draining:
+            self.draining = True
+            if self.owner is not None:
+                self.owner.observe(ServerDrained(self.owner.name, self.name))
+                self.owner.refresh()
 
     def undrain(self) -> None:
         """Take new clients again."""
-        self.draining = False
-        self._changed()
+        if self.draining:
+            self.draining = False
+            if self.owner is not None:
+                self.owner.observe(ServerUndrained(self.owner.name, self.name))
+                self.owner.refresh()
+
+    def configure_as(self, other: Server) -> None:
+        """Take the settings of ``other``, which stands for the same server in a newer configuration."""
+        self.weight = other.weight
+        self.backup = other.backup
+        self.limit = other.limit
+        self.idle.settings = other.idle.settings
+
+    def drop_idle(self) -> None:
+        """Close the idle connections; those that come free later are kept as before."""
+        self.idle.close()
+        self.idle = IdleConnections(self.idle.settings)
 
     # A name may have several addresses: they take turns, those that fail rest until the name is resolved again.
 
@@ -195,7 +206,7 @@ class Server:
         """Use these addresses; none means that the server is down."""
         self.endpoints = endpoints
         self._resting = frozenset()
-        self._changed()
+        self._turn = -1
 
     def __repr__(self) -> str:
         name = self.name if self.name == str(self.address) else f"{self.name} at {self.address}"

@@ -1,7 +1,7 @@
 """Least connections: the server with the fewest exchanges and sessions in flight for its weight.
 
-Looks at every server, so it costs O(n) and is for pools of tens, not thousands; ``p2c`` does nearly as well at O(1). Where
-several are equally loaded (an idle pool, above all) they are taken in a smooth weighted round, as nginx does.
+Looks at every server, so it costs O(n) and is for pools of tens, not thousands; ``p2c`` does nearly as well at O(1).
+Where several are equally loaded (an idle pool, above all) they are taken in a smooth weighted round, as nginx does.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Nothing to build, perfectly even, and only the keys of a server that leaves move (Thaler and Ravishankar, 1998). It
 looks at every server for each request, O(n): for pools of tens. The score ``-weight / ln(h)`` makes shares exactly
-proportional to weights (Schindelhauer and Schomaker, 2005); a server whose weight changes only gains or only loses keys.
+proportional to weights (Schindelhauer and Schomaker, 2005); a server whose weight changes only gains or only
+loses keys.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Ring hash: servers own points on a circle, a key belongs to the next point after its hash.
 
 Consistent hashing as in Karger et al. (1997) and ketama: when a server leaves, its keys go to whoever owns the next
-points, all others stay. Shares are as even as there are points: with 160 for each server of average weight, within about
-ten percent; ``maglev`` is more even. A look-up costs O(log points).
+points, all others stay. Shares are as even as there are points: with 160 for each server of average weight, within
+about ten percent; ``maglev`` is more even. A look-up costs O(log points).
 """
 
 from __future__ import annotations
