@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-__all__ = ["Many", "Switch", "short"]
+__all__ = ["Filled", "Many", "Switch", "short"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,30 @@ class Switch:
         if isinstance(value, bool):
             return {} if value else self.off
         return value
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """Marks a list or mapping that must not be empty.
+
+    Not pydantic's ``min_length``, which also counts entries that are wrong as not there.
+    """
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        inner = handler(source)
+        kind = dict if inner["type"] == "dict" else list
+        return core_schema.no_info_before_validator_function(lambda value: _filled(value, kind), inner)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        found = dict(handler(schema))
+        found["minItems" if found.get("type") == "array" else "minProperties"] = 1
+        return found
+
+
+def _filled(value: Any, kind: type) -> Any:
+    if isinstance(value, kind) and not value:
+        raise ValueError(f"expected at least one entry, got an empty {'mapping' if kind is dict else 'list'}")
+    return value
 
 
 def short(schema: Any, *forms: Mapping[str, Any]) -> dict[str, Any]:

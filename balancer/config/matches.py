@@ -9,7 +9,7 @@ from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Validati
 from pydantic_core import CoreSchema, core_schema
 
 from balancer.config.fields import Cidr, HeaderName, Host, Ip, Method, Path, Port
-from balancer.config.forms import Many
+from balancer.config.forms import Filled, Many
 from balancer.hooks.plugged import Plugged, plugged_settings
 from balancer.hooks.settings import Settings, StringMatch
 
@@ -60,8 +60,8 @@ class Match(Settings):
         default=(), description="Client's address: a network in CIDR notation, or a list of them."
     )
     scheme: Literal["http", "https"] | None = Field(default=None, description="How the client came: http or https.")
-    all: tuple[Match, ...] = Field(default=(), description="Conditions that must all hold.", min_length=1)
-    any: tuple[Match, ...] = Field(default=(), description="Conditions of which one must hold.", min_length=1)
+    all: Annotated[tuple[Match, ...], Filled()] = Field(default=(), description="Conditions that must all hold.")
+    any: Annotated[tuple[Match, ...], Filled()] = Field(default=(), description="Conditions of which one must hold.")
     not_: Match | None = Field(default=None, alias="not", description="Conditions that must not all hold.")
     matchers: Annotated[tuple[Plugged, ...], _Matchers()] = Field(default=(), alias="(matchers)")
 

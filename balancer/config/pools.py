@@ -20,7 +20,7 @@ from balancer.config.fields import (
     Probe,
     ServerAddress,
 )
-from balancer.config.forms import Switch, short
+from balancer.config.forms import Filled, Switch, short
 from balancer.hooks.settings import Duration, Settings
 
 __all__ = [
@@ -196,8 +196,8 @@ class Resolve(Settings):
 class Pool(Settings):
     """A named set of servers."""
 
-    servers: tuple[Server, ...] = Field(
-        description="host:port, or {address, name, weight, backup, max_connections}.", min_length=1
+    servers: Annotated[tuple[Server, ...], Filled()] = Field(
+        description="host:port, or {address, name, weight, backup, max_connections}."
     )
     algorithm: Algorithm = Field(
         default="p2c", validate_default=True, description="How a server is chosen: name or {name: settings}."

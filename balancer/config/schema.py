@@ -12,7 +12,7 @@ from pydantic import Field, PlainValidator, PrivateAttr, ValidationInfo, WithJso
 
 from balancer.config.document import Document, Loc
 from balancer.config.fields import AccessLogFormat, BindAddress, Cidr, GivenName, Name, Positive, PositiveDuration
-from balancer.config.forms import Many, Switch
+from balancer.config.forms import Filled, Many, Switch
 from balancer.config.listeners import AnyListener
 from balancer.config.pools import Pool
 from balancer.config.routing_tests import RoutingTest
@@ -105,7 +105,7 @@ class Config(Settings):
         min_length=16,
         repr=False,
     )
-    listeners: Mapping[Name, AnyListener] = Field(description="Listeners by name.", min_length=1)
+    listeners: Annotated[Mapping[Name, AnyListener], Filled()] = Field(description="Listeners by name.")
     pools: Mapping[Name, Pool] = Field(default={}, description="Pools by name.")
     tests: tuple[RoutingTest, ...] = Field(default=(), description="Routing tests, run by 'balancer test'.")
 

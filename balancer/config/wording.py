@@ -26,7 +26,8 @@ def problems_of(error: ValidationError, document: Document, shapes: Shapes) -> l
     errors = [dict(each) for each in error.errors(include_url=False)]
     found: dict[tuple[int, int, str], list[Problem]] = {}
     for each in _without_lesser_arms(errors, document):
-        if each["input"] is BROKEN or document.value(each["loc"]) is BROKEN:
+        broken = each["input"] is BROKEN or document.value(each["loc"]) is BROKEN
+        if broken and each["type"] != "extra_forbidden":
             continue
         problem = _problem(each, document, shapes)
         found.setdefault((problem.line, problem.column, problem.path), []).append(problem)
