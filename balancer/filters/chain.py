@@ -18,7 +18,6 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from balancer.errors import PROXY_INTERNAL_ERROR, ExchangeError
 from balancer.hooks.interfaces import IFilter
@@ -37,14 +36,13 @@ class Faults:
         self._log = log
         self.counts: dict[tuple[str, str], int] = {}
 
-    def note(self, each: IFilter, exchange: Exchange, failure: Failure) -> None:
-        """Count one failure and log it where it is the first of its kind, or the number has one more digit."""
-        key = (type(each).__name__, failure.type.__name__ if failure.type is not None else "")
+    def note(self, each: IFilter, exchange: Exchange, error: Exception) -> None:
+        """Count ``error``, now being handled, and log it if it is the first of its kind or has one more digit."""
+        key = (type(each).__name__, type(error).__name__)
         count = self.counts[key] = self.counts.get(key, 0) + 1
         if count == 10 ** (len(str(count)) - 1):
             self._log.failure(
                 "the filter {filter!r} failed on {exchange!r} (time {count}; the next is logged at ten times that)",
-                failure,
                 filter=each,
                 exchange=exchange,
                 count=count,
@@ -72,8 +70,8 @@ def run_requests(
                 if isinstance(outcome, Deferred):
                     return Deferred.fromCoroutine(_rest(outcome, filters, at, exchange, faults))
                 outcome = _checked(outcome)
-        except Exception:
-            outcome = _failed(each, exchange, faults)
+        except Exception as error:
+            outcome = _failed(each, exchange, faults, error)
         if outcome is not None:
             return outcome  # type: ignore[no-any-return]  # _checked() let nothing else through
     return None
@@ -87,8 +85,8 @@ async def _rest(
         reply = _checked(await waiting)
     except CancelledError:
         raise
-    except Exception:
-        reply = _failed(filters[at], exchange, faults)
+    except Exception as error:
+        reply = _failed(filters[at], exchange, faults, error)
     if reply is not None:
         return reply
     outcome = run_requests(filters[at + 1 :], exchange, faults)
@@ -108,7 +106,7 @@ def run_responses(exchange: Exchange, faults: Faults = _faults) -> None:
         try:
             each.response(exchange)
         except Exception as error:
-            faults.note(each, exchange, Failure())
+            faults.note(each, exchange, error)
             if _denies(each):
                 raise ExchangeError(PROXY_INTERNAL_ERROR, "a filter failed on the response") from error
 
@@ -119,10 +117,10 @@ def _checked(outcome: Any) -> Outcome:
     raise TypeError(f"a filter must return a Reply, None or a Deferred of them, not {type(outcome).__name__}")
 
 
-def _failed(each: IFilter, exchange: Exchange, faults: Faults) -> Outcome:
+def _failed(each: IFilter, exchange: Exchange, faults: Faults, error: Exception) -> Outcome:
     """Take the filter that has just raised out of the exchange; return what it means for the request."""
     exchange.ran.pop()
-    faults.note(each, exchange, Failure())
+    faults.note(each, exchange, error)
     return _REFUSED if _denies(each) else None
 
 

@@ -30,11 +30,14 @@ from balancer.hooks.interfaces import Factory, IFilter
 from balancer.hooks.settings import Settings
 from balancer.model import headers as fields
 from balancer.model.exchange import Exchange
-from balancer.model.header_rules import header_name, header_value, safe_value
+from balancer.model.header_rules import MANAGED, header_name, header_value, safe_value
 from balancer.model.headers import RawHeaders
 from balancer.model.template import Template
 
 __all__ = ["HEADERS", "HeaderFilter", "HeaderSettings", "HeaderSteps"]
+
+_KEPT = MANAGED | {b"host"}
+"""What a name with ``*`` never takes."""
 
 
 def _name(text: str) -> str:
@@ -43,7 +46,9 @@ def _name(text: str) -> str:
 
 
 def _removed_name(text: str) -> str:
-    header_name(text.removesuffix("*") if text != "*" else text)
+    if text == "*":
+        raise ValueError("expected a name before the '*': not every header can go")
+    header_name(text.removesuffix("*"))
     return text
 
 
@@ -181,10 +186,11 @@ def _remover(names: tuple[str, ...]) -> Step:
     whole = frozenset(name.lower().encode() for name in names if not name.endswith("*"))
     begins = tuple(name[:-1].lower().encode() for name in names if name.endswith("*"))
 
+    def goes(name: bytes) -> bool:
+        return name in whole or (name.startswith(begins) and name not in _KEPT)
+
     def remove(exchange: Exchange, headers: RawHeaders) -> None:
-        headers[:] = [
-            pair for pair in headers if (name := pair[0].lower()) not in whole and not name.startswith(begins)
-        ]
+        headers[:] = [pair for pair in headers if not goes(pair[0].lower())]
 
     return remove
 

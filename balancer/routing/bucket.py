@@ -6,12 +6,12 @@ A few are tried one after another. Where there are many, they are told apart by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from balancer.model.decision import Decision
 from balancer.model.facts import RequestFacts
 from balancer.model.patterns import HostPattern, PathPattern
-from balancer.routing.matchers import CompiledPath, FieldMatcher, PathMatcher
+from balancer.routing.matchers import CompiledPath, FieldMatcher
 from balancer.routing.matchers.fields import FieldKind, values_of
 from balancer.routing.matchers.host import host_precedence
 from balancer.routing.matchers.path import path_precedence
@@ -36,9 +36,9 @@ class Entry:
         self.path = path
         self.rank = 0
         self.methods: frozenset[str] | None = route.conditions.method or None
-        checks = [part.matches for part in route.predicates]
+        checks: list[Callable[[RequestFacts], bool]] = [part.matches for part in route.predicates]
         if path is not None and path.pattern.kind == "regex":
-            checks.insert(0, PathMatcher((path.pattern,)).matches)
+            checks.insert(0, _on_path(path))
         self.checks = tuple(checks)
         # What is decided again and again is made once: the decision where the match alone settles it, or one a pool.
         captures = path is not None and bool(path.names)
@@ -131,6 +131,11 @@ class Bucket:
 
     def __repr__(self) -> str:
         return f"<Bucket of {len(self.entries)}>"
+
+
+def _on_path(path: CompiledPath) -> Callable[[RequestFacts], bool]:
+    matches = path.matches
+    return lambda facts: matches(facts.path)
 
 
 def _exact_conditions(entry: Entry) -> Iterable[tuple[FieldKind, str, str]]:

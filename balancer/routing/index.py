@@ -9,7 +9,7 @@ of precedence::
     /users/me/**     root ── users ── me · prefix
 
 Neither depends on how many patterns there are, and the walk ends at the tree's depth however long the path is.
-Regular expressions are tried one after another.
+Regular expressions come after them (:mod:`.expressions`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 
 from balancer.model.facts import RequestFacts
 from balancer.routing.bucket import Bucket, Entry
+from balancer.routing.expressions import ExpressionIndex
 
 __all__ = ["PathIndex"]
 
@@ -35,7 +36,7 @@ class _Node:
 class PathIndex:
     """The routes of one host by path. Built from entries in order of rank; read only afterwards."""
 
-    __slots__ = ("_depth", "_exact", "_literal_only", "_regexes", "_rest", "_root")
+    __slots__ = ("_depth", "_exact", "_expressions", "_literal_only", "_rest", "_root")
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         exact: dict[str, list[Entry]] = {}
@@ -55,7 +56,7 @@ class PathIndex:
                 branch = tuple(None if template and part.startswith("{") else part for part in pattern.segments)
                 tree.setdefault((branch, pattern.open_ended), []).append(entry)
         self._exact = {path: Bucket(found) for path, found in exact.items()}
-        self._regexes = Bucket(regexes) if regexes else None
+        self._expressions = ExpressionIndex(regexes) if regexes else None
         self._rest = Bucket(rest) if rest else None
         self._root: _Node | None = _Node() if tree else None
         self._depth = 0
@@ -95,8 +96,8 @@ class PathIndex:
                 entry = bucket.first(facts)
                 if entry is not None:
                     return entry
-        if self._regexes is not None:
-            entry = self._regexes.first(facts)
+        if self._expressions is not None:
+            entry = self._expressions.first(facts, path)
             if entry is not None:
                 return entry
         return self._rest.first(facts) if self._rest is not None else None
@@ -108,8 +109,8 @@ class PathIndex:
             yield bucket
         if self._root is not None:
             yield from (self._literal_walk(path) if self._literal_only else self._walk(path))
-        if self._regexes is not None:
-            yield self._regexes
+        if self._expressions is not None:
+            yield from self._expressions.buckets(path)
         if self._rest is not None:
             yield self._rest
 

@@ -133,7 +133,8 @@ class RoutingResource:
     def render(self, request: IRequest) -> Any:
         """Render the leaf, where the walk ended here because no path was left."""
         leaf = self._decided(request)
-        return (leaf if leaf.isLeaf else _walk(leaf, request)).render(request)
+        found: Any = leaf if leaf.isLeaf else _walk(leaf, request)
+        return found.render(request)
 
     def __repr__(self) -> str:
         return f"<RoutingResource {self.table!r}>"

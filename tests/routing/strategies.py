@@ -20,7 +20,9 @@ _PATTERN_SEGMENTS = [*_SEGMENTS, "{i}", "{j}"]
 @st.composite
 def _paths(draw: st.DrawFn) -> str:
     if draw(st.integers(0, 5)) == 0:
-        return draw(st.sampled_from(["~^/x", "~y$", "~^/(?P<i>[a-z]+)/y", "~."]))
+        return draw(
+            st.sampled_from(["~^/x", "~y$", "~^/(?P<i>[a-z]+)/y", "~.", "~^/x/y?", "~^/x/|y", "~^/x/.*y", "~^/x/y/"])
+        )
     parts: list[str] = []
     for part in draw(st.lists(st.sampled_from(_PATTERN_SEGMENTS), max_size=3)):
         if not (part.startswith("{") and part in parts):

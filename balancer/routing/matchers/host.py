@@ -14,7 +14,7 @@ from balancer.hooks.interfaces import IMatcher
 from balancer.model.facts import RequestFacts
 from balancer.model.patterns import HostPattern
 
-__all__ = ["HostMatcher", "host_covers", "host_matches", "host_precedence"]
+__all__ = ["HostMatcher", "host_matches", "host_precedence"]
 
 
 def host_matches(pattern: HostPattern, host: str) -> bool:
@@ -31,15 +31,6 @@ def host_precedence(pattern: HostPattern | None) -> tuple[int, int]:
     if not pattern.wildcard:
         return (0, 0)
     return (1, -pattern.name.count("."))
-
-
-def host_covers(wide: HostPattern | None, narrow: HostPattern | None) -> bool:
-    """Return whether every host that ``narrow`` matches is matched by ``wide`` (None: any host)."""
-    if wide is None or wide == narrow:
-        return True
-    if narrow is None or not wide.wildcard:
-        return False
-    return host_matches(wide, narrow.name)
 
 
 @implementer(IMatcher)
