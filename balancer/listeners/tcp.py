@@ -16,10 +16,10 @@ from zope.interface import implementer
 
 from balancer.forwarding.session import SHUTDOWN, Session, Side, to_peer
 from balancer.listeners.accept import Gate
+from balancer.listeners.ports import Ports
 from balancer.model.address import Address
 from balancer.model.facts import SessionFacts
 from balancer.net.connecting import connect
-from balancer.listeners.ports import Ports
 from balancer.net.listening import BACKLOG
 from balancer.net.timers import Wheel
 from balancer.observe.records import SessionRecord

@@ -50,6 +50,7 @@ def connect(reactor: Any, address: Address, protocol: P, timeout: float, wheel: 
     Args:
         reactor: provides time and connections.
         address: IP address and port, or a unix socket; a DNS name is resolved by the reactor, within the same limit.
+        protocol: given its transport once connected.
         timeout: seconds that the attempt may take.
         wheel: the shared timer, precise to its tick; without one a ``callLater`` is made.
 

@@ -18,7 +18,7 @@ import errno
 import os
 import re
 import socket
-import stat
+from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet import tcp, unix
@@ -124,15 +124,12 @@ def _listen_unix(reactor: Any, path: str, mode: int, factory: IProtocolFactory, 
 
 def _remove_stale(path: str) -> None:
     """Remove the socket that a process which was killed left behind; leave one that somebody listens on."""
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            return
-    except OSError:
+    if not Path(path).is_socket():
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         if probe.connect_ex(path) == errno.ECONNREFUSED:
-            os.unlink(path)
+            Path(path).unlink()
 
 
 def _listen_endpoint(reactor: Any, description: str, factory: IProtocolFactory) -> IListeningPort:

@@ -25,9 +25,7 @@ from balancer.routing.l4 import L4Route, L4Routes
 
 def pool(*servers: str | Address, name: str = "pool", attempts: int = 2, connect: float = 3.0, **server: Any) -> Pool:
     """Return a round-robin pool of servers at these addresses."""
-    made = [
-        Server(Address.parse(address) if isinstance(address, str) else address, **server) for address in servers
-    ]
+    made = [Server(Address.parse(address) if isinstance(address, str) else address, **server) for address in servers]
     return Pool(
         name,
         made,
