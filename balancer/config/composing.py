@@ -14,7 +14,7 @@ from typing import Any
 from balancer.config.document import BROKEN, Document, Mark, dotted
 from balancer.config.scalars import plain_value, secret_from, substituted
 
-__all__ = ["DEEPEST", "MOST_EXPANDED", "Composer", "Unreadable"]
+__all__ = ["DEEPEST", "MOST_EXPANDED", "Composer", "UnreadableError"]
 
 DEEPEST = 64
 """How deep mappings and lists may be nested."""
@@ -27,7 +27,7 @@ _MERGE = str("<" + "<")  # an object of its own: a quoted "<<" is a key like any
 _CORE = {f"{_TAG}{name}" for name in ("int", "float", "bool", "null")}
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """The document cannot be read any further; carries the place and what is wrong."""
 
     def __init__(self, mark: Mark, message: str, code: str = "syntax") -> None:
@@ -68,7 +68,7 @@ class Composer:
         """Take every event and fill in the document.
 
         Raises:
-            Unreadable: if there is no going on.
+            UnreadableError: if there is no going on.
         """
         kinds: dict[type, str] = {}
         for event in events:
@@ -89,7 +89,7 @@ class Composer:
             elif kind == "DocumentStartEvent":
                 self._documents += 1
                 if self._documents > 1:
-                    raise Unreadable(event.start_mark, "expected one document, got a second after '---'")
+                    raise UnreadableError(event.start_mark, "expected one document, got a second after '---'")
 
     def _scalar(self, event: Any) -> None:
         text = event.value
@@ -144,9 +144,9 @@ class Composer:
         mark = event.start_mark
         stack = self._stack
         if len(stack) >= DEEPEST:
-            raise Unreadable(mark, f"expected at most {DEEPEST} levels of nesting", "nesting")
+            raise UnreadableError(mark, f"expected at most {DEEPEST} levels of nesting", "nesting")
         if stack and stack[-1].key is None and type(stack[-1].value) is dict:
-            raise Unreadable(mark, "expected a key of plain text (quote a text that begins with '[' or '{')")
+            raise UnreadableError(mark, "expected a key of plain text (quote a text that begins with '[' or '{')")
         tag = event.tag
         if tag is not None and tag not in ("!", f"{_TAG}map", f"{_TAG}seq"):
             self._problem(mark, f"expected no tag here, got '{tag.replace(_TAG, '!!')}'", "tag")
@@ -166,16 +166,16 @@ class Composer:
     def _alias(self, event: Any) -> None:
         mark, name = event.start_mark, event.anchor
         if name not in self._anchors:
-            raise Unreadable(mark, f"there is no anchor '&{name}' before this (quote a text that begins with '*')")
+            raise UnreadableError(mark, f"there is no anchor '&{name}' before this (quote a text that begins with '*')")
         value, size = self._anchors[name]
         if size == 0:
-            raise Unreadable(mark, f"the alias '*{name}' is inside the value that it stands for", "alias")
+            raise UnreadableError(mark, f"the alias '*{name}' is inside the value that it stands for", "alias")
         self._expanded += size
         if self._expanded > MOST_EXPANDED:
-            raise Unreadable(mark, f"expected aliases to add at most {MOST_EXPANDED:,} values", "alias")
+            raise UnreadableError(mark, f"expected aliases to add at most {MOST_EXPANDED:,} values", "alias")
         stack = self._stack
         if stack and stack[-1].key is None and type(stack[-1].value) is dict:
-            raise Unreadable(mark, "expected a key of plain text, not an alias")
+            raise UnreadableError(mark, "expected a key of plain text, not an alias")
         self._put(value, mark, size)
 
     def _put(self, value: Any, mark: Mark, size: int) -> None:

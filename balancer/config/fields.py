@@ -120,7 +120,7 @@ def _lower_header_name(text: str) -> str:
 
 
 def _header_value(text: str) -> str:
-    if any(ord(character) < 32 and character != "\t" or ord(character) == 127 for character in text):
+    if any((ord(character) < 32 and character != "\t") or ord(character) == 127 for character in text):
         raise ValueError("expected a header's value on one line, without control characters")
     try:
         text.encode("latin-1")

@@ -10,7 +10,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from balancer.config.fields import Cidr, HeaderName, Host, Ip, Method, Path, Port
 from balancer.config.forms import Filled, Many
-from balancer.hooks.plugged import Plugged, plugged_settings
+from balancer.hooks.plugged import Plugged, invalid, plugged_settings
 from balancer.hooks.settings import Settings, StringMatch
 
 __all__ = ["MATCHERS", "Match", "SessionMatch"]
@@ -71,6 +71,8 @@ class Match(Settings):
         """Move the keys that are names of plug-in matchers into a field of their own."""
         if not isinstance(value, dict) or value.keys() <= _OWN_KEYS:
             return value
+        if MATCHERS in value:
+            raise invalid(f"unknown key '{MATCHERS}'", MATCHERS, code="unknown")
         registry = (info.context or {}).get("registry")
         known = registry.factories("matchers") if registry is not None else {}
         extra = {key: item for key, item in value.items() if key not in _OWN_KEYS and key in known}

@@ -11,13 +11,14 @@ import importlib
 import os
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.reader import ReaderError
 
-from balancer.config.composing import Composer, Unreadable
+from balancer.config.composing import Composer, UnreadableError
 from balancer.config.document import Document, Mark
 from balancer.errors import ConfigurationError, Problem
 
@@ -49,15 +50,15 @@ def read_document(path: str | os.PathLike[str], environment: Mapping[str, str] |
     """
     file = os.fspath(path)
     try:
-        with open(file, "rb") as stream:
+        with Path(file).open("rb") as stream:
             content = stream.read(LARGEST + 1)
+        directory = str(Path(file).absolute().parent)
     except OSError as error:
         raise ConfigurationError(
             [Problem(file, 0, 0, "", f"cannot read the file: {error.strerror}", "unreadable")]
         ) from None
     except ValueError:
         raise ConfigurationError([Problem(repr(file), 0, 0, "", "expected the path of a file", "unreadable")]) from None
-    directory = os.path.dirname(os.path.abspath(file))
     if len(content) > LARGEST:
         message = f"expected a file of at most {LARGEST // 1024**2} MiB"
         raise ConfigurationError([Problem(file, 0, 0, "", message, "size")])
@@ -87,7 +88,7 @@ def read_document_text(
         raise ConfigurationError([document.at(_Place(text, forbidden.start()), "", message, "encoding")])
     try:
         document = _composed(_fast_events(text), Document(file, directory), environment)
-    except _Refused:
+    except _RefusedError:
         document = _composed(_events(text), Document(file, directory), environment)
     if document.data is None:
         raise ConfigurationError(
@@ -96,14 +97,14 @@ def read_document_text(
     return document
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """libyaml is not there, or does not take the text."""
 
 
 def _composed(events: Iterator[Any], document: Document, environment: Mapping[str, str]) -> Document:
     try:
         Composer(document, environment).compose(events)
-    except Unreadable as error:
+    except UnreadableError as error:
         problem = document.at(error.mark, "", error.message, error.code)
         raise ConfigurationError([*document.problems, problem]) from None
     return document
@@ -114,12 +115,12 @@ def _fast_events(text: str) -> Iterator[Any]:
         parser = importlib.import_module("yaml.cyaml").CParser(text)
         foreign = importlib.import_module("yaml").YAMLError
     except ImportError:
-        raise _Refused from None
+        raise _RefusedError from None
     try:
         while parser.check_event():
             yield parser.get_event()
     except foreign as error:
-        raise _Refused from error
+        raise _RefusedError from error
 
 
 def _events(text: str) -> Iterator[Any]:
@@ -127,11 +128,11 @@ def _events(text: str) -> Iterator[Any]:
         yield from YAML(typ="safe", pure=True).parse(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark or _Place(text, 0)
-        raise Unreadable(mark, _in_our_words(error, text, mark)) from None
+        raise UnreadableError(mark, _in_our_words(error, text, mark)) from None
     except ReaderError as error:
-        raise Unreadable(_Place(text, error.position), f"expected text: {error.reason}") from None
+        raise UnreadableError(_Place(text, error.position), f"expected text: {error.reason}") from None
     except (YAMLError, ValueError, IndexError) as error:
-        raise Unreadable(_Place(text, 0), f"expected YAML: {error}") from None
+        raise UnreadableError(_Place(text, 0), f"expected YAML: {error}") from None
 
 
 def _in_our_words(error: MarkedYAMLError, text: str, mark: Mark) -> str:

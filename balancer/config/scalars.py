@@ -8,9 +8,9 @@ without the newline at its end.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from balancer.config.document import Secret
@@ -85,9 +85,9 @@ def secret_from(path: str, directory: str) -> Secret:
     """
     if not path or "\0" in path:
         raise ValueError("expected the path of a file after !file")
-    full = os.path.join(directory, path)
+    full = Path(directory, path)
     try:
-        with open(full, "rb") as file:
+        with full.open("rb") as file:
             content = file.read(_LARGEST_SECRET + 1)
     except OSError as error:
         raise ValueError(f"cannot read the file {full}: {error.strerror}") from None

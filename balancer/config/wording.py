@@ -39,20 +39,26 @@ def _without_lesser_arms(errors: list[dict[str, Any]], document: Document) -> li
 
     pydantic puts the arm's name into the location, where the data have nothing: two names at one place are two arms.
     """
-    arms: dict[tuple[str | int, ...], dict[str | int, int]] = {}
-    tagged: list[tuple[dict[str, Any], tuple[str | int, ...] | None, str | int, int]] = []
+    deepest: dict[tuple[str | int, ...], dict[str | int, int]] = {}
+    taken: list[list[tuple[tuple[str | int, ...], str | int]]] = []
     for error in errors:
         loc = error["loc"][:-1] if error["type"] in ("missing", "extra_forbidden") else error["loc"]
         found = document.found(loc)
-        at = next((at for at, part in enumerate(loc) if at >= len(found) or found[at] != part), None)
-        if at is None:
-            tagged.append((error, None, "", 0))
-            continue
-        place, depth = tuple(loc[:at]), len(found)
-        tags = arms.setdefault(place, {})
-        tags[loc[at]] = max(tags.get(loc[at], 0), depth)
-        tagged.append((error, place, loc[at], depth))
-    return [error for error, place, tag, _ in tagged if place is None or arms[place][tag] == max(arms[place].values())]
+        here, arms = 0, []
+        for part in loc:
+            if here < len(found) and found[here] == part:
+                here += 1
+            else:
+                place = tuple(found[:here])
+                arms.append((place, part))
+                tags = deepest.setdefault(place, {})
+                tags[part] = max(tags.get(part, 0), len(found))
+        taken.append(arms)
+    return [
+        error
+        for error, arms in zip(errors, taken, strict=True)
+        if all(deepest[place][tag] == max(deepest[place].values()) for place, tag in arms)
+    ]
 
 
 def _united(same: list[Problem]) -> list[Problem]:
@@ -65,7 +71,7 @@ def _united(same: list[Problem]) -> list[Problem]:
     return list({problem.message: problem for problem in same}.values())
 
 
-_EXPECTED_GOT = re.compile(r"expected (?P<what>.*), got (?P<got>.*)", re.DOTALL)
+_EXPECTED_GOT = re.compile(r"expected (?P<what>.*), got (?P<got>.*?)(?: \([^)]*\))?", re.DOTALL)
 
 
 def _problem(error: Mapping[str, Any], document: Document, shapes: Shapes) -> Problem:

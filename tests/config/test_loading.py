@@ -15,10 +15,29 @@ from balancer.config.schema import Plugins
 from balancer.errors import ConfigurationError
 from tests.config.samples import SERVED, Samples, lines_of, problems_in
 
-_KEYS = (
-    "listeners pools web a bind routes match pool servers split tests protocol redirect filters path headers expect"
-    " health sticky not any"
-).split()
+_KEYS = [
+    "listeners",
+    "pools",
+    "web",
+    "a",
+    "bind",
+    "routes",
+    "match",
+    "pool",
+    "servers",
+    "split",
+    "tests",
+    "protocol",
+    "redirect",
+    "filters",
+    "path",
+    "headers",
+    "expect",
+    "health",
+    "sticky",
+    "not",
+    "any",
+]
 _ANYTHING = st.recursive(
     st.none()
     | st.booleans()
@@ -80,8 +99,10 @@ class ReadTests(SynchronousTestCase):
                 "8:9: listeners.web.routes[1]: expected an action: one of pool, split, redirect, respond, resource",
                 "12:9: pools.app.servers[0].address: expected 'address': host:port, [v6]:port, name:port or unix:/path",
                 "12:9: pools.app.servers[0].adress: unknown key 'adress'; did you mean 'address'?",
-                "13:5: pools.app.secret: unknown key 'secret'; there are: algorithm, health, keep_alive, panic,"
-                " passive, queue, resolve, retry, servers, sticky, timeouts",
+                (
+                    "13:5: pools.app.secret: unknown key 'secret'; there are: algorithm, health, keep_alive, panic,"
+                    " passive, queue, resolve, retry, servers, sticky, timeouts"
+                ),
                 "13:13: pools.app.secret: expected the environment variable NOPE to be set, or a default: ${NOPE:-default}",
             ],
         )
