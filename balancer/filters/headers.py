@@ -189,14 +189,14 @@ def _remover(names: tuple[str, ...]) -> Step:
     def goes(name: bytes) -> bool:
         return name in whole or (name.startswith(begins) and name not in _KEPT)
 
-    def remove(exchange: Exchange, headers: RawHeaders) -> None:
+    def remove(_exchange: Exchange, headers: RawHeaders) -> None:
         headers[:] = [pair for pair in headers if not goes(pair[0].lower())]
 
     return remove
 
 
 def _renamer(old: bytes, new: bytes) -> Step:
-    def rename(exchange: Exchange, headers: RawHeaders) -> None:
+    def rename(_exchange: Exchange, headers: RawHeaders) -> None:
         headers[:] = [(new, value) if name.lower() == old else (name, value) for name, value in headers]
 
     return rename
@@ -205,7 +205,7 @@ def _renamer(old: bytes, new: bytes) -> Step:
 def _replacer(wanted: bytes, replacement: ValueReplacement) -> Step:
     change = replacement.compiled()
 
-    def replace(exchange: Exchange, headers: RawHeaders) -> None:
+    def replace(_exchange: Exchange, headers: RawHeaders) -> None:
         headers[:] = [(name, change(value)) if name.lower() == wanted else (name, value) for name, value in headers]
 
     return replace

@@ -29,7 +29,7 @@ _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 
-Getter = Callable[[RequestFacts, Mapping[str, str], str], bytes]
+Getter = Callable[[RequestFacts], bytes]
 
 
 def _latin(text: str) -> bytes:
@@ -41,35 +41,36 @@ def _decoded(text: str) -> bytes:
 
 
 _FACTS: dict[str, Getter] = {
-    "client_ip": lambda facts, captures, route: facts.peer.host.encode(),
-    "client_port": lambda facts, captures, route: str(facts.peer.port).encode(),
-    "host": lambda facts, captures, route: _latin(facts.host),
-    "method": lambda facts, captures, route: _latin(facts.method),
-    "path": lambda facts, captures, route: _decoded(facts.path),
-    "query": lambda facts, captures, route: _latin(facts.raw_query),
-    "route": lambda facts, captures, route: _decoded(route),
-    "scheme": lambda facts, captures, route: facts.scheme.encode(),
-    "target": lambda facts, captures, route: _latin(facts.target),
+    "client_ip": lambda facts: facts.peer.host.encode(),
+    "client_port": lambda facts: str(facts.peer.port).encode(),
+    "host": lambda facts: _latin(facts.host),
+    "method": lambda facts: _latin(facts.method),
+    "path": lambda facts: _decoded(facts.path),
+    "query": lambda facts: _latin(facts.raw_query),
+    "scheme": lambda facts: facts.scheme.encode(),
+    "target": lambda facts: _latin(facts.target),
 }
+_ROUTE = "route"
 
 
-def _getter(name: str) -> tuple[Getter, str]:
-    """Return how to get ``name``, and the capture it needs (``""`` for none)."""
+def _hole(name: str) -> Getter | str:
+    """Return how to get the fact called ``name``; for the route and captures, which are no facts, the name itself."""
     if name in _FACTS:
-        return _FACTS[name], ""
+        return _FACTS[name]
     kind, colon, field = name.partition(":")
-    if colon and kind in ("header", "cookie", "query") and _FIELD_NAME.match(field):
+    if colon and _FIELD_NAME.match(field):
         if kind == "header":
             lowered = field.lower()
-            return lambda facts, captures, route: _latin(facts.header(lowered) or ""), ""
+            return lambda facts: _latin(facts.header(lowered) or "")
         if kind == "cookie":
-            return lambda facts, captures, route: _latin(facts.cookies.get(field, "")), ""
-        return lambda facts, captures, route: _decoded(next(iter(facts.query.get(field, ())), "")), ""
+            return lambda facts: _latin(facts.cookies.get(field, ""))
+        if kind == "query":
+            return lambda facts: _decoded(next(iter(facts.query.get(field, ())), ""))
     if not _NAME.match(name):
         raise ValueError(
             f"expected a name such as {{client_ip}}, {{header:X-Name}} or {{id}}, got {{{name}}} (write '{{{{' for a brace)"
         )
-    return lambda facts, captures, route: _decoded(captures.get(name, "")), name
+    return name
 
 
 class Template:
@@ -86,7 +87,7 @@ class Template:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        parts: list[bytes | Getter] = []
+        parts: list[bytes | str | Getter] = []
         captures: set[str] = set()
         literal = ""
         end = 0
@@ -103,18 +104,16 @@ class Template:
                 if literal:
                     parts.append(literal.encode())
                     literal = ""
-                getter, capture = _getter(found[1])
-                parts.append(getter)
-                if capture:
-                    captures.add(capture)
+                hole = _hole(found[1])
+                parts.append(hole)
+                if isinstance(hole, str) and hole != _ROUTE:
+                    captures.add(hole)
         literal += text[end:]
         if literal:
             parts.append(literal.encode())
         self._parts = tuple(parts)
         self.captures = frozenset(captures)
-        self.constant: bytes | None = None
-        if not any(callable(part) for part in parts):
-            self.constant = literal.encode()
+        self.constant = literal.encode() if all(isinstance(part, bytes) for part in parts) else None
 
     def check(self, captures: Iterable[str]) -> None:
         """Raise ValueError if a name is neither a fact nor among ``captures``, those of the route's path."""
@@ -134,9 +133,15 @@ class Template:
         """Return the text with every hole filled, ``clean`` applied to what is filled in but not to the text itself."""
         if self.constant is not None:
             return self.constant
-        return b"".join(
-            part if isinstance(part, bytes) else clean(part(facts, captures, route)) for part in self._parts
-        )
+        filled = []
+        for part in self._parts:
+            if isinstance(part, bytes):
+                filled.append(part)
+            elif isinstance(part, str):
+                filled.append(clean(_decoded(route if part == _ROUTE else captures.get(part, ""))))
+            else:
+                filled.append(clean(part(facts)))
+        return b"".join(filled)
 
     def __repr__(self) -> str:
         return f"<Template {self.text!r}>"

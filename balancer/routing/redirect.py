@@ -42,7 +42,7 @@ _ASCII = "".join(map(chr, range(128)))
 _OWN_PORT = {"http": 80, "https": 443}
 
 
-class _BadHost(Exception):
+class _NoHostError(Exception):
     """What would become the target's host is none."""
 
 
@@ -56,7 +56,7 @@ def _query_piece(value: bytes) -> bytes:
 
 def _host_piece(value: bytes) -> bytes:
     if not _HOST_PIECE.match(value):
-        raise _BadHost
+        raise _NoHostError
     return value
 
 
@@ -175,7 +175,7 @@ class Redirect:
         """
         try:
             origin = self._origin(facts, captures, route)
-        except _BadHost:
+        except _NoHostError:
             return None
         path = self._path_of(facts, captures, route, matched)
         return origin + path + self._query_of(facts, captures, route) + self._fragment
@@ -212,7 +212,7 @@ class Redirect:
         if b":" in host and not host.startswith(b"["):
             host = b"[%b]" % host
         if not _HOST_BYTES.match(host):
-            raise _BadHost
+            raise _NoHostError
         scheme = self._scheme or facts.scheme
         port = self._port
         if port is None and self._scheme is None:
