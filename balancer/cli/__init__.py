@@ -1,0 +1,1 @@
+"""The ``balancer`` command: run, check, explain, test and look at a balancer."""

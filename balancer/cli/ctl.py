@@ -1,0 +1,166 @@
+"""``balancer ctl``: speak to a running balancer through its admin API."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import sys
+from typing import Any
+from urllib.parse import quote
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from balancer.errors import BalancerError
+from balancer.model.address import Address
+from balancer.model.units import format_duration
+
+__all__ = ["ctl"]
+
+_TIMEOUT = 60.0
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=_TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(_TIMEOUT)
+        self.sock.connect(self._path)
+
+
+class Admin:
+    """The admin API at one address."""
+
+    def __init__(self, address: str, token: str | None) -> None:
+        self._address = address
+        self._token = token
+
+    def ask(self, method: str, path: str, content: Any = None) -> Any:
+        """Return the JSON answer; errors end the command with a message."""
+        try:
+            target = Address.parse(self._address)
+            connection = (
+                _UnixConnection(target.path)
+                if target.path
+                else http.client.HTTPConnection(target.host, target.port, timeout=_TIMEOUT)
+            )
+            headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+            body = None if content is None else json.dumps(content)
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+        except ValueError as error:
+            _end(f"{self._address}: {error}")
+        except OSError as error:
+            _end(f"cannot reach the admin API at {self._address}: {error.strerror or error}")
+        if response.status != 200:
+            for problem in answer.get("problems", ()):
+                click.echo(problem, err=True)
+            _end(answer.get("error", f"status {response.status}"))
+        return answer
+
+
+def _end(message: str) -> Any:
+    click.echo(f"balancer: {message}", err=True)
+    sys.exit(1)
+
+
+@click.group()
+@click.option(
+    "--admin",
+    "address",
+    default="unix:/run/balancer/admin.sock",
+    show_default=True,
+    envvar="BALANCER_ADMIN",
+    help="Where the admin API listens: unix:/path or host:port.",
+)
+@click.option("--token", envvar="BALANCER_ADMIN_TOKEN", default=None, help="Its bearer token, on TCP.")
+@click.pass_context
+def ctl(context: click.Context, address: str, token: str | None) -> None:
+    """Look at and change a running balancer, through the admin API ('admin:' in its configuration)."""
+    context.obj = Admin(address, token)
+
+
+@ctl.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def status(admin: Admin, as_json: bool) -> None:
+    """Show listeners, pools and servers."""
+    found = admin.ask("GET", "/status")
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    uptime = format_duration(int(found["uptime"]))
+    console.print(f"balancer {found['version']}, up {uptime}, {found['reloads']} reloads, {escape(found['file'])}")
+    for listener in found["listeners"]:
+        addresses = ", ".join(listener["addresses"])
+        console.print(
+            f"listener [bold]{escape(listener['name'])}[/] {listener['protocol']} on {escape(addresses)},"
+            f" {listener['connections']} connections"
+        )
+    for pool in found["pools"]:
+        console.print(f"pool [bold]{escape(pool['name'])}[/] {escape(pool['algorithm'])}")
+        table = Table("server", "state", "weight", "active", "requests", "failures", "why", box=None, padding=(0, 2, 0, 2))
+        for server in pool["servers"]:
+            colour = "green" if server["state"] == "up" else "red" if server["state"] == "down" else "yellow"
+            table.add_row(
+                escape(server["name"]),
+                f"[{colour}]{server['state']}[/]",
+                *(str(server[key]) for key in ("weight", "active", "requests", "failures")),
+                escape(server["reason"]),
+            )
+        console.print(table)
+
+
+@ctl.command()
+@click.pass_obj
+def reload(admin: Admin) -> None:
+    """Read the configuration again and swap it in; if it has errors, the old one stays and they are printed."""
+    click.echo(admin.ask("POST", "/reload")["message"])
+
+
+@ctl.command()
+@click.pass_obj
+def reopen(admin: Admin) -> None:
+    """Reopen the access log, after it was moved away."""
+    click.echo(admin.ask("POST", "/reopen")["message"])
+
+
+def _change(admin: Admin, pool: str, server: str, wanted: dict[str, Any]) -> None:
+    answer = admin.ask("POST", f"/pools/{quote(pool, safe='')}/servers/{quote(server, safe='')}", wanted)
+    click.echo(f"{pool}: {answer['name']} is {answer['state']}, weight {answer['weight']}")
+
+
+@ctl.command()
+@click.argument("pool")
+@click.argument("server")
+@click.argument("value", type=click.IntRange(0, 65535))
+@click.pass_obj
+def weight(admin: Admin, pool: str, server: str, value: int) -> None:
+    """Change a server's weight, until the next restart or a reload that changes it in the file."""
+    _change(admin, pool, server, {"weight": value})
+
+
+@ctl.command()
+@click.argument("pool")
+@click.argument("server")
+@click.pass_obj
+def drain(admin: Admin, pool: str, server: str) -> None:
+    """Let a server finish what it has, and send it nothing new."""
+    _change(admin, pool, server, {"drain": True})
+
+
+@ctl.command()
+@click.argument("pool")
+@click.argument("server")
+@click.pass_obj
+def undrain(admin: Admin, pool: str, server: str) -> None:
+    """Send a drained server traffic again."""
+    _change(admin, pool, server, {"drain": False})

@@ -1,0 +1,101 @@
+"""``balancer explain``: where would this request go, and why?"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from balancer.cli.loading import FILE, complaints, offline
+from balancer.errors import BalancerError
+from balancer.service.explaining import Explanation, Sample
+from balancer.service.explaining import explain as explained
+
+__all__ = ["explain"]
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise click.BadParameter(f"expected 'Name: value', got {text!r}", param_hint="-H")
+    return name.strip(), value.strip()
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.argument("request", nargs=-1, required=True, metavar="[METHOD] URL")
+@click.option("-H", "--header", "headers", multiple=True, metavar="'K: V'", help="A header field; may be repeated.")
+@click.option("--client-ip", default="127.0.0.1", show_default=True, help="Where the request comes from.")
+@click.option("-d", "--data", default=None, help="The request's body.")
+@click.option("--listener", default=None, help="The listener asked; by default the one on the URL's port, or the first.")
+@click.option("--seed", type=int, default=None, help="Makes what chance decides repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def explain(
+    file: Path,
+    request: tuple[str, ...],
+    headers: tuple[str, ...],
+    client_ip: str,
+    data: str | None,
+    listener: str | None,
+    seed: int | None,
+    as_json: bool,
+) -> None:
+    """Say where a request would go: the route that wins and why the others do not, what filters do, which server.
+
+    Nothing is sent. The same code decides live, so the answer is the one the service would give (but for what only the
+    running service knows: which servers are healthy).
+    """
+    if len(request) > 2:
+        raise click.UsageError("expected [METHOD] URL")
+    method, url = request if len(request) == 2 else ("POST" if data is not None else "GET", request[0])
+    sample = Sample(url, method, [_header(text) for text in headers], client_ip, data, listener)
+    draw = random.Random(seed).random if seed is not None else random.random
+    with complaints():
+        try:
+            found = explained(offline(file), sample, draw)
+        except (UnicodeError, ValueError) as error:
+            raise BalancerError(f"the request cannot be read: {error}") from None
+    if as_json:
+        click.echo(json.dumps(found.as_json(), indent=2))
+    else:
+        _show(Console(highlight=False, soft_wrap=True), sample, found)
+    sys.exit(0)
+
+
+def _show(console: Console, sample: Sample, found: Explanation) -> None:
+    console.print(f"[bold]{escape(sample.method)} {escape(sample.url)}[/] from {escape(sample.client_ip)}")
+    console.print(f"listener  {escape(found.listener)}")
+    if found.route:
+        captures = ", ".join(f"{name}={value}" for name, value in found.captures.items())
+        console.print(f"route     [green]{escape(found.route)}[/]{f'  ({escape(captures)})' if captures else ''}")
+    elif found.action == "none" and not found.status == 400:
+        console.print("route     [red]none matches[/]")
+    for each in found.filters:
+        console.print(f"filter    {escape(each['filter'])} ({each['at']}): {escape(each['does'])}")
+    if found.status:
+        console.print(f"answer    [bold]{found.status}[/] by the balancer itself{f': {escape(found.reason)}' if found.reason else ''}")
+        if found.location:
+            console.print(f"location  {escape(found.location)}")
+    if found.pool:
+        console.print(f"pool      [green]{escape(found.pool)}[/]")
+        for candidate in found.candidates:
+            mark = "[green]→[/]" if candidate["server"] == found.server else " "
+            console.print(f"  {mark} {escape(candidate['server'])}  {escape(candidate['because'])}")
+        if found.server is None:
+            console.print("    [red]no server can take it[/]")
+    if found.request:
+        console.print("request as it would be sent:")
+        console.print(f"  {escape(found.request['method'])} {escape(found.request['target'])} HTTP/1.1")
+        for name, value in found.request["headers"]:
+            console.print(f"  {escape(name)}: {escape(value)}")
+    if found.rejected:
+        table = Table("other routes", "why not", box=None, pad_edge=False, header_style="bold")
+        for rejected in found.rejected:
+            table.add_row(escape(rejected["route"]), escape(rejected["because"]))
+        console.print(table)

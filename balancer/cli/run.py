@@ -1,0 +1,54 @@
+"""``balancer run``: the service in the foreground, with a summary of what it does."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from balancer.cli.loading import FILE, complaints
+
+__all__ = ["run", "serve"]
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.option("-q", "--quiet", is_flag=True, help="No summary at the start.")
+def run(file: Path, quiet: bool) -> None:
+    """Run the service in the foreground until Ctrl-C.
+
+    SIGHUP reloads the configuration, SIGUSR1 reopens the access log; SIGTERM and Ctrl-C stop gracefully, a second
+    Ctrl-C at once.
+    """
+    console = None if quiet else Console(stderr=True, highlight=False, soft_wrap=True)
+    sys.exit(serve(file, console))
+
+
+def serve(file: Path, console: Console | None) -> int:
+    """Run the service of ``file`` until it is told to stop; return the exit status."""
+    from balancer.service.build import loaded
+
+    with complaints():
+        found = loaded(file)
+
+    from twisted.internet import reactor
+    from twisted.logger import globalLogBeginner
+
+    from balancer.cli.foreground import log_to_stderr, stop_twice
+    from balancer.cli.summary import summary
+    from balancer.service.service import BalancerService
+
+    globalLogBeginner.beginLoggingTo([log_to_stderr()], redirectStandardIO=False)
+    service = BalancerService(reactor, file.absolute(), found)
+    with complaints():
+        service.privilegedStartService()
+    service.startService()
+    if console is not None:
+        console.print(summary(service, os.getpid()))
+    stop_twice(reactor)
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)  # type: ignore[attr-defined]
+    reactor.run()  # type: ignore[attr-defined]
+    return 0

@@ -1,0 +1,228 @@
+"""The access log's formats: json, clf, combined and haproxy, registered through the same hook as a plug-in's.
+
+Whatever a client sends is escaped: no request can add a line, or a field, to the log.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from zope.interface import implementer
+
+from balancer.hooks import hookimpl
+from balancer.hooks.interfaces import Factory, IAccessLogFormat, IFactory
+from balancer.observe.records import ExchangeRecord, SessionRecord
+
+__all__ = ["Clf", "Combined", "Haproxy", "Json", "balancer_access_log_formats"]
+
+_quoted = json.encoder.encode_basestring_ascii  # type: ignore[attr-defined]
+_UNSAFE = re.compile(r'[\x00-\x1f"\\\x7f-\U0010ffff]')
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def _escaped(text: str) -> str:
+    """Return ``text`` with quotes, backslashes, control and non-ASCII characters as ``\\xHH`` (Apache's way)."""
+    return _UNSAFE.sub(lambda match: "".join(f"\\x{byte:02x}" for byte in match[0].encode("utf-8", "surrogateescape")), text)
+
+
+class _Seconds:
+    """A formatted second, made anew only when the second changes."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self.iso = self.clf = self.haproxy = ""
+
+    def at(self, started: float) -> _Seconds:
+        second = int(started)
+        if second != self._second:
+            self._second = second
+            utc = time.gmtime(second)
+            self.iso = time.strftime("%Y-%m-%dT%H:%M:%S", utc)
+            month = _MONTHS[utc.tm_mon - 1]
+            self.clf = f"{utc.tm_mday:02}/{month}/{time.strftime('%Y:%H:%M:%S +0000', utc)}"
+            self.haproxy = f"{utc.tm_mday:02}/{month}/{time.strftime('%Y:%H:%M:%S', utc)}"
+        return self
+
+
+@implementer(IAccessLogFormat)
+class Json:
+    """One JSON object a line; times in seconds, phases that did not happen left out."""
+
+    def __init__(self) -> None:
+        self._seconds = _Seconds()
+
+    def exchange(self, record: ExchangeRecord) -> str:
+        """Return the line for an exchange. Hand-tuned: an f-string is three times as fast as ``json.dumps``."""
+        r = record
+        time_text = self._seconds.at(r.started).iso
+        line = (
+            f'{{"time":"{time_text}.{int(r.started % 1 * 1000):03}Z","listener":"{r.listener}","client":"{r.client}"'
+            f',"client_port":{r.client_port},"method":{_quoted(r.method)},"host":{_quoted(r.host)},"target":{_quoted(r.target)}'
+            f',"version":"{r.version}","status":{r.status},"route":{_quoted(r.route)},"pool":"{r.pool}"'
+            f',"server":"{r.server}","attempts":{r.attempts},"bytes_in":{r.bytes_in},"bytes_out":{r.bytes_out}'
+            f',"total":{r.total:.6f}'
+        )
+        if r.head >= 0:
+            line += f',"accept":{r.head:.6f}'
+        if r.queue >= 0:
+            line += f',"queue":{r.queue:.6f}'
+        if r.connect >= 0:
+            line += f',"connect":{r.connect:.6f}'
+        if r.first_byte >= 0:
+            line += f',"first_byte":{r.first_byte:.6f}'
+        if r.reason:
+            line += f',"reason":"{r.reason}","detail":{_quoted(r.detail)}'
+        for name, value in r.headers:
+            if len(name) in (7, 10):
+                lowered = name.lower()
+                if lowered == b"user-agent":
+                    line += f',"user_agent":{_quoted(value.decode("latin-1"))}'
+                elif lowered == b"referer":
+                    line += f',"referer":{_quoted(value.decode("latin-1"))}'
+        if r.notes:
+            line += f',"notes":{json.dumps(r.notes, default=str)}'
+        return f'{line},"request_id":"{r.request_id}"}}'
+
+    def session(self, record: SessionRecord) -> str:
+        """Return the line for a TCP session or UDP flow."""
+        r = record
+        content: dict[str, Any] = {
+            "time": f"{self._seconds.at(r.started).iso}.{int(r.started % 1 * 1000):03}Z",
+            "protocol": r.protocol,
+            "listener": r.listener,
+            "client": r.client,
+            "client_port": r.client_port,
+            "route": r.route,
+            "pool": r.pool,
+            "server": r.server,
+            "attempts": r.attempts,
+            "bytes_in": r.bytes_in,
+            "bytes_out": r.bytes_out,
+            "total": round(r.total, 6),
+        }
+        if r.protocol == "udp":
+            content |= {"datagrams_in": r.datagrams_in, "datagrams_out": r.datagrams_out}
+        if r.queue >= 0:
+            content["queue"] = round(r.queue, 6)
+        if r.connect >= 0:
+            content["connect"] = round(r.connect, 6)
+        if r.reason:
+            content |= {"reason": r.reason, "detail": r.detail}
+        return json.dumps(content, separators=(",", ":"))
+
+
+@implementer(IAccessLogFormat)
+class Clf:
+    """The Common Log Format of NCSA httpd."""
+
+    def __init__(self) -> None:
+        self._seconds = _Seconds()
+
+    def exchange(self, record: ExchangeRecord) -> str:
+        """Return the line for an exchange."""
+        r = record
+        return (
+            f'{r.client or "unix"} - - [{self._seconds.at(r.started).clf}] '
+            f'"{_escaped(r.method)} {_escaped(r.target)} HTTP/{r.version}" {r.status} {r.bytes_out or "-"}'
+        )
+
+    def session(self, record: SessionRecord) -> str:
+        """Return a line for a session, in the same places: protocol and pool for the request, no status."""
+        r = record
+        return (
+            f'{r.client or "unix"} - - [{self._seconds.at(r.started).clf}] '
+            f'"{r.protocol.upper()} {r.pool or "-"} {r.server or "-"}" - {r.bytes_out or "-"}'
+        )
+
+
+@implementer(IAccessLogFormat)
+class Combined(Clf):
+    """The Combined Log Format of Apache httpd: CLF with referrer and user agent."""
+
+    def exchange(self, record: ExchangeRecord) -> str:
+        """Return the line for an exchange."""
+        referer = agent = "-"
+        for name, value in record.headers:
+            lowered = name.lower()
+            if lowered == b"referer":
+                referer = _escaped(value.decode("latin-1"))
+            elif lowered == b"user-agent":
+                agent = _escaped(value.decode("latin-1"))
+        return f'{super().exchange(record)} "{referer}" "{agent}"'
+
+
+def _ms(seconds: float) -> int:
+    return -1 if seconds < 0 else int(seconds * 1000)
+
+
+@implementer(IAccessLogFormat)
+class Haproxy:
+    """HAProxy's HTTP and TCP log formats, for the tools that read those (HAProxy manual, section 8.2).
+
+    Its counters of connections are not kept per line here and are written as 0; the number of retries is.
+    """
+
+    def __init__(self) -> None:
+        self._seconds = _Seconds()
+
+    def exchange(self, record: ExchangeRecord) -> str:
+        """Return the line for an exchange."""
+        r = record
+        when = f"{self._seconds.at(r.started).haproxy}.{int(r.started % 1 * 1000):03}"
+        timers = f"{_ms(r.head)}/{_ms(r.queue) if r.queue >= 0 else 0}/{_ms(r.connect)}/{_ms(r.first_byte)}/{_ms(r.total)}"
+        return (
+            f"{r.client or 'unix'}:{r.client_port} [{when}] {r.listener} {r.pool or '<NOSRV>'}/{r.server or '<NOSRV>'} "
+            f"{timers} {r.status} {r.bytes_out} - - {_termination(r.reason, r.server)} 0/0/0/0/{max(0, r.attempts - 1)} "
+            f'0/0 "{_escaped(r.method)} {_escaped(r.target)} HTTP/{r.version}"'
+        )
+
+    def session(self, record: SessionRecord) -> str:
+        """Return the line for a session."""
+        r = record
+        when = f"{self._seconds.at(r.started).haproxy}.{int(r.started % 1 * 1000):03}"
+        return (
+            f"{r.client or 'unix'}:{r.client_port} [{when}] {r.listener} {r.pool or '<NOSRV>'}/{r.server or '<NOSRV>'} "
+            f"{_ms(r.queue) if r.queue >= 0 else 0}/{_ms(r.connect)}/{_ms(r.total)} {r.bytes_out} "
+            f"{_termination(r.reason, r.server)[:2]} 0/0/0/0/{max(0, r.attempts - 1)} 0/0"
+        )
+
+
+_TERMINATIONS = {
+    "": "----",
+    "http_request_error": "CR--",
+    "http_request_denied": "PR--",
+    "destination_not_found": "PR--",
+    "destination_unavailable": "SC--",
+    "dns_error": "SC--",
+    "connection_refused": "SC--",
+    "connection_timeout": "sC--",
+    "connection_terminated": "SH--",
+    "connection_read_timeout": "sD--",
+    "connection_write_timeout": "sD--",
+    "connection_limit_reached": "sQ--",
+    "http_response_incomplete": "SD--",
+    "http_response_timeout": "sH--",
+    "http_protocol_error": "PH--",
+}
+
+
+def _termination(reason: str, server: str) -> str:
+    """Return HAProxy's session state at disconnection that comes closest to ``reason``."""
+    if reason == "http_request_error" and server:
+        return "CD--"
+    return _TERMINATIONS.get(reason, "PR--" if not server else "SD--")
+
+
+@hookimpl
+def balancer_access_log_formats() -> Iterable[IFactory]:
+    """Return the built-in formats."""
+    return (
+        Factory("json", lambda _: Json()),
+        Factory("clf", lambda _: Clf()),
+        Factory("combined", lambda _: Combined()),
+        Factory("haproxy", lambda _: Haproxy()),
+    )

@@ -1,0 +1,227 @@
+"""Metrics: plain integer cells that the hot path adds to, turned into Prometheus text when somebody asks.
+
+A cell is one combination of listener, route, pool, server and status class, so the number of cells is bounded by the
+configuration. Gauges (who is connected, which servers are up) are not kept: they are read from the service's own
+objects at each scrape, through a callable.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from balancer.observe.records import ExchangeRecord, SessionRecord
+
+__all__ = ["BUCKETS", "Gauges", "Metrics", "MetricsResource"]
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Upper bounds in seconds of the latency histograms."""
+
+Gauges = Callable[[], Iterable[Metric]]
+"""Returns what the service knows at the moment of a scrape."""
+
+_LABELS = ("listener", "route", "pool", "server")
+
+
+class _Cell:
+    """Exchanges of one combination of labels."""
+
+    __slots__ = ("buckets", "bytes_in", "bytes_out", "count", "retries", "seconds")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.seconds = 0.0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.retries = 0
+        self.buckets = [0] * (len(BUCKETS) + 1)
+
+
+class _SessionCell:
+    """Sessions of one combination of labels."""
+
+    __slots__ = ("bytes_in", "bytes_out", "count", "datagrams_in", "datagrams_out", "seconds")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.seconds = 0.0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.datagrams_in = 0
+        self.datagrams_out = 0
+
+
+class Metrics(Collector):
+    """Counts exchanges and sessions; a Prometheus collector."""
+
+    def __init__(self) -> None:
+        self._exchanges: dict[tuple[str, str, str, str, int], _Cell] = {}
+        self._sessions: dict[tuple[str, str, str, str, str], _SessionCell] = {}
+        self._reasons: dict[tuple[str, str], int] = {}
+        self._reloads = {"ok": 0, "refused": 0}
+        self._gauges: Gauges = tuple
+        self._registry = CollectorRegistry()
+        for standard in (ProcessCollector, PlatformCollector, GCCollector):
+            standard(registry=self._registry)
+        self._registry.register(self)
+
+    def exchange(self, record: ExchangeRecord) -> None:
+        """Count a finished exchange. Runs for every request: one look-up and plain additions."""
+        key = (record.listener, record.route, record.pool, record.server, record.status // 100)
+        cell = self._exchanges.get(key)
+        if cell is None:
+            cell = self._exchanges[key] = _Cell()
+        total = record.total
+        cell.count += 1
+        cell.seconds += total
+        cell.buckets[bisect_left(BUCKETS, total)] += 1
+        cell.bytes_in += record.bytes_in
+        cell.bytes_out += record.bytes_out
+        if record.attempts > 1:
+            cell.retries += record.attempts - 1
+        if record.reason:
+            self._count_reason(record.listener, record.reason)
+
+    def session(self, record: SessionRecord) -> None:
+        """Count a finished session or flow."""
+        key = (record.listener, record.route, record.pool, record.server, record.protocol)
+        cell = self._sessions.get(key)
+        if cell is None:
+            cell = self._sessions[key] = _SessionCell()
+        cell.count += 1
+        cell.seconds += record.total
+        cell.bytes_in += record.bytes_in
+        cell.bytes_out += record.bytes_out
+        cell.datagrams_in += record.datagrams_in
+        cell.datagrams_out += record.datagrams_out
+        if record.reason:
+            self._count_reason(record.listener, record.reason)
+
+    def _count_reason(self, listener: str, reason: str) -> None:
+        self._reasons[listener, reason] = self._reasons.get((listener, reason), 0) + 1
+
+    def reloaded(self) -> None:
+        """Count a reload that went through."""
+        self._reloads["ok"] += 1
+
+    def reload_refused(self) -> None:
+        """Count a reload that was refused for errors in the configuration."""
+        self._reloads["refused"] += 1
+
+    def watch(self, gauges: Gauges) -> None:
+        """Ask ``gauges`` at each scrape from now on."""
+        self._gauges = gauges
+
+    def text(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric family; called by prometheus_client."""
+        yield from self._collect_exchanges()
+        yield from self._collect_sessions()
+        reasons = CounterMetricFamily(
+            "balancer_errors", "Exchanges and sessions that ended early, by RFC 9209 error type.", labels=("listener", "reason")
+        )
+        for labels, count in self._reasons.items():
+            reasons.add_metric(labels, count)
+        yield reasons
+        reloads = CounterMetricFamily("balancer_reloads", "Reloads of the configuration.", labels=("outcome",))
+        for outcome, count in self._reloads.items():
+            reloads.add_metric((outcome,), count)
+        yield reloads
+        yield from self._gauges()
+
+    def _collect_exchanges(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily("balancer_http_requests", "Finished exchanges.", labels=(*_LABELS, "status"))
+        received = CounterMetricFamily("balancer_http_request_bytes", "Bytes of request bodies.", labels=_LABELS)
+        sent = CounterMetricFamily("balancer_http_response_bytes", "Bytes of response bodies.", labels=_LABELS)
+        retries = CounterMetricFamily("balancer_http_retries", "Attempts after the first.", labels=_LABELS)
+        seconds = HistogramMetricFamily(
+            "balancer_http_request_duration_seconds",
+            "From the first byte of a request to the last of its response.",
+            labels=("listener", "route", "pool"),
+        )
+        sums: dict[tuple[str, ...], list[int]] = {}
+        durations: dict[tuple[str, ...], tuple[list[int], float]] = {}
+        for (listener, route, pool, server, status), cell in self._exchanges.items():
+            requests.add_metric((listener, route, pool, server, f"{status}xx"), cell.count)
+            labels = (listener, route, pool, server)
+            before = sums.get(labels, [0, 0, 0])
+            sums[labels] = [a + b for a, b in zip(before, (cell.bytes_in, cell.bytes_out, cell.retries), strict=True)]
+            counts, total = durations.get((listener, route, pool), ([0] * len(cell.buckets), 0.0))
+            durations[listener, route, pool] = (
+                [a + b for a, b in zip(counts, cell.buckets, strict=True)],
+                total + cell.seconds,
+            )
+        for labels, (bytes_in, bytes_out, again) in sums.items():
+            received.add_metric(labels, bytes_in)
+            sent.add_metric(labels, bytes_out)
+            retries.add_metric(labels, again)
+        bounds = [*map(str, BUCKETS), "+Inf"]
+        for keys, (counts, total) in durations.items():
+            seconds.add_metric(keys, list(zip(bounds, accumulate(counts), strict=True)), total)
+        yield from (requests, received, sent, retries, seconds)
+
+    def _collect_sessions(self) -> Iterator[Metric]:
+        labels = (*_LABELS, "protocol")
+        families = {
+            "count": CounterMetricFamily("balancer_sessions", "Finished TCP sessions and UDP flows.", labels=labels),
+            "seconds": CounterMetricFamily("balancer_session_seconds", "Time that they lasted, summed up.", labels=labels),
+            "bytes_in": CounterMetricFamily("balancer_session_received_bytes", "Bytes from clients.", labels=labels),
+            "bytes_out": CounterMetricFamily("balancer_session_sent_bytes", "Bytes to clients.", labels=labels),
+            "datagrams_in": CounterMetricFamily("balancer_session_received_datagrams", "From clients.", labels=labels),
+            "datagrams_out": CounterMetricFamily("balancer_session_sent_datagrams", "To clients.", labels=labels),
+        }
+        for key, cell in self._sessions.items():
+            for name, family in families.items():
+                family.add_metric(key, getattr(cell, name))
+        yield from families.values()
+
+
+def gauge(name: str, text: str, labels: tuple[str, ...]) -> GaugeMetricFamily:
+    """Return an empty gauge family called ``balancer_NAME``."""
+    return GaugeMetricFamily(f"balancer_{name}", text, labels=labels)
+
+
+class MetricsResource(Resource):
+    """Serves ``/metrics``."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        super().__init__()
+        self.putChild(b"metrics", _Text(metrics))
+        self.putChild(b"", _Pointer())
+
+
+class _Text(Resource):
+    isLeaf = True
+
+    def __init__(self, metrics: Metrics) -> None:
+        super().__init__()
+        self._metrics = metrics
+
+    def render_GET(self, request: Request) -> bytes:
+        """Return the metrics of the moment."""
+        request.setHeader(b"content-type", CONTENT_TYPE_LATEST.encode())
+        return self._metrics.text()
+
+
+class _Pointer(Resource):
+    isLeaf = True
+
+    def render_GET(self, request: Request) -> bytes:
+        """Say where the metrics are."""
+        return b'<a href="/metrics">metrics</a>\n'

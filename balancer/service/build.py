@@ -1,0 +1,156 @@
+"""From a file to a snapshot: plug-ins loaded, the configuration read and checked, everything in it built.
+
+Nothing here opens, binds or schedules anything: ``balancer check``, ``explain`` and ``test`` build exactly what the
+service builds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from twisted.internet.task import Clock
+
+from balancer.config.listeners import HttpListener, TcpListener
+from balancer.config.loading import Loaded, load
+from balancer.config.schema import Plugins
+from balancer.errors import ConfigurationError, PluginError
+from balancer.filters import builtins as filters
+from balancer.forwarding.headers import HeaderPolicy, TrustedPeers
+from balancer.forwarding.proxy import ProxyResource
+from balancer.hooks.loading import load as load_plugins
+from balancer.hooks.registry import Registry
+from balancer.listeners.http import resources
+from balancer.listeners.http.site import HTTPTimeouts, Site
+from balancer.listeners.tcp import TCPSettings
+from balancer.listeners.udp import UDPSettings
+from balancer.observe import formats
+from balancer.pools.algorithms import builtins as algorithms
+from balancer.pools.pool import Pool
+from balancer.pools.probes import builtins as probes
+from balancer.routing.matchers import builtins as matchers
+from balancer.service.pools import built_pool
+from balancer.service.routes import built_filters, http_table, session_routes
+from balancer.service.runtime import Runtime
+from balancer.service.snapshot import ListenerSettings, Snapshot
+from balancer.wire.http1.heads import HeadLimits
+
+__all__ = ["built", "loaded", "registry_for"]
+
+_BUILTINS: tuple[tuple[str, ModuleType], ...] = (
+    ("algorithms", algorithms),
+    ("probes", probes),
+    ("matchers", matchers),
+    ("filters", filters),
+    ("resources", resources),
+    ("access-log-formats", formats),
+)
+
+
+def registry_for(plugins: Plugins | None = None) -> Registry:
+    """Return the registry of built-in things and installed packages, as ``plugins`` (default: all) wants them."""
+    wanted = plugins or Plugins()
+    return load_plugins(
+        disable=wanted.disable,
+        require=wanted.require,
+        builtins=_BUILTINS,
+        on_error=wanted.on_error,
+        trip_after=wanted.trip_after,
+    )
+
+
+def loaded(path: Path) -> Loaded:
+    """Return the configuration at ``path``, checked, with its plug-ins and the places of everything in it.
+
+    Raises:
+        ConfigurationError: with every problem found.
+        PluginError: if a required package cannot be had.
+    """
+    return load(path, registry_for)
+
+
+def built(found: Loaded, runtime: Runtime | None = None) -> Snapshot:
+    """Return everything that ``found`` describes, built.
+
+    ``runtime`` is the running service's; without one the snapshot can be asked, but not run.
+
+    Raises:
+        ConfigurationError: for what only shows when it is built, at its place in the file.
+    """
+    return _Builder(found, runtime).snapshot()
+
+
+class _Builder:
+    def __init__(self, found: Loaded, runtime: Runtime | None) -> None:
+        self._config = found.config
+        assert isinstance(found.registry, Registry)
+        self._registry = found.registry
+        self._runtime = runtime or Runtime(Clock())
+        self._problems: list[Any] = []
+
+    def snapshot(self) -> Snapshot:
+        config = self._config
+        pools: dict[str, Pool] = {}
+        for name in config.pools:
+            self._try(("pools", name), lambda name=name: self._pool(name, pools))
+        listeners: dict[str, ListenerSettings] = {}
+        if not self._problems:
+            for name in config.listeners:
+                self._try(("listeners", name), lambda name=name: self._listener(name, listeners, pools))
+        if self._problems:
+            raise ConfigurationError(self._problems)
+        return Snapshot(config, self._registry, pools, listeners)
+
+    def _try(self, place: tuple[str | int, ...], build: Callable[[], None]) -> None:
+        try:
+            build()
+        except (ValueError, PluginError) as error:
+            at = (*place, *getattr(error, "place", ()))
+            self._problems.append(self._config.problem(at, str(error)))
+
+    def _pool(self, name: str, pools: dict[str, Pool]) -> None:
+        runtime = self._runtime
+        secret = self._config.secret or runtime.secret
+        pools[name] = built_pool(
+            name, self._config.pools[name], self._registry, runtime.reactor, runtime.draw, secret
+        )
+
+    def _listener(self, name: str, listeners: dict[str, ListenerSettings], pools: dict[str, Pool]) -> None:
+        settings = self._config.listeners[name]
+        if isinstance(settings, HttpListener):
+            listeners[name] = self._site(name, settings, pools)
+        elif isinstance(settings, TcpListener):
+            listeners[name] = TCPSettings(session_routes(settings), pools, settings.timeouts.idle)
+        else:
+            udp = settings.udp
+            listeners[name] = UDPSettings(
+                session_routes(settings), pools, udp.session_timeout, udp.max_sessions, udp.responses
+            )
+
+    def _site(self, name: str, settings: HttpListener, pools: dict[str, Pool]) -> Site:
+        runtime, http = self._runtime, settings.http
+        proxy = ProxyResource(pools, runtime.connect_http, settings.timeouts.idle)
+        trusted = self._config.trusted_proxies if settings.trusted_proxies is None else settings.trusted_proxies
+        return Site(
+            listener=name,
+            table=http_table(settings, self._registry, proxy),
+            observe=runtime.observe_exchange,
+            draw=runtime.draw,
+            new_id=runtime.new_id,
+            filters=built_filters(settings.filters, self._registry),
+            policy=HeaderPolicy(TrustedPeers(trusted), http.via, http.request_id),
+            limits=HeadLimits(
+                http.head_size,
+                http.header_count,
+                http.header_size,
+                http.uri_size,
+                frozenset(allowed.lower().encode("ascii") for allowed in http.allow_underscores),
+            ),
+            timeouts=HTTPTimeouts(
+                settings.timeouts.head, settings.timeouts.body_idle, settings.timeouts.keep_alive, settings.timeouts.idle
+            ),
+            body_size=http.body_size,
+            twisted_site=runtime.twisted_site,
+        )

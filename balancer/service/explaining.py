@@ -1,0 +1,257 @@
+"""Where a request would go, and why: the walk of a request without any I/O.
+
+The same pure pieces as live: the wire reader, the header policy, the filter chain, ``routing.decide`` and the pool's own
+selection. ``balancer explain`` prints what this returns, ``balancer test`` compares it with what is expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from twisted.internet.defer import Deferred
+
+from balancer.errors import BalancerError, ExchangeError
+from balancer.filters.chain import run_requests, run_responses
+from balancer.forwarding.headers import (
+    Arrival,
+    believed_client,
+    believed_request_id,
+    believed_scheme,
+    outgoing,
+    with_framing,
+)
+from balancer.hooks.interfaces import IFilter
+from balancer.listeners.http.site import Site
+from balancer.model.address import Peer
+from balancer.model.decision import Decision
+from balancer.model.exchange import Exchange, Reply
+from balancer.model.facts import RequestFacts
+from balancer.model.headers import RawHeaders
+from balancer.model.target import BadTarget
+from balancer.routing import explain as routing_explain
+from balancer.routing.answer import answer
+from balancer.routing.decide import decide
+from balancer.service.snapshot import Snapshot
+from balancer.wire.http1 import encode
+from balancer.wire.http1.heads import RequestHead
+from balancer.wire.http1.requests import RequestReader
+
+__all__ = ["Explanation", "Sample", "explain"]
+
+_EXPLAINED_ID = "00000000-0000-7000-8000-000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A request to explain: ``url`` absolute or a path; headers as text pairs."""
+
+    url: str
+    method: str = "GET"
+    headers: Sequence[tuple[str, str]] = ()
+    client_ip: str = "127.0.0.1"
+    body: str | None = None
+    listener: str | None = None
+
+
+@dataclass(slots=True)
+class Explanation:
+    """What would become of one request. ``status`` is what the balancer itself would answer, 0 if a server answers."""
+
+    listener: str
+    route: str = ""
+    action: str = "none"
+    pool: str | None = None
+    server: str | None = None
+    status: int = 0
+    reason: str = ""
+    location: str | None = None
+    captures: Mapping[str, str] = field(default_factory=dict)
+    request: dict[str, Any] | None = None
+    response_headers: list[tuple[str, str]] = field(default_factory=list)
+    filters: list[dict[str, str]] = field(default_factory=list)
+    candidates: list[dict[str, Any]] = field(default_factory=list)
+    rejected: list[dict[str, str]] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the explanation as plain values, under the keys of ``balancer explain --json``."""
+        return {
+            "listener": self.listener,
+            "route": self.route or None,
+            "action": self.action,
+            "pool": self.pool,
+            "server": self.server,
+            "status": self.status or None,
+            "reason": self.reason or None,
+            "location": self.location,
+            "captures": dict(self.captures),
+            "request": self.request,
+            "filters": self.filters,
+            "candidates": self.candidates,
+            "rejected": self.rejected,
+        }
+
+
+def explain(snapshot: Snapshot, sample: Sample, draw: Callable[[], float]) -> Explanation:
+    """Return where ``sample`` would go.
+
+    Raises:
+        BalancerError: if there is no such HTTP listener, or the URL is none.
+    """
+    name, site = _site(snapshot, sample)
+    found = Explanation(name)
+    try:
+        _Walk(snapshot, site, found, draw).take(sample)
+    except ExchangeError as error:
+        found.status, found.reason = error.reason.status, str(error)
+    except BadTarget as error:
+        found.status, found.reason = 400, str(error)
+    return found
+
+
+def _site(snapshot: Snapshot, sample: Sample) -> tuple[str, Site]:
+    sites = {name: settings for name, settings in snapshot.listeners.items() if isinstance(settings, Site)}
+    if sample.listener is not None:
+        if sample.listener not in sites:
+            known = ", ".join(sites) or "none"
+            raise BalancerError(f"there is no HTTP listener {sample.listener!r}; HTTP listeners: {known}")
+        return sample.listener, sites[sample.listener]
+    if not sites:
+        raise BalancerError("the configuration has no HTTP listener to explain a request for")
+    port = urlsplit(sample.url).port if "://" in sample.url else None
+    for name in sites:
+        if port is not None and port in _ports(snapshot, name):
+            return name, sites[name]
+    return next(iter(sites.items()))
+
+
+def _ports(snapshot: Snapshot, name: str) -> list[int]:
+    ports = []
+    for bind in snapshot.config.listeners[name].bind:
+        _, _, port = str(bind).rpartition(":")
+        if port.isdigit():
+            ports.append(int(port))
+    return ports
+
+
+class _Walk:
+    def __init__(self, snapshot: Snapshot, site: Site, found: Explanation, draw: Callable[[], float]) -> None:
+        self._snapshot = snapshot
+        self._site = site
+        self._found = found
+        self._draw = draw
+
+    def take(self, sample: Sample) -> None:
+        found, site, policy = self._found, self._site, self._site.policy
+        scheme, head = _head(sample, site)
+        peer = Peer(sample.client_ip, 0)
+        arrival = Arrival(peer, Peer("127.0.0.1", (_ports(self._snapshot, found.listener) or [0])[0]), scheme, policy)
+        client = believed_client(head, arrival, policy)
+        facts = RequestFacts(
+            head.method, head.target, head.headers, client, arrival.local, believed_scheme(head, arrival), head.version
+        )
+        facts.path  # noqa: B018 - raises BadTarget
+        target, host = head.target, head.host
+        if not target.startswith("/") and target != "*":
+            _, authority, path, query = facts.parts
+            host, target = authority.encode("latin-1"), f"{path}?{query}" if query else path
+        request_id = believed_request_id(head, arrival) or _EXPLAINED_ID
+        exchange = Exchange(facts, outgoing(head, host, arrival, policy, request_id))
+        exchange.target = target
+        if sample.body is not None:
+            exchange.body = facts.body = sample.body.encode()
+        reply = self._run("listener", site.filters, exchange)
+        if reply is not None:
+            self._replied(reply, exchange)
+            return
+        decision = decide(site.table, facts, self._draw)
+        self._explain_routes(facts, decision)
+        found.route, found.action, found.captures = decision.route, decision.action, dict(decision.captures)
+        exchange.route, exchange.captures = decision.route, dict(decision.captures)
+        entry = decision.entry
+        reply = self._run("route", entry.filters, exchange) if entry is not None else None
+        if reply is None and decision.action in ("redirect", "respond", "none"):
+            reply = answer(decision, facts)
+        if reply is not None:
+            self._replied(reply, exchange)
+            return
+        length = len(sample.body.encode()) if sample.body is not None else None
+        headers = with_framing(list(exchange.headers), head, length=length, chunked=False)
+        found.request = _as_sent(exchange.method, exchange.target, headers)
+        if decision.pool is not None:
+            self._explain_pool(decision.pool, facts)
+
+    def _run(self, place: str, filters: Sequence[IFilter], exchange: Exchange) -> Reply | None:
+        for each in filters:
+            self._found.filters.append({"at": place, "filter": _filter_name(each), "does": each.describe(exchange)})
+        outcome = run_requests(filters, exchange)
+        if isinstance(outcome, Deferred):
+            outcome.addErrback(lambda _: None)
+            outcome.cancel()
+            self._found.filters.append({"at": place, "filter": "", "does": "asks for time: what follows is without its effect"})
+            return None
+        return outcome
+
+    def _replied(self, reply: Reply, exchange: Exchange) -> None:
+        found = self._found
+        exchange.status, exchange.response_headers = reply.status, list(reply.headers)
+        run_responses(exchange)
+        found.status, found.reason = exchange.status, reply.detail or reply.reason
+        found.response_headers = [
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in exchange.response_headers
+        ]
+        found.location = next((value for name, value in found.response_headers if name.lower() == "location"), None)
+
+    def _explain_routes(self, facts: RequestFacts, decision: Decision) -> None:
+        for candidate in routing_explain.candidates(self._site.table, facts):
+            if candidate.route is decision.entry:
+                continue
+            failed = candidate.failed or "matches too, but a more specific route goes first"
+            self._found.rejected.append({"route": candidate.route.name, "because": failed})
+
+    def _explain_pool(self, name: str, facts: RequestFacts) -> None:
+        found, pool = self._found, self._snapshot.pools[name]
+        found.pool = name
+        for server, eligible, why in pool.explain(facts, self._draw):
+            found.candidates.append(
+                {"server": server.name, "address": str(server.address), "eligible": eligible, "because": why}
+            )
+            if eligible and found.server is None:
+                found.server = server.name
+
+
+def _filter_name(each: IFilter) -> str:
+    return str(getattr(each, "name", "") or type(each).__name__)
+
+
+def _head(sample: Sample, site: Site) -> tuple[str, RequestHead]:
+    """Read the sample as the wire would: what a listener refuses is refused here."""
+    url = sample.url
+    scheme, netloc, target = "http", "localhost", url
+    if "://" in url:
+        parts = urlsplit(url)
+        scheme, netloc = parts.scheme.lower(), parts.netloc
+        if scheme not in ("http", "https") or not netloc:
+            raise BalancerError(f"expected an http or https URL, or a path, got {url!r}")
+        target = url[len(parts.scheme) + 3 + len(netloc) :] or "/"
+        if not target.startswith("/"):
+            target = "/" + target
+    target = target.partition("#")[0]
+    headers: RawHeaders = []
+    if not any(name.lower() == "host" for name, _ in sample.headers):
+        headers.append((b"Host", netloc.encode("idna" if not netloc.isascii() else "ascii")))
+    headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sample.headers]
+    if sample.body is not None:
+        headers.append((b"Content-Length", b"%d" % len(sample.body.encode())))
+    reader = RequestReader(site.limits)
+    reader.feed(encode.request_head(sample.method, target, headers))
+    if not reader.ready:
+        raise BalancerError("the request is not complete: a header holds a line break?")
+    return scheme, reader.ready[0].head
+
+
+def _as_sent(method: str, target: str, headers: RawHeaders) -> dict[str, Any]:
+    fields = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers]
+    return {"method": method, "target": target, "headers": fields}

@@ -1,0 +1,113 @@
+"""Who writes down what happened: the access log of the moment and the metrics, behind two calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client.metrics_core import Metric
+
+from balancer.observe.access_log import AccessLog
+from balancer.observe.metrics import Metrics, gauge
+from balancer.observe.records import ExchangeRecord, SessionRecord
+from balancer.service.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from balancer.service.listening import Listeners
+
+__all__ = ["Observing"]
+
+_STATES = ("up", "down", "ejected", "draining")
+
+
+class Observing:
+    """Takes every record.
+
+    Args:
+        clock: the reactor.
+    """
+
+    def __init__(self, clock: Any) -> None:
+        self.metrics = Metrics()
+        self._clock = clock
+        self._log: AccessLog | None = None
+        self._kind: tuple[Any, ...] = ()
+
+    def exchange(self, record: ExchangeRecord) -> None:
+        """Log and count a finished exchange."""
+        self.metrics.exchange(record)
+        if self._log is not None:
+            self._log.exchange(record)
+
+    def session(self, record: SessionRecord) -> None:
+        """Log and count a finished session."""
+        self.metrics.session(record)
+        if self._log is not None:
+            self._log.session(record)
+
+    def use(self, snapshot: Snapshot) -> None:
+        """Log as ``snapshot`` wants it; the file stays open where neither path nor format changed."""
+        settings = snapshot.config.access_log
+        kind = (settings.path, settings.format) if settings is not None else ()
+        if kind == self._kind:
+            return
+        if self._log is not None:
+            self._log.close()
+        self._kind = kind
+        self._log = None
+        if settings is not None:
+            form = snapshot.registry.build("access_log_formats", settings.format.name, settings.format.settings)
+            self._log = AccessLog(self._clock, settings.path, form)
+
+    def reopen(self) -> None:
+        """Open the log's file anew."""
+        if self._log is not None:
+            self._log.reopen()
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._log is not None:
+            self._log.close()
+
+    def gauges(self, snapshot: Snapshot, listeners: Listeners) -> Iterator[Metric]:
+        """Yield what is true at the moment of a scrape."""
+        connections = gauge("connections", "Client connections and UDP flows now.", ("listener",))
+        refused = gauge("connections_refused", "Connections refused for a limit since the start.", ("listener", "limit"))
+        for listener in listeners:
+            gate = listener.gate
+            connections.add_metric((listener.name,), gate.active)
+            refused.add_metric((listener.name, "connections"), gate.refused)
+            refused.add_metric((listener.name, "per_client"), gate.refused_client)
+        state = gauge("server_state", "1 for the state that the server is in.", ("pool", "server", "state"))
+        active = gauge("server_active", "Exchanges and sessions in flight.", ("pool", "server"))
+        idle = gauge("server_idle_connections", "Kept connections.", ("pool", "server"))
+        weight = gauge("server_weight", "The weight in force.", ("pool", "server"))
+        waiting = gauge("pool_queue", "Requests waiting for a server with room.", ("pool",))
+        panic = gauge("pool_panic", "1 while health is disregarded because no server is well.", ("pool",))
+        for name, pool in snapshot.pools.items():
+            waiting.add_metric((name,), len(pool.queue))
+            panic.add_metric((name,), int(pool.in_panic))
+            for server in pool.servers:
+                for each in _STATES:
+                    state.add_metric((name, server.name, each), int(server.state == each))
+                active.add_metric((name, server.name), server.active)
+                idle.add_metric((name, server.name), len(server.idle))
+                weight.add_metric((name, server.name), server.weight)
+        lost = gauge("access_log_dropped_lines", "Lines lost because the log could not be written.", ())
+        lost.add_metric((), self._log.dropped if self._log is not None else 0)
+        yield from (connections, refused, state, active, idle, weight, waiting, panic, lost)
+        yield from self._plugin_metrics(snapshot)
+
+    @staticmethod
+    def _plugin_metrics(snapshot: Snapshot) -> Iterator[Metric]:
+        calls = gauge("plugin_calls", "Calls into a plug-in since it was loaded.", ("plugin", "kind", "name"))
+        failed = gauge("plugin_errors", "Calls that failed.", ("plugin", "kind", "name"))
+        seconds = gauge("plugin_seconds", "Time spent in it.", ("plugin", "kind", "name"))
+        tripped = gauge("plugin_tripped", "1 while it is switched off for failing.", ("plugin", "kind", "name"))
+        for account in snapshot.registry.accounts():
+            labels = (account.package, account.kind, account.name)
+            calls.add_metric(labels, account.calls)
+            failed.add_metric(labels, account.errors)
+            seconds.add_metric(labels, account.seconds)
+            tripped.add_metric(labels, int(account.tripped))
+        yield from (calls, failed, seconds, tripped)

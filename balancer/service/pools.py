@@ -1,0 +1,86 @@
+"""From the configuration's pools to living ones: plug-ins built, settings handed over as plain values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.logger import Logger
+
+from balancer.config.pools import Pool as PoolSettings
+from balancer.config.pools import Sticky as StickySettings
+from balancer.hooks.registry import Registry
+from balancer.model.keys import Key
+from balancer.pools.events import PoolEvent
+from balancer.pools.health import HealthSettings
+from balancer.pools.idle import KeepAlive
+from balancer.pools.outliers import Passive
+from balancer.pools.pool import Pool, PoolTimeouts
+from balancer.pools.queue import QueueSettings
+from balancer.pools.resolve import ResolveSettings
+from balancer.pools.retry import RetrySettings
+from balancer.pools.server import Server
+from balancer.pools.sticky import Sticky, StickyCookie, StickyTable
+
+__all__ = ["built_pool"]
+
+_log = Logger()
+_BAD_NEWS = frozenset(["server_went_down", "server_ejected", "name_did_not_resolve", "panic_began"])
+
+
+def built_pool(name: str, settings: PoolSettings, registry: Registry, clock: Any, draw: Any, secret: str) -> Pool:
+    """Return the pool, not started; ``secret`` signs sticky cookies."""
+    keep_alive = KeepAlive(settings.keep_alive.size, settings.keep_alive.idle, settings.keep_alive.max_age)
+    servers = [
+        Server(
+            server.address,
+            server.name,
+            weight=server.weight,
+            backup=server.backup,
+            max_connections=server.max_connections,
+            keep_alive=keep_alive,
+        )
+        for server in settings.servers
+    ]
+    health, passive, timeouts = settings.health, settings.passive, settings.timeouts
+    return Pool(
+        name,
+        servers,
+        registry.build("algorithms", settings.algorithm.name, settings.algorithm.settings),
+        clock=clock,
+        draw=draw,
+        observer=_write,
+        panic=settings.panic,
+        probe=registry.build("probes", health.probe.name, health.probe.settings) if health is not None else None,
+        health=HealthSettings(health.interval, health.timeout, health.rise, health.fall, health.jitter)
+        if health is not None
+        else None,
+        passive=Passive(passive.failures, passive.window, passive.eject, passive.max_ejected)
+        if passive is not None
+        else None,
+        sticky=_sticky(name, settings.sticky, clock, secret) if settings.sticky is not None else None,
+        timeouts=PoolTimeouts(timeouts.connect, timeouts.first_byte, timeouts.idle, timeouts.write),
+        retry=RetrySettings(settings.retry.attempts, settings.retry.budget, on=settings.retry.on),
+        queue=QueueSettings(settings.queue.size, settings.queue.timeout),
+        resolve=ResolveSettings(settings.resolve.interval),
+    )
+
+
+def _sticky(pool: str, settings: StickySettings, clock: Any, secret: str) -> Sticky:
+    cookie = settings.cookie
+    if cookie is not None:
+        return StickyCookie(
+            secret.encode(),
+            pool,
+            cookie.name,
+            ttl=cookie.ttl,
+            path=cookie.path,
+            secure=cookie.secure,
+            same_site=cookie.same_site,
+        )
+    key = Key("header", settings.header.name) if settings.header is not None else Key("client_ip")
+    return StickyTable(key, clock.seconds)
+
+
+def _write(event: PoolEvent) -> None:
+    """Write what happened to servers into the service's log."""
+    (_log.warn if event.kind in _BAD_NEWS else _log.info)("{event}", event=str(event))

@@ -1,0 +1,82 @@
+"""Routing tests kept in the configuration: each request decided, and compared with what is expected."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from balancer.config.routing_tests import ExpectedOutcome, RoutingTest
+from balancer.listeners.http.site import Site
+from balancer.service.explaining import Explanation, Sample, explain
+from balancer.service.snapshot import Snapshot
+
+__all__ = ["Report", "Result", "run_tests"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One test: what differed from what was expected, in words; nothing if it passed."""
+
+    name: str
+    differences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Every result, and which of the HTTP routes (``listener/route``) the tests went through."""
+
+    results: tuple[Result, ...]
+    routes: tuple[str, ...]
+    covered: frozenset[str]
+
+    @property
+    def uncovered(self) -> tuple[str, ...]:
+        """The routes that no test went through, in file order."""
+        return tuple(route for route in self.routes if route not in self.covered)
+
+    @property
+    def coverage(self) -> float:
+        """Covered routes in percent; 100 where there are none to cover."""
+        return 100 * len(self.covered) / len(self.routes) if self.routes else 100.0
+
+
+def run_tests(snapshot: Snapshot) -> Report:
+    """Run every routing test of the snapshot's configuration; what chance decides is decided the same each time."""
+    routes = tuple(
+        f"{name}/{route.name}"
+        for name, site in snapshot.listeners.items()
+        if isinstance(site, Site)
+        for route in site.table.routes
+    )
+    results, covered = [], set()
+    for test in snapshot.config.tests:
+        found = explain(snapshot, _sample(test), random.Random(0).random)
+        if found.route:
+            covered.add(f"{found.listener}/{found.route}")
+        results.append(Result(test.name, tuple(_differences(test.expect, found))))
+    return Report(tuple(results), routes, frozenset(covered))
+
+
+def _sample(test: RoutingTest) -> Sample:
+    request = test.request
+    headers = [(name, value) for name, values in request.headers.items() for value in values]
+    return Sample(request.url, request.method, headers, str(request.client_ip), request.body, test.listener)
+
+
+def _differences(expect: ExpectedOutcome, found: Explanation) -> list[str]:
+    differences = []
+    for name in ("route", "pool", "action", "status", "server"):
+        wanted, got = getattr(expect, name), getattr(found, name)
+        if wanted is not None and wanted != got:
+            shown = "none" if got in ("", None, 0) else repr(got)
+            differences.append(f"{name}: expected {wanted!r}, got {shown}")
+    if expect.location is not None and not expect.location.compiled()(found.location):
+        differences.append(f"location: expected {expect.location}, got {found.location!r}")
+    if expect.request_headers:
+        sent = found.request["headers"] if found.request is not None else []
+        for name, match in expect.request_headers.items():
+            values = [value for key, value in sent if key.lower() == name.lower()] or [None]
+            compiled = match.compiled()
+            if not any(compiled(value) for value in values):
+                differences.append(f"request header {name}: expected {match}, got {', '.join(map(repr, values))}")
+    return differences

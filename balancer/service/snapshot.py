@@ -1,0 +1,30 @@
+"""One configuration, fully built: everything the listeners of a service work by, immutable once it is in use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from balancer.config.schema import Config
+from balancer.hooks.registry import Registry
+from balancer.listeners.http.site import Site
+from balancer.listeners.tcp import TCPSettings
+from balancer.listeners.udp import UDPSettings
+from balancer.pools.pool import Pool
+
+__all__ = ["ListenerSettings", "Snapshot"]
+
+ListenerSettings = Site | TCPSettings | UDPSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A configuration, built and checked, with nothing of it open or running yet.
+
+    ``listeners`` holds what each listener serves by, under its name.
+    """
+
+    config: Config
+    registry: Registry
+    pools: Mapping[str, Pool]
+    listeners: Mapping[str, ListenerSettings]

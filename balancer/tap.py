@@ -1,0 +1,58 @@
+"""``twistd balancer``: options, checked before anything opens, and the service they make."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twisted.python import usage
+
+from balancer.errors import BalancerError
+
+if TYPE_CHECKING:
+    from twisted.application.service import IService
+
+__all__ = ["Options", "makeService"]
+
+
+class Options(usage.Options):
+    """The command line of ``twistd balancer``."""
+
+    synopsis = "[options]"
+    longdesc = "A layer-4 and layer-7 load balancer. 'balancer --help' shows the commands that go with it."
+    optParameters = (("config", "c", None, "The configuration file."),)
+
+    def postOptions(self) -> None:
+        """Load and check the configuration while a terminal is still there to say what is wrong with it."""
+        from balancer.service.build import loaded
+
+        if self["config"] is None:
+            raise usage.UsageError("--config FILE is needed")
+        # twistd changes its directory when it becomes a daemon; a reload must find the file again.
+        self["config"] = Path(self["config"]).absolute()
+        try:
+            self["loaded"] = loaded(self["config"])
+        except BalancerError as error:
+            print(error, file=sys.stderr)
+            raise SystemExit(1) from None
+
+
+def makeService(options: Any) -> IService:
+    """Return the service for ``options``; nothing is opened before it is started."""
+    from twisted.internet import reactor
+
+    from balancer.service.service import BalancerService
+
+    class Service(BalancerService):
+        """Ends twistd with a message, not a traceback, where an address cannot be had."""
+
+        def privilegedStartService(self) -> None:
+            """Open everything."""
+            try:
+                super().privilegedStartService()
+            except BalancerError as error:
+                print(f"balancer: {error}", file=sys.stderr)
+                raise SystemExit(1) from None
+
+    return Service(reactor, options["config"], options["loaded"])
