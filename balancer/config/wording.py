@@ -82,7 +82,7 @@ def _problem(error: Mapping[str, Any], document: Document, shapes: Shapes) -> Pr
         return document.missing(loc, _missing(loc, document, shapes))
     if kind == "extra_forbidden":
         return document.problem(loc, _unknown(loc, document, shapes), "unknown", key=True)
-    return document.problem(loc, _said(error, shapes.at(loc, document.data)))
+    return document.problem(loc, _said(error, shapes.at(document.found(loc), document.data)))
 
 
 def _missing(loc: Loc, document: Document, shapes: Shapes) -> str:
