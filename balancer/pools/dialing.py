@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.python.failure import Failure
 
+from balancer.errors import ExchangeError, Side
 from balancer.model.address import Address
 from balancer.pools.server import Server
 
-__all__ = ["Connect", "dial"]
+__all__ = ["Connect", "dial", "is_ours"]
 
 P = TypeVar("P")
 
@@ -37,11 +38,16 @@ def dial(connect: Connect, server: Server, protocol: P, timeout: float) -> Defer
     return _attempt(connect, server, protocol, timeout, left)
 
 
+def is_ours(failure: Failure) -> bool:
+    """Whether ``failure`` says something of this process (it has no descriptors left), and nothing of the server."""
+    return isinstance(failure.value, ExchangeError) and failure.value.reason.side is Side.US
+
+
 def _attempt(connect: Connect, server: Server, protocol: P, timeout: float, left: int) -> Deferred[P]:
     endpoint = server.next_endpoint()
 
     def failed(failure: Failure) -> Deferred[P]:
-        if isinstance(failure.value, CancelledError):
+        if isinstance(failure.value, CancelledError) or is_ours(failure):
             return fail(failure)
         server.endpoint_failed(endpoint)
         return _attempt(connect, server, protocol, timeout, left - 1) if left else fail(failure)

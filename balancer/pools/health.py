@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from balancer.pools.dialing import Connect, dial
+from balancer.pools.dialing import Connect, dial, is_ours
 from balancer.pools.server import Server
 
 __all__ = ["HealthChecks", "HealthSettings", "Verdict"]
@@ -131,7 +131,12 @@ class _Watch:
             self._answered(True, str(words))
 
     def _ill(self, failure: Failure, asked: Deferred[str]) -> None:
-        if self._asking is asked:
+        if self._asking is not asked:
+            return
+        if is_ours(failure):
+            _log.warn("{server} could not be probed: {why}", server=self._server.name, why=failure.getErrorMessage())
+            self._ended()
+        else:
             self._answered(False, failure.getErrorMessage() or type(failure.value).__name__)
 
     def _too_late(self) -> None:
@@ -141,12 +146,15 @@ class _Watch:
             _cancel(asking)
         self._answered(False, f"no answer within {self._checks.settings.timeout:g} s")
 
-    def _answered(self, well: bool, reason: str) -> None:
+    def _ended(self) -> None:
         self._asking = None
         if self._limit is not None:
             self._limit.cancel()
             self._limit = None
         self._schedule()
+
+    def _answered(self, well: bool, reason: str) -> None:
+        self._ended()
         server, settings = self._server, self._checks.settings
         first, server.probed = not server.probed, True
         if well == server.healthy:

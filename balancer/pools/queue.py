@@ -112,6 +112,7 @@ class Queue:
         other.waiting.clear()
         other._watch()
         self.waiting.clear()
+        self._watch()
         for place in places:
             place.queue = self
             self.waiting[place] = None

@@ -1,0 +1,140 @@
+"""Tests of passive detection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import TestCase
+
+from balancer.pools.events import ServerEjected
+from balancer.pools.outliers import Passive
+from tests.pools.pieces import Watched
+
+
+class OutlierTests(TestCase):
+    """Servers that fail real traffic."""
+
+    def watched(self, names: str = "ab", **settings: Any) -> Watched:
+        """A pool that ejects."""
+        return Watched(names, passive=Passive(**settings))
+
+    def test_ejected(self) -> None:
+        """Five failures in a row leave a server out for ten seconds."""
+        watched = self.watched()
+        bad = watched.servers[0]
+        watched.fail(bad, 4)
+        self.assertEqual(watched.chosen(), {"a", "b"})
+        watched.fail(bad)
+        self.assertEqual(watched.chosen(), {"b"})
+        self.assertEqual(bad.state, "ejected")
+        self.assertEqual(watched.events, [ServerEjected("web", "a", "failed, 5 in a row", 10.0)])
+        watched.clock.advance(9.9)
+        self.assertEqual(watched.chosen(), {"b"})
+        watched.clock.advance(0.1)
+        self.assertEqual(watched.chosen(), {"a", "b"})
+        self.assertEqual(watched.kinds(), ["server_ejected", "server_returned"])
+
+    def test_success_clears(self) -> None:
+        """A success in between begins the count again."""
+        watched = self.watched()
+        bad = watched.servers[0]
+        for _ in range(5):
+            watched.fail(bad, 4)
+            watched.succeed(bad)
+        self.assertEqual(watched.kinds(), [])
+
+    def test_connect_failures(self) -> None:
+        """Connections that fail count as well, and are named."""
+        watched = self.watched(failures=2)
+        bad = watched.servers[0]
+        for _ in range(2):
+            watched.pool.begin(bad)
+            watched.pool.end(bad, -1.0, ok=False, failed_connect=True)
+        self.assertEqual(bad.reason, "connecting failed, 2 in a row")
+        self.assertEqual((bad.failures, bad.connect_failures), (2, 2))
+
+    def test_window(self) -> None:
+        """Failures that are far apart do not add up."""
+        watched = self.watched(failures=2, window=30.0)
+        bad = watched.servers[0]
+        watched.fail(bad)
+        watched.clock.advance(31)
+        watched.fail(bad)
+        self.assertEqual(watched.kinds(), [])
+        watched.fail(bad)
+        self.assertEqual(watched.kinds(), ["server_ejected"])
+
+    def test_probation_and_growth(self) -> None:
+        """One failure after its return ejects a server again, for twice as long each time, up to a limit."""
+        watched = self.watched(failures=3, eject=10.0, window=1000.0)
+        bad = watched.servers[0]
+        watched.fail(bad, 3)
+        for _ in range(6):
+            watched.clock.advance(bad.ejected_until - watched.clock.seconds())
+            watched.fail(bad)
+        spans = [event.seconds for event in watched.events if isinstance(event, ServerEjected)]
+        self.assertEqual(spans, [10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0])
+
+    def test_off_probation(self) -> None:
+        """A success after its return makes it as good as the others."""
+        watched = self.watched(failures=3)
+        bad = watched.servers[0]
+        watched.fail(bad, 3)
+        watched.clock.advance(10)
+        watched.succeed(bad)
+        watched.fail(bad, 2)
+        self.assertEqual(bad.state, "up")
+
+    def test_good_times_are_counted(self) -> None:
+        """After a long time without ejection the span begins small again."""
+        watched = self.watched(failures=1, window=30.0)
+        bad = watched.servers[0]
+        watched.fail(bad)
+        watched.clock.advance(10)
+        watched.fail(bad)
+        watched.clock.advance(20)
+        watched.clock.advance(120)
+        watched.fail(bad)
+        spans = [event.seconds for event in watched.events if isinstance(event, ServerEjected)]
+        self.assertEqual(spans, [10.0, 20.0, 10.0])
+
+    def test_at_most_half(self) -> None:
+        """No more than half of the pool is ejected, however many fail."""
+        watched = self.watched("abcde", failures=1)
+        for one in watched.servers:
+            watched.fail(one)
+        self.assertEqual([one.state for one in watched.servers], ["ejected", "ejected", "up", "up", "up"])
+
+    def test_the_only_server_stays(self) -> None:
+        """A single server is never ejected: there is nobody else."""
+        watched = self.watched("a")
+        watched.fail(watched.servers[0], 100)
+        self.assertEqual(watched.servers[0].state, "up")
+
+    def test_all_may_be_ejected(self) -> None:
+        """With 100 % all may, and then panic uses them all the same."""
+        watched = self.watched("ab", failures=1, max_ejected=1.0)
+        for one in watched.servers:
+            watched.fail(one)
+        self.assertEqual(watched.chosen(), {"a", "b"})
+        self.assertEqual(watched.kinds(), ["server_ejected", "server_ejected", "panic_began"])
+
+    def test_late_failures(self) -> None:
+        """What was in flight when the server was ejected does not eject it again."""
+        watched = self.watched(failures=2)
+        bad = watched.servers[0]
+        watched.fail(bad, 20)
+        self.assertEqual(watched.kinds(), ["server_ejected"])
+
+    def test_off(self) -> None:
+        """Without passive detection nobody is ejected."""
+        watched = Watched("ab")
+        watched.fail(watched.servers[0], 100)
+        self.assertEqual(watched.chosen(), {"a", "b"})
+
+    def test_stop(self) -> None:
+        """A stopped pool leaves no delayed calls behind."""
+        watched = self.watched(failures=1)
+        watched.fail(watched.servers[0])
+        watched.pool.stop()
+        self.assertEqual(watched.clock.getDelayedCalls(), [])

@@ -1,0 +1,140 @@
+"""Tests of one server."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import TestCase
+from zope.interface.verify import verifyObject
+
+from balancer.hooks.interfaces import IServer
+from balancer.model.address import Address
+from balancer.pools.idle import KeepAlive
+from balancer.pools.server import Server
+from tests.pools.pieces import Watched, server
+
+ONE, TWO, THREE = (Address("192.0.2.1", 80), Address("192.0.2.2", 80), Address("2001:db8::3", 80))
+
+
+class Idle:
+    """A connection that waits."""
+
+    expires = 1e9
+    closed = False
+
+    def close(self) -> None:
+        """Close."""
+        self.closed = True
+
+
+class ServerTests(TestCase):
+    """State and settings."""
+
+    def test_contract(self) -> None:
+        """Algorithms see it as an IServer."""
+        verifyObject(IServer, server("a"))
+
+    def test_name(self) -> None:
+        """It is called by its address unless it has a name."""
+        self.assertEqual(Server(Address("::1", 80)).name, "[::1]:80")
+        self.assertEqual(Server(Address("", 0, "/run/app.sock")).name, "unix:/run/app.sock")
+        self.assertEqual(Server(Address("::1", 80), "one").name, "one")
+
+    def test_max_connections(self) -> None:
+        """The limit can be read, changed and taken away."""
+        one = Server(ONE, max_connections=2)
+        one.active = 2
+        self.assertTrue(one.full)
+        one.max_connections = 3
+        self.assertEqual((one.max_connections, one.full), (3, False))
+        one.max_connections = None
+        one.active = 10**9
+        self.assertEqual((one.max_connections, one.full), (None, False))
+
+    def test_states(self) -> None:
+        """Down, ejected, draining, up: the worst is told."""
+        one = server("a")
+        self.assertEqual(one.state, "up")
+        one.drain()
+        self.assertEqual(one.state, "draining")
+        one.ejected_until = 5.0
+        self.assertEqual(one.state, "ejected")
+        one.healthy = False
+        self.assertEqual(one.state, "down")
+        one.healthy = True
+        one.resolved(())
+        self.assertEqual(one.state, "down")
+
+    def test_drain(self) -> None:
+        """Draining takes it out for new clients, and is told once."""
+        watched = Watched("ab")
+        one = watched.servers[0]
+        one.drain()
+        one.drain()
+        self.assertEqual(watched.chosen(), {"b"})
+        self.assertEqual(watched.kinds(), ["server_drained"])
+        one.undrain()
+        one.undrain()
+        self.assertEqual(watched.chosen(), {"a", "b"})
+        self.assertEqual(watched.kinds(), ["server_undrained"])
+
+    def test_configure_as(self) -> None:
+        """After a reload it has the settings of the new configuration, and its own counters."""
+        one, new = server("a"), server("a", 7, backup=True, max_connections=3, keep_alive=KeepAlive(size=2))
+        one.active = 2
+        one.configure_as(new)
+        self.assertEqual((one.weight, one.backup, one.max_connections, one.idle.settings.size), (7, True, 3, 2))
+        self.assertEqual(one.active, 2)
+
+    def test_drop_idle(self) -> None:
+        """Idle connections can be dropped, those that come free later are kept."""
+        one, first, second = server("a"), Idle(), Idle()
+        one.idle.put(first, 0.0)
+        one.drop_idle()
+        self.assertTrue(first.closed)
+        self.assertTrue(one.idle.put(second, 0.0))
+
+    def test_repr(self) -> None:
+        """An operator sees state, weight and load."""
+        one = Server(ONE, "one", weight=3, max_connections=10, backup=True)
+        one.active = 2
+        self.assertEqual(repr(one), "<Server one at 192.0.2.1:80 up weight=3 backup active=2 of 10>")
+        two = Server(TWO)
+        two.healthy, two.reason = False, "503 Service Unavailable"
+        self.assertEqual(repr(two), "<Server 192.0.2.2:80 down (503 Service Unavailable) weight=1 active=0>")
+
+
+class EndpointTests(TestCase):
+    """A name with several addresses."""
+
+    def setUp(self) -> None:
+        self.server = Server(Address("app.example", 80))
+
+    def test_before_it_is_resolved(self) -> None:
+        """The name itself is where to connect."""
+        self.assertEqual(self.server.next_endpoint(), Address("app.example", 80))
+        self.assertTrue(self.server.up)
+
+    def test_in_turn(self) -> None:
+        """Its addresses take turns, beginning with the first."""
+        self.server.resolved((ONE, TWO, THREE))
+        self.assertEqual([self.server.next_endpoint() for _ in range(4)], [ONE, TWO, THREE, ONE])
+
+    def test_failed_ones_rest(self) -> None:
+        """An address that could not be connected to is left out until the name is resolved again."""
+        self.server.resolved((ONE, TWO))
+        self.server.endpoint_failed(ONE)
+        self.assertEqual([self.server.next_endpoint() for _ in range(3)], [TWO, TWO, TWO])
+        self.server.resolved((ONE, TWO))
+        self.assertEqual(self.server.next_endpoint(), ONE)
+
+    def test_all_failed(self) -> None:
+        """If none can be connected to, all are tried again."""
+        self.server.resolved((ONE, TWO))
+        self.server.endpoint_failed(ONE)
+        self.server.endpoint_failed(TWO)
+        self.assertEqual({self.server.next_endpoint() for _ in range(4)}, {ONE, TWO})
+
+    def test_single(self) -> None:
+        """The only address never rests."""
+        one = Server(ONE)
+        one.endpoint_failed(ONE)
+        self.assertEqual(one.next_endpoint(), ONE)
