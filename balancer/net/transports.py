@@ -40,6 +40,10 @@ __all__ = [
 READ_SIZE = 65536
 """Bytes asked of the kernel at a time."""
 
+BULK_READ_SIZE = 262144
+"""Bytes asked for while every read is full: a fifth less CPU per GB. Not always: the larger buffer comes from mmap, which
+costs a small read 16 µs."""
+
 ACCEPTS_PER_WAKEUP = 64
 """Connections accepted before the reactor gets its turn again."""
 
@@ -56,6 +60,8 @@ class _Immediate(tcp.Connection):
     """A connection that reads and writes with as little as possible between protocol and kernel."""
 
     _send_failed = False
+    _shouldShutdown = False  # close() says it all: no other process has these sockets
+    _read_size = READ_SIZE
 
     if TYPE_CHECKING:  # what Twisted leaves without types
         reactor: Any
@@ -72,8 +78,9 @@ class _Immediate(tcp.Connection):
 
     def doRead(self) -> Any:
         """Hand what has arrived to the protocol."""
+        size = self._read_size
         try:
-            data = self._recv(READ_SIZE)
+            data = self._recv(size)
         except BlockingIOError:
             return None
         except OSError:
@@ -81,6 +88,11 @@ class _Immediate(tcp.Connection):
         if not data:
             # A failed send has already taken the socket's error: what looks like an orderly end is a reset.
             return CONNECTION_LOST if self._send_failed else CONNECTION_DONE
+        length = len(data)
+        if length == size:
+            self._read_size = BULK_READ_SIZE
+        elif length < READ_SIZE:
+            self._read_size = READ_SIZE
         self.protocol.dataReceived(data)
         return None
 
@@ -115,6 +127,22 @@ class _Immediate(tcp.Connection):
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """Write the pieces as one."""
         self.write(b"".join(iovec))
+
+    def loseWriteConnection(self) -> None:
+        """Send FIN when everything is written: now, if it is."""
+        if (
+            self._tempDataBuffer
+            or self.dataBuffer
+            or not self.connected
+            or self.disconnecting
+            or self._writeDisconnecting
+            or self.producer is not None
+        ):
+            super().loseWriteConnection()  # type: ignore[no-untyped-call]
+            return
+        self._writeDisconnecting = True
+        self._writeDisconnected = True
+        self._closeWriteConnection()
 
     @property
     def queued(self) -> int:
@@ -155,7 +183,6 @@ class ServerTransport(_Addressed, tcp.Server):
     ) -> None:
         self._recv = sock.recv
         self._send = sock.send
-        self._peer = to_address(client)
         tcp.Server.__init__(self, sock, protocol, client, server, sessionno, reactor)
         self.setTcpNoDelay(True)
 

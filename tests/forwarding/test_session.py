@@ -15,7 +15,7 @@ from zope.interface.verify import verifyObject
 
 from balancer import errors
 from balancer.errors import ExchangeError
-from balancer.forwarding.session import LINGER, Session, Side, to_peer
+from balancer.forwarding.session import HELD, LINGER, Session, Side, to_peer
 from balancer.model.address import Address, Peer
 from balancer.model.facts import SessionFacts
 from balancer.net.timers import Wheel
@@ -128,12 +128,14 @@ class ConnectingTests(SessionTestCase):
         self.assertEqual((self.routed[0].client_ip, self.routed[0].local.port), ("192.0.2.7", 5432))
 
     def test_first_words_wait_and_reading_stops(self) -> None:
-        """What the client says first is kept, no more is read, and all is sent when the server is there."""
+        """What the client says first is kept up to a limit, and all is sent when the server is there."""
         session = self.session()
         session.client.dataReceived(b"hello")
+        self.assertEqual(session.client.transport.producerState, "producing")
+        session.client.dataReceived(b"x" * HELD)
         self.assertEqual(session.client.transport.producerState, "paused")
         server = self.answer(session)
-        self.assertEqual(server.value(), b"hello")
+        self.assertEqual(server.value(), b"hello" + b"x" * HELD)
         self.assertEqual(session.client.transport.producerState, "producing")
 
     def test_fin_while_connecting_is_passed_on(self) -> None:
