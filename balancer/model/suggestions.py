@@ -8,6 +8,7 @@ from collections.abc import Collection
 __all__ = ["did_you_mean", "listed", "nearest"]
 
 _MANY = 12
+_NEAR = 0.65  # "udb" is near "udp", "secret" not near "servers"
 
 
 def nearest(name: str, names: Collection[str]) -> str | None:
@@ -16,7 +17,7 @@ def nearest(name: str, names: Collection[str]) -> str | None:
     Case and ``-`` for ``_`` count for nothing, so that ``BIND`` and ``round-robin`` are found at once.
     """
     plain = {_plain(known): known for known in names}
-    found = difflib.get_close_matches(_plain(name), plain, 1, 0.6)
+    found = difflib.get_close_matches(_plain(name), plain, 1, _NEAR)
     return plain[found[0]] if found else None
 
 
