@@ -38,6 +38,10 @@ def demo(show_config: bool) -> None:
         file = Path(folder, "demo.yaml")
         file.write_text(text)
 
+        from balancer.net.polling import install
+
+        install()
+
         from twisted.internet import reactor
 
         from balancer.cli.demo_servers import open_servers

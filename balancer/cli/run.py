@@ -34,6 +34,11 @@ def serve(file: Path, console: Console | None) -> int:
     with complaints():
         found = loaded(file)
 
+    from balancer.net.polling import install, reactor_is_chosen
+
+    if not reactor_is_chosen():
+        install()
+
     from twisted.internet import reactor
     from twisted.logger import globalLogBeginner
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -247,7 +248,7 @@ class Forward:
             if head.status == 101:
                 self._switch(head)
                 return
-            if head.status == 503 and self._may_retry(_UNAVAILABLE):
+            if head.status >= 500 and self._may_retry(_answered(head.status)):
                 self._retry(failed_connect=False)
                 return
             self._begin_response(head, reader.body)
@@ -268,7 +269,12 @@ class Forward:
         length = head.content_length
         if length is None and body.ended and not head.chunked and request.facts.method != "HEAD":
             length = body.received
-        request.respond(head.status, head.reason, head.plain, length)
+        headers = head.plain
+        sticky = self._pool.sticky
+        if sticky is not None:
+            assert self._server is not None
+            headers += sticky.response_headers(request.facts, self._server)
+        request.respond(head.status, head.reason, headers, length)
         if not body.ended:
             connection = self._connection
             assert connection is not None
@@ -432,7 +438,9 @@ class Forward:
         self._request.fail(error)
 
 
-_UNAVAILABLE = Reason("http_response_503", 503, errors.Side.SERVER, True, "The server answered 503.")
+@lru_cache(maxsize=100)
+def _answered(status: int) -> Reason:
+    return Reason(f"http_response_{status}", status, errors.Side.SERVER, True, f"The server answered {status}.")
 
 
 def _converted(failure: Failure) -> ExchangeError:

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from twisted.internet.task import Clock
 
 from balancer.config.listeners import HttpListener, TcpListener
 from balancer.config.loading import Loaded, load
 from balancer.config.schema import Plugins
-from balancer.errors import ConfigurationError, PluginError
+from balancer.errors import ConfigurationError, PluginError, Problem
 from balancer.filters import builtins as filters
 from balancer.forwarding.headers import HeaderPolicy, TrustedPeers
 from balancer.forwarding.proxy import ProxyResource
@@ -88,7 +87,7 @@ class _Builder:
         assert isinstance(found.registry, Registry)
         self._registry = found.registry
         self._runtime = runtime or Runtime(Clock())
-        self._problems: list[Any] = []
+        self._problems: list[Problem] = []
 
     def snapshot(self) -> Snapshot:
         config = self._config
@@ -107,8 +106,10 @@ class _Builder:
         try:
             build()
         except (ValueError, PluginError) as error:
-            at = (*place, *getattr(error, "place", ()))
-            self._problems.append(self._config.problem(at, str(error)))
+            self._report(place, error)
+
+    def _report(self, place: tuple[str | int, ...], error: Exception) -> None:
+        self._problems.append(self._config.problem(place, str(error)))
 
     def _pool(self, name: str, pools: dict[str, Pool]) -> None:
         runtime = self._runtime
@@ -135,7 +136,12 @@ class _Builder:
         trusted = self._config.trusted_proxies if settings.trusted_proxies is None else settings.trusted_proxies
         return Site(
             listener=name,
-            table=http_table(settings, self._registry, proxy),
+            table=http_table(
+                settings,
+                self._registry,
+                proxy,
+                lambda place, error: self._report(("listeners", name, *place), error),
+            ),
             observe=runtime.observe_exchange,
             draw=runtime.draw,
             new_id=runtime.new_id,

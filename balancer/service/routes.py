@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from twisted.web.resource import IResource
 
@@ -10,10 +10,12 @@ from balancer.config.listeners import HttpListener, TcpListener, UdpListener
 from balancer.config.matches import Match
 from balancer.config.routes import Redirect as RedirectSettings
 from balancer.config.routes import Respond, Route as RouteSettings
+from balancer.errors import PluginError
 from balancer.hooks.interfaces import IFilter
 from balancer.hooks.plugged import Plugged
 from balancer.hooks.registry import Registry
 from balancer.model.exchange import Reply
+from balancer.routing.answer import fixed_reply
 from balancer.routing.conditions import Conditions
 from balancer.routing.l4 import L4Route, L4Routes
 from balancer.routing.redirect import Redirect
@@ -21,12 +23,25 @@ from balancer.routing.route import Route
 from balancer.routing.split import Split
 from balancer.routing.table import RouteTable
 
-__all__ = ["built_filters", "http_table", "session_routes"]
+__all__ = ["Report", "built_filters", "http_table", "session_routes"]
 
 
-def http_table(listener: HttpListener, registry: Registry, proxy: IResource) -> RouteTable:
-    """Return the table of an HTTP listener; routes that lead to pools end in ``proxy``."""
-    return RouteTable(_route(route, order, registry, proxy) for order, route in enumerate(listener.routes))
+Report = Callable[[tuple[str | int, ...], Exception], None]
+"""Takes what turns out to be wrong while building, with its place below the listener."""
+
+
+def http_table(listener: HttpListener, registry: Registry, proxy: IResource, report: Report) -> RouteTable:
+    """Return the table of an HTTP listener; routes that lead to pools end in ``proxy``.
+
+    A route that cannot be built is reported and left out.
+    """
+    routes = []
+    for order, settings in enumerate(listener.routes):
+        try:
+            routes.append(_route(settings, order, registry, proxy))
+        except (ValueError, PluginError) as error:
+            report(("routes", order), error)
+    return RouteTable(routes)
 
 
 def session_routes(listener: TcpListener | UdpListener) -> L4Routes:
@@ -93,10 +108,4 @@ def _redirect(settings: RedirectSettings) -> Redirect:
 
 
 def _reply(settings: Respond) -> Reply:
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in settings.headers.items()]
-    if settings.body is None:
-        # An error status without a body of its own gets the error page; any other status an empty body.
-        return Reply(settings.status, tuple(headers), None if settings.status >= 400 else b"")
-    if not any(name.lower() == b"content-type" for name, _ in headers):
-        headers.append((b"Content-Type", settings.content_type.encode("latin-1")))
-    return Reply(settings.status, tuple(headers), settings.body.encode())
+    return fixed_reply(settings.status, settings.body, settings.headers, settings.content_type)

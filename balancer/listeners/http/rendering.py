@@ -22,6 +22,7 @@ from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.forwarding.headers import believed_scheme
 from balancer.model.address import Peer
+from balancer.routing.tree import mounted_at
 
 if TYPE_CHECKING:
     from balancer.listeners.http.request import Request
@@ -96,7 +97,8 @@ class RenderedRequest(server.Request):
         self.setHeader(b"server", server.version)
         # The normalised path: what a route matched is what a resource sees, "..", "//" and escapes settled.
         segments = [part.encode("utf-8", "surrogateescape") for part in ours.facts.path.split("/")[1:]]
-        consumed = _prefix_length(ours)
+        assert ours.decision is not None
+        consumed = mounted_at(ours.decision.entry, ours.facts)
         self.prepath, self.postpath = segments[:consumed], segments[consumed:]
         self.sitepath = list(self.prepath)
         try:
@@ -111,12 +113,6 @@ class RenderedRequest(server.Request):
     def isSecure(self) -> bool:
         """Whether the client came by TLS, to us or to a trusted proxy."""
         return believed_scheme(self._ours.head, self._ours.arrival) == "https"
-
-
-def _prefix_length(ours: Request) -> int:
-    """How many segments of the path the route's own match has used up."""
-    path = ours.decision.entry.matched(ours.facts) if ours.decision is not None else None
-    return 0 if path is None else len(path.pattern.segments)
 
 
 class _RenderChannel:

@@ -7,6 +7,8 @@ one dictionary look-up and no lower-casing: measured 1.1 µs less per request of
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 __all__ = [
     "CONNECTION",
     "CONTENT_LENGTH",
@@ -24,6 +26,8 @@ __all__ = [
     "connection_tokens",
     "request_kind",
     "response_kind",
+    "says_close",
+    "says_keep_alive",
     "stripped",
 ]
 
@@ -104,7 +108,21 @@ def stripped(value: bytes) -> bytes:
     return value.rstrip(b" \t") if value.endswith((b" ", b"\t")) else value
 
 
+@lru_cache(maxsize=1024)
 def connection_tokens(value: bytes) -> frozenset[bytes]:
-    """Return the lower-case names listed in ``Connection`` that may be taken out of the message."""
+    """Return the lower-case tokens of ``Connection`` other than ``close`` and ``keep-alive``.
+
+    They name fields to be taken out of the message; those that must never be are left out.
+    """
     tokens = (token.strip().lower() for token in value.split(b","))
-    return frozenset(token for token in tokens if token) - _PROTECTED
+    return frozenset(token for token in tokens if token) - _PROTECTED - {b"close", b"keep-alive"}
+
+
+def says_close(value: bytes) -> bool:
+    """Whether ``close`` is among the tokens of ``Connection``."""
+    return b"close" in [token.strip().lower() for token in value.split(b",")]
+
+
+def says_keep_alive(value: bytes) -> bool:
+    """Whether ``keep-alive`` is among the tokens of ``Connection``."""
+    return b"keep-alive" in [token.strip().lower() for token in value.split(b",")]

@@ -143,6 +143,6 @@ def judge(head: RequestHead, limits: HeadLimits) -> None:
     if named:
         if upgrade is not None and b"upgrade" in named and not head.chunked and not head.content_length:
             head.upgrade = None if b"h2c" in upgrade.lower() or head.version == "1.0" else upgrade
-        named -= {b"close", b"keep-alive", b"upgrade", b"te"}
+        named -= {b"upgrade", b"te"}
         if named:
             plain[:] = [pair for pair in plain if pair[0].lower() not in named]

@@ -32,17 +32,15 @@ class ResponseHead:
     ``content_length`` is None where the length is not declared; ``upgrade`` the protocol of a 101.
     """
 
-    __slots__ = ("chunked", "content_length", "headers", "keep_alive", "plain", "reason", "status", "upgrade", "version")
+    __slots__ = ("chunked", "content_length", "headers", "plain", "reason", "status", "upgrade")
 
-    def __init__(self, status: int, reason: bytes, version: str, headers: RawHeaders) -> None:
+    def __init__(self, status: int, reason: bytes, headers: RawHeaders) -> None:
         self.status = status
         self.reason = reason
-        self.version = version
         self.headers = headers
         self.plain: RawHeaders = []
         self.content_length: int | None = None
         self.chunked = False
-        self.keep_alive = True
         self.upgrade: bytes | None = None
 
     def __repr__(self) -> str:
@@ -167,7 +165,7 @@ class ResponseReader:
         status = parser.get_status_code()
         if not 100 <= status <= 999:
             raise ExchangeError(errors.HTTP_PROTOCOL_ERROR, f"status {status}")
-        head = ResponseHead(status, self._reason, parser.get_http_version(), self._headers)
+        head = ResponseHead(status, self._reason, self._headers)
         _judge(head)
         self._head_bytes = 0
         if status < 200 and status != 101:
@@ -178,7 +176,7 @@ class ResponseReader:
             # llhttp cannot be told that the answer to HEAD has no body: it gets a successor instead.
             if self._bodiless and status not in _NO_BODY and status != 101:
                 self._parser = httptools.HttpResponseParser(self)
-                self.reusable = self.reusable and _may_keep(head)
+                self.reusable = self.reusable and _may_keep(head, parser.get_http_version())
                 self._finish()
             return
         if head.chunked or head.content_length is not None:
@@ -201,12 +199,11 @@ class ResponseReader:
         self._finish()
 
 
-def _may_keep(head: ResponseHead) -> bool:
-    tokens: frozenset[bytes] = frozenset()
-    for name, value in head.headers:
-        if fields.response_kind(name) == fields.CONNECTION:
-            tokens |= fields.connection_tokens(value)
-    return b"keep-alive" in tokens if head.version == "1.0" else b"close" not in tokens
+def _may_keep(head: ResponseHead, version: str) -> bool:
+    said = [value for name, value in head.headers if fields.response_kind(name) == fields.CONNECTION]
+    if version == "1.0":
+        return any(map(fields.says_keep_alive, said))
+    return not any(map(fields.says_close, said))
 
 
 def _judge(head: ResponseHead) -> None:
@@ -231,12 +228,14 @@ def _judge(head: ResponseHead) -> None:
                 raise ExchangeError(errors.HTTP_PROTOCOL_ERROR, "Transfer-Encoding other than chunked")
             head.chunked = True
         elif kind == fields.CONNECTION:
-            named |= fields.connection_tokens(pair[1])
+            tokens = fields.connection_tokens(pair[1])
+            if tokens:
+                named |= tokens
         elif kind == fields.UPGRADE:
             head.upgrade = fields.stripped(pair[1])
     if head.chunked and head.content_length is not None:
         raise ExchangeError(errors.HTTP_PROTOCOL_ERROR, "Content-Length with Transfer-Encoding")
     if named:
-        named -= {b"close", b"keep-alive", b"upgrade", b"te"}
+        named -= {b"upgrade", b"te"}
         if named:
             plain[:] = [pair for pair in plain if pair[0].lower() not in named]
