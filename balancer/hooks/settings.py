@@ -6,8 +6,8 @@ the same errors, positions and documentation as the built-in ones. Give every fi
 
 from __future__ import annotations
 
-import os
 import re
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 import re2
@@ -83,7 +83,7 @@ def local_path(text: Any, info: ValidationInfo) -> str:
     """Return the path ``text``, made absolute by the ``directory`` in the validation context where there is one."""
     if not isinstance(text, str) or not text or "\0" in text:
         raise ValueError("expected the path of a file or directory")
-    return os.path.join((info.context or {}).get("directory", ""), text)
+    return str(Path((info.context or {}).get("directory", ""), text))
 
 
 Duration = Annotated[
