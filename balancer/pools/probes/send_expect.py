@@ -49,7 +49,7 @@ Bytes = Annotated[str, BeforeValidator(_bytes)]
 class Expect(Settings):
     """What must be found in the answer. Bare text is ``contains``."""
 
-    contains: Annotated[Bytes, Field(min_length=1)] | None = Field(default=None, description="Bytes that are found.")
+    contains: Bytes | None = Field(default=None, description="Bytes that are found.")
     regex: Annotated[Regex, BeforeValidator(_bytes)] | None = Field(
         default=None, description="RE2 expression that is found."
     )
@@ -61,7 +61,7 @@ class Expect(Settings):
 
     @model_validator(mode="after")
     def _one(self) -> Expect:
-        if (self.contains is None) == (self.regex is None):
+        if bool(self.contains) == (self.regex is not None):
             raise ValueError("expected text, or {regex: …}")
         return self
 
