@@ -25,6 +25,7 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Load and check the configuration while a terminal is still there to say what is wrong with it."""
+        from balancer.net.memory import settle
         from balancer.net.polling import install, reactor_is_chosen
         from balancer.service.build import loaded
 
@@ -39,6 +40,7 @@ class Options(usage.Options):
             raise SystemExit(1) from None
         if not reactor_is_chosen():
             install()
+        settle()
 
 
 def makeService(options: Any) -> IService:

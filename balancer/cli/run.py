@@ -34,6 +34,7 @@ def serve(file: Path, console: Console | None) -> int:
     with complaints():
         found = loaded(file)
 
+    from balancer.net.memory import settle
     from balancer.net.polling import install, reactor_is_chosen
 
     if not reactor_is_chosen():
@@ -51,6 +52,7 @@ def serve(file: Path, console: Console | None) -> int:
     with complaints():
         service.privilegedStartService()
     service.startService()
+    settle()
     if console is not None:
         console.print(summary(service, os.getpid()))
     stop_twice(reactor)

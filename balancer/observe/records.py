@@ -6,66 +6,39 @@ seconds; ``started`` is wall-clock time since the epoch, the timers are spans (-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 __all__ = ["ExchangeRecord", "SessionRecord"]
 
 
 class ExchangeRecord:
-    """One HTTP exchange."""
+    """One HTTP exchange. Defaults stand in the class, so that making one costs next to nothing."""
 
-    __slots__ = (
-        "attempts",
-        "bytes_in",
-        "bytes_out",
-        "client",
-        "client_port",
-        "connect",
-        "detail",
-        "first_byte",
-        "head",
-        "headers",
-        "host",
-        "listener",
-        "method",
-        "notes",
-        "pool",
-        "queue",
-        "reason",
-        "request_id",
-        "route",
-        "server",
-        "started",
-        "status",
-        "target",
-        "total",
-        "version",
-    )
-
-    def __init__(self) -> None:
-        self.started = 0.0
-        self.listener = ""
-        self.client = ""
-        self.client_port = 0
-        self.method = ""
-        self.target = ""
-        self.version = "1.1"
-        self.host = ""
-        self.headers: list[tuple[bytes, bytes]] = []  # the request's, as received: formats pick Referer, User-Agent
-        self.route = ""
-        self.pool = ""
-        self.server = ""
-        self.status = 0
-        self.reason = ""  # RFC 9209 error type, "" when all went well
-        self.detail = ""
-        self.request_id = ""
-        self.attempts = 0  # connections tried or requests sent to servers; > 1 after a retry
-        self.bytes_in = 0  # request body
-        self.bytes_out = 0  # response body
-        self.head = -1.0  # first byte of the request to end of its head ("accept" in the log)
-        self.queue = -1.0  # waiting for a server with room
-        self.connect = -1.0  # connecting; 0.0 for a reused connection
-        self.first_byte = -1.0  # request sent to first byte of the response
-        self.total = -1.0  # first byte of the request to last byte of the response
-        self.notes: dict[str, object] | None = None  # Exchange.notes["log"], JSON format only
+    started: float = 0.0
+    listener: str = ""
+    client: str = ""
+    client_port: int = 0
+    method: str = ""
+    target: str = ""
+    version: str = "1.1"
+    host: str = ""
+    headers: Sequence[tuple[bytes, bytes]] = ()  # the request's, as received
+    route: str = ""
+    pool: str = ""
+    server: str = ""
+    status: int = 0
+    reason: str = ""  # RFC 9209 error type, "" when all went well
+    detail: str = ""
+    request_id: str = ""
+    attempts: int = 0  # connections tried or requests sent to servers; > 1 after a retry
+    bytes_in: int = 0  # request body
+    bytes_out: int = 0  # response body
+    head: float = -1.0  # first byte of the request to end of its head ("accept" in the log)
+    queue: float = -1.0  # waiting for a server with room
+    connect: float = -1.0  # connecting; 0.0 for a reused connection
+    first_byte: float = -1.0  # request sent to first byte of the response
+    total: float = -1.0  # first byte of the request to last byte of the response
+    notes: object = None  # Exchange.notes["log"], JSON format only
 
 
 class SessionRecord:

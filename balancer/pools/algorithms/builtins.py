@@ -23,12 +23,12 @@ def balancer_algorithms() -> Iterable[IFactory]:
     """Return the factories of the built-in algorithms."""
     return [
         Factory("ewma", Ewma, EwmaSettings),
-        Factory("ip_hash", lambda settings: IPHash()),
-        Factory("least_conn", lambda settings: LeastConn()),
+        Factory("ip_hash", lambda _: IPHash()),
+        Factory("least_conn", lambda _: LeastConn()),
         Factory("maglev", Maglev, MaglevSettings),
-        Factory("p2c", lambda settings: P2C()),
-        Factory("random", lambda settings: RandomChoice()),
+        Factory("p2c", lambda _: P2C()),
+        Factory("random", lambda _: RandomChoice()),
         Factory("rendezvous", Rendezvous, BoundedSettings),
         Factory("ring_hash", RingHash, RingHashSettings),
-        Factory("round_robin", lambda settings: RoundRobin()),
+        Factory("round_robin", lambda _: RoundRobin()),
     ]

@@ -28,9 +28,9 @@ class LeastConn:
 
     def prepare(self, servers: Sequence[IServer]) -> None:
         """Take the servers and their weights."""
-        credits = dict(zip(self._servers, self._credits, strict=True))
+        credit_of = dict(zip(self._servers, self._credits, strict=True))
         self._servers = [server for server in servers if server.weight > 0]
-        self._credits = [credits.get(server, 0) for server in self._servers]
+        self._credits = [credit_of.get(server, 0) for server in self._servers]
 
     def candidates(self, choice: Choice) -> Iterator[IServer]:
         """Yield the least loaded, then the others by load."""
@@ -56,17 +56,17 @@ class LeastConn:
 
     def _next_of_tied(self, active: int, weight: int) -> IServer:
         """Return the next in a smooth weighted round of those whose load is ``active / weight``."""
-        credits = self._credits
+        credit_of = self._credits
         chosen = 0
         most = None
         total = 0
         for index, server in enumerate(self._servers):
             if server.active * weight == active * server.weight:
                 total += server.weight
-                credit = credits[index] = credits[index] + server.weight
+                credit = credit_of[index] = credit_of[index] + server.weight
                 if most is None or credit > most:
                     chosen, most = index, credit
-        credits[chosen] -= total
+        credit_of[chosen] -= total
         return self._servers[chosen]
 
     def __repr__(self) -> str:

@@ -87,14 +87,14 @@ def _table_of(members: tuple[tuple[str, int], ...], size: int) -> array[int]:
         offset, skip = unpack(">QQ", blake2b(name.encode(), digest_size=16).digest())
         places.append(offset % size)
         steps.append(skip % (size - 1) + 1)
-    credits = [0] * empty
+    due = [0] * empty
     left = size
     while True:
         for index, (_, weight) in enumerate(members):
-            credits[index] += weight
-            if credits[index] < heaviest:
+            due[index] += weight
+            if due[index] < heaviest:
                 continue
-            credits[index] -= heaviest
+            due[index] -= heaviest
             place = places[index]
             step = steps[index]
             while table[place] != empty:

@@ -17,5 +17,5 @@ def balancer_probes() -> Iterable[IFactory]:
     return [
         Factory("http", HTTPProbe, HTTPProbeSettings, bare="path"),
         Factory("send_expect", SendExpect, SendExpectSettings),
-        Factory("tcp", lambda settings: TCPProbe()),
+        Factory("tcp", lambda _: TCPProbe()),
     ]

@@ -11,10 +11,10 @@ from twisted.python.failure import Failure
 
 from balancer.errors import BalancerError
 
-__all__ = ["Conversation", "ProbeFailed", "converse"]
+__all__ = ["Conversation", "ProbeError", "converse"]
 
 
-class ProbeFailed(BalancerError):
+class ProbeError(BalancerError):
     """The server is not well; the text says what was found."""
 
 
@@ -35,7 +35,7 @@ class Conversation(Protocol):
     def failed(self, words: str) -> None:
         """End badly."""
         if self._end(abort=True):
-            self.outcome.errback(ProbeFailed(words))
+            self.outcome.errback(ProbeError(words))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The server closed before all was said."""
@@ -55,4 +55,4 @@ class Conversation(Protocol):
 
 def converse(connect: Callable[[Any], Deferred[Any]], conversation: Conversation) -> Deferred[str]:
     """Connect ``conversation`` and return how it ends."""
-    return connect(conversation).addCallback(lambda connected: conversation.outcome)
+    return connect(conversation).addCallback(lambda _: conversation.outcome)

@@ -25,7 +25,7 @@ __all__ = ["HTTPProbe", "HTTPProbeSettings"]
 BODY_LIMIT = 64 * 1024
 """Bytes of a body in which something is looked for; what comes after them is not read."""
 
-_TOKEN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
+_METHOD = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
 _RANGE = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 
 
@@ -49,7 +49,7 @@ def _statuses(value: Any) -> frozenset[int]:
 def _headers(value: Any) -> Any:
     if isinstance(value, dict):
         for name, text in value.items():
-            if not isinstance(name, str) or not re.fullmatch(_TOKEN[1:-1], name):
+            if not isinstance(name, str) or not re.fullmatch(_METHOD[1:-1], name):
                 raise ValueError(f"expected the name of a header, got {name!r}")
             if not isinstance(text, str) or not text.isprintable() or not text.isascii():
                 raise ValueError(f"expected {name} to have a value of printable ASCII on one line (quote a number)")
@@ -64,7 +64,7 @@ class HTTPProbeSettings(Settings):
     path: Annotated[str, Field(pattern=r"^/[\x21-\x7e]*$")] = Field(
         default="/", description="Path and query asked for."
     )
-    method: Annotated[str, Field(pattern=_TOKEN)] = Field(default="GET", description="The request's method.")
+    method: Annotated[str, Field(pattern=_METHOD)] = Field(default="GET", description="The request's method.")
     host: Annotated[str, Field(pattern=r"^[\x21-\x7e]*$")] = Field(
         default="", description="The Host header; by default the server's address."
     )

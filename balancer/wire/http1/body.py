@@ -44,5 +44,13 @@ class Body:
         self.pending = 0
         return pieces or []
 
+    @classmethod
+    def none(cls) -> Body:
+        """Return the body of a message that has none; always the same object."""
+        return _NONE
+
     def __repr__(self) -> str:
         return f"<Body {self.received} of {'?' if self.length is None else self.length} {'ended' if self.ended else ''}>"
+
+
+_NONE = Body(ended=True)

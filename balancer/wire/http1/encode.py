@@ -9,15 +9,16 @@ __all__ = ["LAST_CHUNK", "chunk", "last_chunk", "request_head", "response_head"]
 
 _REASONS = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 _STATUS_LINES = {code: b"HTTP/1.1 %d %s\r\n" % (code, phrase) for code, phrase in _REASONS.items()}
+_COLON = b": ".join
 LAST_CHUNK = b"0\r\n\r\n"
 
 
 def request_head(method: str, target: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Return the head of a request in origin form, the empty line included."""
-    lines = [f"{method} {target} HTTP/1.1\r\n".encode("latin-1")]
-    lines += [b"%b: %b\r\n" % pair for pair in headers]
-    lines.append(b"\r\n")
-    return b"".join(lines)
+    return b"%b\r\n%b\r\n\r\n" % (
+        f"{method} {target} HTTP/1.1".encode("latin-1"),
+        b"\r\n".join(map(_COLON, headers)),
+    )
 
 
 def response_head(status: int, reason: bytes | None, headers: Iterable[tuple[bytes, bytes]], tail: bytes) -> bytes:
@@ -28,10 +29,8 @@ def response_head(status: int, reason: bytes | None, headers: Iterable[tuple[byt
     line = _STATUS_LINES.get(status)
     if line is None or (reason is not None and reason != _REASONS[status]):
         line = b"HTTP/1.1 %d %b\r\n" % (status, reason or b"")
-    lines = [line]
-    lines += [b"%b: %b\r\n" % pair for pair in headers]
-    lines.append(tail)
-    return b"".join(lines)
+    fields = b"\r\n".join(map(_COLON, headers))
+    return b"%b%b\r\n%b" % (line, fields, tail) if fields else line + tail
 
 
 def chunk(data: bytes) -> bytes:

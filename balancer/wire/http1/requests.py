@@ -251,8 +251,8 @@ class RequestReader:
         head = RequestHead(method, self._url.decode("latin-1"), version, headers)
         head.keep_alive = parser.should_keep_alive()
         judge(head, limits)
-        ended = not head.chunked and not head.content_length
-        self._current = Incoming(head, Body(head.content_length, ended=ended))
+        has_body = head.chunked or head.content_length
+        self._current = Incoming(head, Body(head.content_length) if has_body else Body.none())
         self.ready.append(self._current)
 
     def on_body(self, data: bytes) -> None:

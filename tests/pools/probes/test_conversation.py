@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import TestCase
 
-from balancer.pools.probes.conversation import Conversation, ProbeFailed, converse
+from balancer.pools.probes.conversation import Conversation, ProbeError, converse
 from tests.pools.probes.talking import Wire
 
 
@@ -36,14 +36,14 @@ class ConversationTests(TestCase):
         self.connect()
         self.talk.failed("not so fine")
         self.talk.succeeded("fine")
-        self.assertEqual(str(self.failureResultOf(self.outcome, ProbeFailed).value), "not so fine")
+        self.assertEqual(str(self.failureResultOf(self.outcome, ProbeError).value), "not so fine")
         self.assertEqual(self.wire.closed, "aborted")
 
     def test_closed_by_the_server(self) -> None:
         """A server that hangs up in the middle is not well."""
         self.connect()
         self.talk.connectionLost()
-        self.assertEqual(str(self.failureResultOf(self.outcome, ProbeFailed).value), "the connection was closed")
+        self.assertEqual(str(self.failureResultOf(self.outcome, ProbeError).value), "the connection was closed")
 
     def test_cancelled_while_talking(self) -> None:
         """When the time is up the connection is cut."""

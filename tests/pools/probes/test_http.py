@@ -10,7 +10,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from balancer.hooks.interfaces import IProbe
-from balancer.pools.probes.conversation import ProbeFailed
+from balancer.pools.probes.conversation import ProbeError
 from balancer.pools.probes.http import BODY_LIMIT, HTTPProbe, HTTPProbeSettings
 from tests.pools.probes.talking import Talk
 
@@ -76,7 +76,7 @@ class AnswerTests(TestCase):
 
     def ill(self, talk: Talk) -> str:
         """The words of a bad answer."""
-        return str(self.failureResultOf(talk.outcome, ProbeFailed).value)
+        return str(self.failureResultOf(talk.outcome, ProbeError).value)
 
     def test_ok(self) -> None:
         """200 is well, as soon as the head is there, however it arrives."""

@@ -9,7 +9,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from balancer.hooks.interfaces import IProbe
-from balancer.pools.probes.conversation import ProbeFailed
+from balancer.pools.probes.conversation import ProbeError
 from balancer.pools.probes.send_expect import ANSWER_LIMIT, SendExpect, SendExpectSettings
 from tests.pools.probes.talking import Talk
 
@@ -84,17 +84,17 @@ class SendExpectTests(TestCase):
     def test_closed(self) -> None:
         """A server that closes before is not well; what it said is told."""
         talk = Talk(probe(**SMTP)).say(b"554 no\r\n").hang_up()
-        error = self.failureResultOf(talk.outcome, ProbeFailed).value
+        error = self.failureResultOf(talk.outcome, ProbeError).value
         self.assertEqual(str(error), r"step 1: closed after b'554 no\r\n'")
         talk = Talk(probe(expect="x")).hang_up()
-        self.assertEqual(str(self.failureResultOf(talk.outcome, ProbeFailed).value), "step 1: closed")
+        self.assertEqual(str(self.failureResultOf(talk.outcome, ProbeError).value), "step 1: closed")
 
     def test_babble(self) -> None:
         """A server that talks without end is not listened to for ever."""
         talk = Talk(probe(expect="never"))
         talk.say(b"x" * ANSWER_LIMIT)
         self.assertNoResult(talk.outcome)
-        error = self.failureResultOf(talk.say(b"x").outcome, ProbeFailed).value
+        error = self.failureResultOf(talk.say(b"x").outcome, ProbeError).value
         self.assertEqual(str(error), f"step 1: {ANSWER_LIMIT + 1} bytes without what was expected")
         self.assertEqual(talk.wire.closed, "aborted")
 
