@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from balancer.errors import BalancerError
 from balancer.model.address import Address
 from balancer.model.units import format_duration
 
@@ -107,7 +106,9 @@ def status(admin: Admin, as_json: bool) -> None:
         )
     for pool in found["pools"]:
         console.print(f"pool [bold]{escape(pool['name'])}[/] {escape(pool['algorithm'])}")
-        table = Table("server", "state", "weight", "active", "requests", "failures", "why", box=None, padding=(0, 2, 0, 2))
+        table = Table(
+            "server", "state", "weight", "active", "requests", "failures", "why", box=None, padding=(0, 2, 0, 2)
+        )
         for server in pool["servers"]:
             colour = "green" if server["state"] == "up" else "red" if server["state"] == "down" else "yellow"
             table.add_row(

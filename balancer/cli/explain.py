@@ -33,7 +33,9 @@ def _header(text: str) -> tuple[str, str]:
 @click.option("-H", "--header", "headers", multiple=True, metavar="'K: V'", help="A header field; may be repeated.")
 @click.option("--client-ip", default="127.0.0.1", show_default=True, help="Where the request comes from.")
 @click.option("-d", "--data", default=None, help="The request's body.")
-@click.option("--listener", default=None, help="The listener asked; by default the one on the URL's port, or the first.")
+@click.option(
+    "--listener", default=None, help="The listener asked; by default the one on the URL's port, or the first."
+)
 @click.option("--seed", type=int, default=None, help="Makes what chance decides repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(
@@ -79,7 +81,9 @@ def _show(console: Console, sample: Sample, found: Explanation) -> None:
     for each in found.filters:
         console.print(f"filter    {escape(each['filter'])} ({each['at']}): {escape(each['does'])}")
     if found.status:
-        console.print(f"answer    [bold]{found.status}[/] by the balancer itself{f': {escape(found.reason)}' if found.reason else ''}")
+        console.print(
+            f"answer    [bold]{found.status}[/] by the balancer itself{f': {escape(found.reason)}' if found.reason else ''}"
+        )
         if found.location:
             console.print(f"location  {escape(found.location)}")
     if found.pool:

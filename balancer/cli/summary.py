@@ -16,7 +16,9 @@ __all__ = ["summary"]
 def summary(service: BalancerService, pid: int) -> RenderableType:
     """Return what ``balancer run`` prints once every listener is open."""
     status = service.status()
-    parts: list[RenderableType] = [Text.from_markup(f"[bold]balancer {__version__}[/], pid {pid}, {escape(status['file'])}")]
+    parts: list[RenderableType] = [
+        Text.from_markup(f"[bold]balancer {__version__}[/], pid {pid}, {escape(status['file'])}")
+    ]
     listeners = Table("listener", "protocol", "addresses", "routes", box=None, padding=(0, 2, 0, 0), header_style="dim")
     for listener in status["listeners"]:
         listeners.add_row(

@@ -103,7 +103,9 @@ def believed_request_id(head: RequestHead, arrival: Arrival) -> str | None:
     return text if len(text) <= _KEPT_IDS and text.isascii() and text.isprintable() and " " not in text else None
 
 
-def outgoing(head: RequestHead, host: bytes | None, arrival: Arrival, policy: HeaderPolicy, request_id: str) -> RawHeaders:
+def outgoing(
+    head: RequestHead, host: bytes | None, arrival: Arrival, policy: HeaderPolicy, request_id: str
+) -> RawHeaders:
     """Return the fields of the request as it goes to a server, but for framing.
 
     ``host`` is the authority to name (the client's ``Host``, or that of an absolute-form target), None for HTTP/1.0

@@ -130,7 +130,7 @@ class IFilter(Interface):
         " as exchange.body before request() is called; a longer body is answered with 413."
     )
 
-    def request(exchange: Exchange) -> Reply | None | Deferred[Reply | None]:
+    def request(exchange: Exchange) -> Reply | Deferred[Reply | None] | None:
         """Look at, or change, the request before it goes on; return a Reply to answer it here instead."""
 
     def response(exchange: Exchange) -> None:
@@ -143,7 +143,7 @@ class IFilter(Interface):
 class ICheck(Interface):
     """One WAF inspection, run by the ``waf`` filter."""
 
-    def inspect(exchange: Exchange) -> Verdict | None | Deferred[Verdict | None]:
+    def inspect(exchange: Exchange) -> Verdict | Deferred[Verdict | None] | None:
         """Inspect head and (if the filter buffers it) body; return findings, or None for nothing found."""
 
 

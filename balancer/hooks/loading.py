@@ -15,7 +15,12 @@ __all__ = ["load"]
 
 
 def load(
-    *, disable: Sequence[str] = (), require: Sequence[str] = (), builtins: Sequence[tuple[str, Any]] = (), on_error: str = 'allow', trip_after: int = 10
+    *,
+    disable: Sequence[str] = (),
+    require: Sequence[str] = (),
+    builtins: Sequence[tuple[str, Any]] = (),
+    on_error: str = "allow",
+    trip_after: int = 10,
 ) -> Registry:
     """Return the registry."""
     registry = Registry()

@@ -6,12 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from zope.interface import Interface
-from zope.interface.exceptions import Invalid
-from zope.interface.verify import verifyObject
-
-from balancer.errors import PluginError
-from balancer.hooks import interfaces
 from balancer.hooks.interfaces import IFactory
 from balancer.hooks.settings import Settings
 

@@ -180,7 +180,7 @@ def _split_authority(text: str) -> tuple[str, int | None]:
     text = text.strip().lower()
     if text.startswith("["):
         host, _, rest = text[1:].partition("]")
-        port = rest[1:] if rest.startswith(":") else rest
+        port = rest.removeprefix(":")
     else:
         host, _, port = text.partition(":")
     if not port:

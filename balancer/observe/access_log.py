@@ -93,7 +93,9 @@ class AccessLog:
             return
         if self._troubled:
             self._troubled = False
-            _log.info("access log {path}: writing again, {dropped} lines were lost", path=self.path, dropped=self.dropped)
+            _log.info(
+                "access log {path}: writing again, {dropped} lines were lost", path=self.path, dropped=self.dropped
+            )
 
     def _trouble(self, error: OSError) -> None:
         self._close()

@@ -26,7 +26,9 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def _escaped(text: str) -> str:
     """Return ``text`` with quotes, backslashes, control and non-ASCII characters as ``\\xHH`` (Apache's way)."""
-    return _UNSAFE.sub(lambda match: "".join(f"\\x{byte:02x}" for byte in match[0].encode("utf-8", "surrogateescape")), text)
+    return _UNSAFE.sub(
+        lambda match: "".join(f"\\x{byte:02x}" for byte in match[0].encode("utf-8", "surrogateescape")), text
+    )
 
 
 class _Seconds:
@@ -126,7 +128,7 @@ class Clf:
         """Return the line for an exchange."""
         r = record
         return (
-            f'{r.client or "unix"} - - [{self._seconds.at(r.started).clf}] '
+            f"{r.client or 'unix'} - - [{self._seconds.at(r.started).clf}] "
             f'"{_escaped(r.method)} {_escaped(r.target)} HTTP/{r.version}" {r.status} {r.bytes_out or "-"}'
         )
 
@@ -134,7 +136,7 @@ class Clf:
         """Return a line for a session, in the same places: protocol and pool for the request, no status."""
         r = record
         return (
-            f'{r.client or "unix"} - - [{self._seconds.at(r.started).clf}] '
+            f"{r.client or 'unix'} - - [{self._seconds.at(r.started).clf}] "
             f'"{r.protocol.upper()} {r.pool or "-"} {r.server or "-"}" - {r.bytes_out or "-"}'
         )
 
@@ -173,7 +175,9 @@ class Haproxy:
         """Return the line for an exchange."""
         r = record
         when = f"{self._seconds.at(r.started).haproxy}.{int(r.started % 1 * 1000):03}"
-        timers = f"{_ms(r.head)}/{_ms(r.queue) if r.queue >= 0 else 0}/{_ms(r.connect)}/{_ms(r.first_byte)}/{_ms(r.total)}"
+        timers = (
+            f"{_ms(r.head)}/{_ms(r.queue) if r.queue >= 0 else 0}/{_ms(r.connect)}/{_ms(r.first_byte)}/{_ms(r.total)}"
+        )
         return (
             f"{r.client or 'unix'}:{r.client_port} [{when}] {r.listener} {r.pool or '<NOSRV>'}/{r.server or '<NOSRV>'} "
             f"{timers} {r.status} {r.bytes_out} - - {_termination(r.reason, r.server)} 0/0/0/0/{max(0, r.attempts - 1)} "

@@ -134,7 +134,9 @@ class Metrics(Collector):
         yield from self._collect_exchanges()
         yield from self._collect_sessions()
         reasons = CounterMetricFamily(
-            "balancer_errors", "Exchanges and sessions that ended early, by RFC 9209 error type.", labels=("listener", "reason")
+            "balancer_errors",
+            "Exchanges and sessions that ended early, by RFC 9209 error type.",
+            labels=("listener", "reason"),
         )
         for labels, count in self._reasons.items():
             reasons.add_metric(labels, count)
@@ -180,7 +182,9 @@ class Metrics(Collector):
         labels = (*_LABELS, "protocol")
         families = {
             "count": CounterMetricFamily("balancer_sessions", "Finished TCP sessions and UDP flows.", labels=labels),
-            "seconds": CounterMetricFamily("balancer_session_seconds", "Time that they lasted, summed up.", labels=labels),
+            "seconds": CounterMetricFamily(
+                "balancer_session_seconds", "Time that they lasted, summed up.", labels=labels
+            ),
             "bytes_in": CounterMetricFamily("balancer_session_received_bytes", "Bytes from clients.", labels=labels),
             "bytes_out": CounterMetricFamily("balancer_session_sent_bytes", "Bytes to clients.", labels=labels),
             "datagrams_in": CounterMetricFamily("balancer_session_received_datagrams", "From clients.", labels=labels),

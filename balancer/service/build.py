@@ -114,9 +114,7 @@ class _Builder:
     def _pool(self, name: str, pools: dict[str, Pool]) -> None:
         runtime = self._runtime
         secret = self._config.secret or runtime.secret
-        pools[name] = built_pool(
-            name, self._config.pools[name], self._registry, runtime.reactor, runtime.draw, secret
-        )
+        pools[name] = built_pool(name, self._config.pools[name], self._registry, runtime.reactor, runtime.draw, secret)
 
     def _listener(self, name: str, listeners: dict[str, ListenerSettings], pools: dict[str, Pool]) -> None:
         settings = self._config.listeners[name]
@@ -155,7 +153,10 @@ class _Builder:
                 frozenset(allowed.lower().encode("ascii") for allowed in http.allow_underscores),
             ),
             timeouts=HTTPTimeouts(
-                settings.timeouts.head, settings.timeouts.body_idle, settings.timeouts.keep_alive, settings.timeouts.idle
+                settings.timeouts.head,
+                settings.timeouts.body_idle,
+                settings.timeouts.keep_alive,
+                settings.timeouts.idle,
             ),
             body_size=http.body_size,
             twisted_site=runtime.twisted_site,

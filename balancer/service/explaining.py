@@ -190,7 +190,9 @@ class _Walk:
         if isinstance(outcome, Deferred):
             outcome.addErrback(lambda _: None)
             outcome.cancel()
-            self._found.filters.append({"at": place, "filter": "", "does": "asks for time: what follows is without its effect"})
+            self._found.filters.append(
+                {"at": place, "filter": "", "does": "asks for time: what follows is without its effect"}
+            )
             return None
         return outcome
 

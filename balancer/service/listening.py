@@ -151,7 +151,11 @@ class Listeners:
         try:
             for bind in binds:
                 # Unix sockets of the admin API are for their owner alone.
-                place = f"{bind}:mode=600" if kind == "admin" and bind.startswith("unix:") and ":mode=" not in bind else bind
+                place = (
+                    f"{bind}:mode=600"
+                    if kind == "admin" and bind.startswith("unix:") and ":mode=" not in bind
+                    else bind
+                )
                 ports[bind] = self._side_ports[kind].get(bind) or listen(self._runtime.reactor, place, site)
         except BaseException:
             for bind, port in ports.items():

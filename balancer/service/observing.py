@@ -72,7 +72,9 @@ class Observing:
     def gauges(self, snapshot: Snapshot, listeners: Listeners) -> Iterator[Metric]:
         """Yield what is true at the moment of a scrape."""
         connections = gauge("connections", "Client connections and UDP flows now.", ("listener",))
-        refused = gauge("connections_refused", "Connections refused for a limit since the start.", ("listener", "limit"))
+        refused = gauge(
+            "connections_refused", "Connections refused for a limit since the start.", ("listener", "limit")
+        )
         for listener in listeners:
             gate = listener.gate
             connections.add_metric((listener.name,), gate.active)

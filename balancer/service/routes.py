@@ -9,7 +9,8 @@ from twisted.web.resource import IResource
 from balancer.config.listeners import HttpListener, TcpListener, UdpListener
 from balancer.config.matches import Match
 from balancer.config.routes import Redirect as RedirectSettings
-from balancer.config.routes import Respond, Route as RouteSettings
+from balancer.config.routes import Respond
+from balancer.config.routes import Route as RouteSettings
 from balancer.errors import PluginError
 from balancer.hooks.interfaces import IFilter
 from balancer.hooks.plugged import Plugged

@@ -104,7 +104,8 @@ class BalancerService(Service):
         for number, call in calls.items():
             try:
                 self._signals[number] = signal.signal(
-                    number, lambda *_, call=call: self._reactor.callFromThread(call)  # type: ignore[misc]
+                    number,
+                    lambda *_, call=call: self._reactor.callFromThread(call),  # type: ignore[misc]
                 )
             except ValueError:  # not the main thread: somebody else's program runs us, and has its own signals
                 return
@@ -193,10 +194,17 @@ class BalancerService(Service):
                     found.set_weight(each, weight)
                 if drain is not None:
                     (each.drain if drain else each.undrain)()
-                _log.info("{server} of pool {pool} is {state} now, weight {weight}", server=each.name, pool=pool,
-                          state=each.state, weight=each.weight)
+                _log.info(
+                    "{server} of pool {pool} is {state} now, weight {weight}",
+                    server=each.name,
+                    pool=pool,
+                    state=each.state,
+                    weight=each.weight,
+                )
                 return {"name": each.name, "state": each.state, "weight": each.weight}
-        raise BalancerError(f"pool {pool!r} has no server {server!r}; servers: {', '.join(s.name for s in found.servers)}")
+        raise BalancerError(
+            f"pool {pool!r} has no server {server!r}; servers: {', '.join(s.name for s in found.servers)}"
+        )
 
     # Stopping.
 

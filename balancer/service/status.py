@@ -40,7 +40,9 @@ def _pool(pool: Pool, settings: PoolSettings) -> dict[str, Any]:
     return {
         "name": pool.name,
         "algorithm": settings.algorithm.name,
-        "health": f"{health.probe.name} every {format_duration(health.interval)}" if health is not None else "passive only"
+        "health": f"{health.probe.name} every {format_duration(health.interval)}"
+        if health is not None
+        else "passive only"
         if settings.passive is not None
         else "none",
         "servers": [

@@ -66,10 +66,19 @@ def error_page(status: int, text: str, reason: str, request_id: str, accept: str
     if kind == "html":
         request = f"<br><code>request {html.escape(request_id)}</code>" if request_id else ""
         page = _HTML.format(
-            status=status, phrase=html.escape(phrase), text=html.escape(text), reason=html.escape(reason), request=request
+            status=status,
+            phrase=html.escape(phrase),
+            text=html.escape(text),
+            reason=html.escape(reason),
+            request=request,
         )
         return b"text/html; charset=utf-8", page.encode()
-    lines = [f"{status} {phrase}", text, f"reason: {reason}" if reason else "", f"request: {request_id}" if request_id else ""]
+    lines = [
+        f"{status} {phrase}",
+        text,
+        f"reason: {reason}" if reason else "",
+        f"request: {request_id}" if request_id else "",
+    ]
     return b"text/plain; charset=utf-8", ("\n".join(line for line in lines if line) + "\n").encode()
 
 

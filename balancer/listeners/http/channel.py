@@ -190,7 +190,9 @@ class HTTPChannel(Protocol):
         if arrival is None or self._policy is not policy:
             transport = self.transport
             self._policy = policy
-            arrival = self._arrival = Arrival(_peer_of(transport.getPeer()), _peer_of(transport.getHost()), "http", policy)
+            arrival = self._arrival = Arrival(
+                _peer_of(transport.getPeer()), _peer_of(transport.getHost()), "http", policy
+            )
         if arrival.trusted:
             peer, scheme = believed_client(head, arrival, policy), believed_scheme(head, arrival)
             request_id = believed_request_id(head, arrival) or site.new_id()

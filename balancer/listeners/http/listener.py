@@ -38,7 +38,14 @@ class HTTPListener:
     """
 
     def __init__(
-        self, reactor: Any, name: str, binds: Sequence[str], site: Site, gate: Gate, wheel: Wheel, backlog: int = BACKLOG
+        self,
+        reactor: Any,
+        name: str,
+        binds: Sequence[str],
+        site: Site,
+        gate: Gate,
+        wheel: Wheel,
+        backlog: int = BACKLOG,
     ) -> None:
         self.name = name
         self.gate = gate
@@ -127,4 +134,6 @@ class HTTPListener:
         """Part of the interface; a port has ended."""
 
     def __repr__(self) -> str:
-        return f"<HTTPListener {self.name} on {', '.join(self.addresses) or 'nothing'}, {len(self.channels)} connections>"
+        return (
+            f"<HTTPListener {self.name} on {', '.join(self.addresses) or 'nothing'}, {len(self.channels)} connections>"
+        )

@@ -62,7 +62,9 @@ class RenderedRequest(server.Request):
         if ours.head.content_length is not None:
             self.requestHeaders.setRawHeaders(b"content-length", [b"%d" % ours.head.content_length])
         whole = ours.exchange.body if ours.exchange is not None else None
-        self.gotLength(len(whole) if whole is not None else ours.head.content_length or (0 if ours.body.ended else None))
+        self.gotLength(
+            len(whole) if whole is not None else ours.head.content_length or (0 if ours.body.ended else None)
+        )
         if whole is not None:
             self.handleContentChunk(whole)
             self._all_came()

@@ -149,9 +149,7 @@ def _guarded(request: Request, call: Callable[[], None]) -> None:
 class _Paused:
     """A walk that waits for a filter; the client may go away meanwhile."""
 
-    def __init__(
-        self, request: Request, outcome: Deferred[Reply | None], then: Callable[[Request], None]
-    ) -> None:
+    def __init__(self, request: Request, outcome: Deferred[Reply | None], then: Callable[[Request], None]) -> None:
         self._request = request
         self._then = then
         self._outcome: Deferred[Reply | None] | None = outcome

@@ -50,7 +50,9 @@ class Body:
         return _NONE
 
     def __repr__(self) -> str:
-        return f"<Body {self.received} of {'?' if self.length is None else self.length} {'ended' if self.ended else ''}>"
+        return (
+            f"<Body {self.received} of {'?' if self.length is None else self.length} {'ended' if self.ended else ''}>"
+        )
 
 
 _NONE = Body(ended=True)

@@ -182,7 +182,7 @@ class RequestReader:
             self._refuse(error, rest)
 
     def _pause(self, rest: bytes) -> None:
-        """llhttp stopped after the head of an ``Upgrade`` (or CONNECT) request."""
+        """Llhttp stopped after the head of an ``Upgrade`` (or CONNECT) request."""
         incoming = self._current
         if incoming is None:  # pragma: no cover - llhttp completes the head before it pauses
             raise ExchangeError(errors.HTTP_REQUEST_ERROR, "upgrade")
