@@ -38,7 +38,7 @@ class _Who(Resource):
 class _QuietSite(Site):
     """A site without an access log of its own."""
 
-    def log(self, request: Request) -> None:
+    def log(self, request: object) -> None:
         """The balancer logs."""
 
 

@@ -76,7 +76,7 @@ def _show(console: Console, sample: Sample, found: Explanation) -> None:
     if found.route:
         captures = ", ".join(f"{name}={value}" for name, value in found.captures.items())
         console.print(f"route     [green]{escape(found.route)}[/]{f'  ({escape(captures)})' if captures else ''}")
-    elif found.action == "none" and not found.status == 400:
+    elif found.action == "none" and found.status != 400:
         console.print("route     [red]none matches[/]")
     for each in found.filters:
         console.print(f"filter    {escape(each['filter'])} ({each['at']}): {escape(each['does'])}")

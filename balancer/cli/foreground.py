@@ -22,7 +22,7 @@ def stop_twice(reactor: Any) -> None:
     """Let the first Ctrl-C or SIGTERM stop gracefully, and the second at once."""
     asked = False
 
-    def stop(signum: int, frame: Any) -> None:
+    def stop(signum: int, _frame: Any) -> None:
         nonlocal asked
         if asked:
             os._exit(128 + signum)

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from balancer.cli.loading import FILE, complaints
+from balancer.hooks.registry import Registry
 from balancer.service.build import loaded, registry_for
 
 __all__ = ["plugins"]
@@ -25,7 +26,8 @@ def plugins(config: Path | None, builtin: bool, as_json: bool) -> None:
     """List plug-in packages: what each offers, or why it could not be loaded (exit status 1 then)."""
     with complaints():
         registry = loaded(config).registry if config is not None else registry_for()
-    packages = [package for package in registry.report() if builtin or not package["builtin"]]  # type: ignore[attr-defined]
+    assert isinstance(registry, Registry)
+    packages = [package for package in registry.report() if builtin or not package["builtin"]]
     if as_json:
         click.echo(json.dumps(packages, indent=2))
     elif not packages:

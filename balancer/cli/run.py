@@ -56,6 +56,6 @@ def serve(file: Path, console: Console | None) -> int:
     if console is not None:
         console.print(summary(service, os.getpid()))
     stop_twice(reactor)
-    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)  # type: ignore[attr-defined]
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    reactor.run()
     return 0

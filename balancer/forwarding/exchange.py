@@ -19,7 +19,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -131,7 +131,7 @@ class Forward:
         self._record.server = server.name
         self._attempts += 1
         now = self._since = time.monotonic()
-        connection = server.idle.take(now)
+        connection = cast("ServerConnection | None", server.idle.take(now))
         if connection is not None and self._fit(connection):
             self._record.connect = 0.0
             self._send(connection)
@@ -290,7 +290,8 @@ class Forward:
 
     def _complete(self) -> None:
         connection, server = self._connection, self._server
-        assert connection is not None and server is not None
+        assert connection is not None
+        assert server is not None
         self._phase = _DONE
         reader = connection.reader
         status = reader.head.status if reader.head is not None else 0

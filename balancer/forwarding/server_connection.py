@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from typing import TYPE_CHECKING, Any
+from typing import Protocol as Shape
 
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ServerConnection"]
 
 
-class _Owner:
+class _Owner(Shape):
     """What a connection tells the exchange that uses it; :class:`~balancer.forwarding.exchange.Forward` is one."""
 
     def response_came(self) -> None:

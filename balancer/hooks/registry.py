@@ -45,5 +45,5 @@ class Registry:
             for p in self.packages
         ]
 
-    def accounts(self):
+    def accounts(self) -> tuple[Any, ...]:
         return ()

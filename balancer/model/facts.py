@@ -12,7 +12,7 @@ from urllib.parse import unquote_plus
 
 from balancer.model.address import Peer
 from balancer.model.headers import RawHeaders
-from balancer.model.target import BadTarget, normalised_path, split_target
+from balancer.model.target import BadTargetError, normalised_path, split_target
 
 __all__ = ["RequestFacts", "SessionFacts"]
 
@@ -91,7 +91,7 @@ class RequestFacts:
 
     @property
     def parts(self) -> tuple[str, str, str, str]:
-        """``(scheme, authority, path, query)`` of the target as sent; raises :class:`~.target.BadTarget`."""
+        """``(scheme, authority, path, query)`` of the target as sent; raises :class:`~.target.BadTargetError`."""
         parts = self._parts
         if parts is None:
             parts = self._parts = _split(self.target)
@@ -99,7 +99,7 @@ class RequestFacts:
 
     @property
     def path(self) -> str:
-        """The normalised, decoded path that routes match; raises :class:`~.target.BadTarget`."""
+        """The normalised, decoded path that routes match; raises :class:`~.target.BadTargetError`."""
         path = self._path
         if path is None:
             path = self._path = _normalised(self.parts[2])
@@ -115,7 +115,7 @@ class RequestFacts:
         """Host (lower case, no trailing dot, IPv6 without brackets; ``""`` if absent) and port (None if absent).
 
         From an absolute-form target where there is one (RFC 9112 section 3.2.2), else from ``Host``.
-        Raises :class:`~.target.BadTarget` for a port that is none.
+        Raises :class:`~.target.BadTargetError` for a port that is none.
         """
         if self._authority is None:
             text = self.parts[1] or self.header("host") or ""
@@ -186,5 +186,5 @@ def _split_authority(text: str) -> tuple[str, int | None]:
     if not port:
         return host.rstrip("."), None
     if not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise BadTarget(f"the port {port!r} in the host")
+        raise BadTargetError(f"the port {port!r} in the host")
     return host.rstrip("."), int(port)

@@ -24,7 +24,7 @@ from typing import Literal
 
 import idna
 
-from balancer.model.target import BadTarget, normalised_path
+from balancer.model.target import BadTargetError, normalised_path
 
 __all__ = ["HostPattern", "Network", "PathPattern", "parse_network"]
 
@@ -91,7 +91,7 @@ class PathPattern:
             normal = normalised_path(path) if path else path
             if path.endswith("/") and path != text:
                 normal = path.rstrip("/")
-        except BadTarget as error:
+        except BadTargetError as error:
             raise ValueError(f"expected a path that a request can have, got {text!r}: {error}") from None
         if normal != path:
             raise ValueError(f"expected a decoded, normalised path: did you mean {normal + text[len(path) :]!r}?")

@@ -107,7 +107,7 @@ class _Immediate(tcp.Connection):
             or self.TLS
             or (self.producer is not None and not self.streamingProducer)
         ):
-            super().write(data)  # type: ignore[no-untyped-call]
+            super().write(data)
             return
         try:
             sent = self._send(data)
@@ -138,7 +138,7 @@ class _Immediate(tcp.Connection):
             or self._writeDisconnecting
             or self.producer is not None
         ):
-            super().loseWriteConnection()  # type: ignore[no-untyped-call]
+            super().loseWriteConnection()
             return
         self._writeDisconnecting = True
         self._writeDisconnected = True
@@ -277,7 +277,7 @@ class ServerPort(tcp.Port):
 
     def createInternetSocket(self) -> socket.socket:
         """Return the socket to bind."""
-        skt = cast(socket.socket, super().createInternetSocket())  # type: ignore[no-untyped-call]
+        skt = cast(socket.socket, super().createInternetSocket())
         if self.addressFamily == socket.AF_INET6:
             skt.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if self._dual_stack else 1)
         return skt

@@ -19,7 +19,7 @@ from balancer.observe.records import ExchangeRecord, SessionRecord
 
 __all__ = ["Clf", "Combined", "Haproxy", "Json", "balancer_access_log_formats"]
 
-_quoted = json.encoder.encode_basestring_ascii  # type: ignore[attr-defined]
+_quoted = json.encoder.encode_basestring_ascii
 _UNSAFE = re.compile(r'[\x00-\x1f"\\\x7f-\U0010ffff]')
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 

@@ -157,7 +157,7 @@ class Metrics(Collector):
             "From the first byte of a request to the last of its response.",
             labels=("listener", "route", "pool"),
         )
-        sums: dict[tuple[str, ...], list[int]] = {}
+        sums: dict[tuple[str, str, str, str], list[int]] = {}
         durations: dict[tuple[str, ...], tuple[list[int], float]] = {}
         for (listener, route, pool, server, status), cell in self._exchanges.items():
             requests.add_metric((listener, route, pool, server, f"{status}xx"), cell.count)

@@ -25,7 +25,7 @@ def decide(table: RouteTable, facts: RequestFacts, draw: Callable[[], float]) ->
     the compiled :class:`~.route.Route`.
 
     Raises:
-        BadTarget: where target or host of the request cannot be read in one way only (answer 400).
+        BadTargetError: where target or host of the request cannot be read in one way only (answer 400).
     """
     entry = table.find(facts)
     if entry is None:

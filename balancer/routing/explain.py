@@ -48,7 +48,7 @@ def candidates(table: RouteTable, facts: RequestFacts) -> list[Candidate]:
     came furthest.
 
     Raises:
-        BadTarget: as :func:`~.decide.decide`.
+        BadTargetError: as :func:`~.decide.decide`.
     """
     best: dict[Route, tuple[int, int, Candidate]] = {}
     for entry in table.entries:

@@ -79,7 +79,7 @@ class RouteTable:
         """Return the entry that takes this request, or None.
 
         Raises:
-            BadTarget: where target or host of the request cannot be read in one way only.
+            BadTargetError: where target or host of the request cannot be read in one way only.
         """
         path = facts.path
         if self._mixed:

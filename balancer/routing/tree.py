@@ -25,7 +25,7 @@ from balancer.model.address import Peer
 from balancer.model.decision import Decision
 from balancer.model.exchange import Reply
 from balancer.model.facts import RequestFacts
-from balancer.model.target import BadTarget
+from balancer.model.target import BadTargetError
 from balancer.routing.answer import answer
 from balancer.routing.decide import decide
 from balancer.routing.route import Route
@@ -122,7 +122,7 @@ class RoutingResource:
         facts = self._facts_of(request)
         try:
             decision = decide(self.table, facts, self._draw)
-        except BadTarget as error:
+        except BadTargetError as error:
             return AnswerResource(Reply(400, reason=HTTP_REQUEST_ERROR.code, detail=str(error)))
         return _enter(request, decision, facts)
 

@@ -51,7 +51,7 @@ class AdminResource(Resource):
             given = request.getHeader(b"authorization") or b""
             if not hmac.compare_digest(given, b"Bearer " + self._token):
                 return _Answer(401, {"error": "a bearer token is needed"})
-        path = [unquote((part).decode("latin-1")) for part in (name, *request.postpath)]
+        path = [unquote(part.decode("latin-1")) for part in (name, *(request.postpath or ()))]
         request.postpath = []
         service = self._service
         match [request.method.decode("latin-1"), *path]:

@@ -7,6 +7,7 @@ service builds.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -93,11 +94,11 @@ class _Builder:
         config = self._config
         pools: dict[str, Pool] = {}
         for name in config.pools:
-            self._try(("pools", name), lambda name=name: self._pool(name, pools))
+            self._try(("pools", name), partial(self._pool, name, pools))
         listeners: dict[str, ListenerSettings] = {}
         if not self._problems:
             for name in config.listeners:
-                self._try(("listeners", name), lambda name=name: self._listener(name, listeners, pools))
+                self._try(("listeners", name), partial(self._listener, name, listeners, pools))
         if self._problems:
             raise ConfigurationError(self._problems)
         return Snapshot(config, self._registry, pools, listeners)

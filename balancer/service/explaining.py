@@ -30,7 +30,7 @@ from balancer.model.decision import Decision
 from balancer.model.exchange import Exchange, Reply
 from balancer.model.facts import RequestFacts
 from balancer.model.headers import RawHeaders
-from balancer.model.target import BadTarget
+from balancer.model.target import BadTargetError
 from balancer.routing import explain as routing_explain
 from balancer.routing.answer import answer
 from balancer.routing.decide import decide
@@ -106,7 +106,7 @@ def explain(snapshot: Snapshot, sample: Sample, draw: Callable[[], float]) -> Ex
         _Walk(snapshot, site, found, draw).take(sample)
     except ExchangeError as error:
         found.status, found.reason = error.reason.status, str(error)
-    except BadTarget as error:
+    except BadTargetError as error:
         found.status, found.reason = 400, str(error)
     return found
 
@@ -152,7 +152,7 @@ class _Walk:
         facts = RequestFacts(
             head.method, head.target, head.headers, client, arrival.local, believed_scheme(head, arrival), head.version
         )
-        facts.path  # noqa: B018 - raises BadTarget
+        facts.path  # noqa: B018 - raises BadTargetError
         target, host = head.target, head.host
         if not target.startswith("/") and target != "*":
             _, authority, path, query = facts.parts

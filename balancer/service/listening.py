@@ -8,6 +8,7 @@ bound before anything is swapped, so that an address that cannot be had refuses 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -107,8 +108,7 @@ class Listeners:
         for listener in self._open.values():
             if listener not in self._prepared.values():
                 self._leaving.add(listener)
-                left = listener.drain(config.graceful_timeout)
-                left.addCallback(lambda _, listener=listener: self._leaving.discard(listener))
+                listener.drain(config.graceful_timeout).addCallback(partial(self._left, listener))
         self._open, self._prepared = self._prepared, {}
         for kind, ports in self._side_prepared.items():
             for bind, port in self._side_ports[kind].items():
@@ -181,6 +181,9 @@ class Listeners:
         """Close every socket at once; for a start that failed."""
         for listener in self._open.values():
             listener.stop_accepting()
+
+    def _left(self, listener: AnyOpenListener, _: object) -> None:
+        self._leaving.discard(listener)
 
     def drain(self, timeout: float) -> Deferred[None]:
         """Drain every listener; fires when the last connection is gone and every socket closed."""

@@ -85,7 +85,9 @@ class BalancerService(Service):
         runtime.observing.metrics.watch(self._gauges)
 
     def _gauges(self) -> Iterable[Metric]:
-        assert self._runtime is not None and self.snapshot is not None and self._listeners is not None
+        assert self._runtime is not None
+        assert self.snapshot is not None
+        assert self._listeners is not None
         return self._runtime.observing.gauges(self.snapshot, self._listeners)
 
     def startService(self) -> None:
@@ -93,7 +95,8 @@ class BalancerService(Service):
         super().startService()
         if not self._opened:
             self.privilegedStartService()
-        assert self.snapshot is not None and self._runtime is not None
+        assert self.snapshot is not None
+        assert self._runtime is not None
         self._started = time.monotonic()
         for pool in self.snapshot.pools.values():
             self._runtime.start(pool)
@@ -105,7 +108,7 @@ class BalancerService(Service):
             try:
                 self._signals[number] = signal.signal(
                     number,
-                    lambda *_, call=call: self._reactor.callFromThread(call),  # type: ignore[misc]
+                    lambda *_, call=call: self._reactor.callFromThread(call),
                 )
             except ValueError:  # not the main thread: somebody else's program runs us, and has its own signals
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial import unittest
 
 from balancer.model.keys import Key
-from balancer.model.target import BadTarget
+from balancer.model.target import BadTargetError
 from balancer.routing.decide import NO_ROUTE, decide
 from balancer.routing.redirect import Redirect
 from balancer.routing.split import Split
@@ -68,4 +68,4 @@ class DecideTests(unittest.TestCase):
 
     def test_bad_target(self) -> None:
         """What can be read in two ways is refused, whether or not a route looks at it."""
-        self.assertRaises(BadTarget, decide, RouteTable([route("r")]), facts("/..%2f"), no_draw)
+        self.assertRaises(BadTargetError, decide, RouteTable([route("r")]), facts("/..%2f"), no_draw)

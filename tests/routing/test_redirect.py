@@ -10,7 +10,7 @@ from twisted.trial import unittest
 
 from balancer.model.exchange import Reply
 from balancer.model.facts import RequestFacts
-from balancer.model.target import BadTarget
+from balancer.model.target import BadTargetError
 from balancer.routing.answer import answer
 from balancer.routing.decide import decide
 from balancer.routing.redirect import Redirect
@@ -117,7 +117,7 @@ class ToTests(unittest.TestCase):
         request = facts("/old/" + tail.encode().decode("latin-1"))
         try:
             answered = reply(Redirect(to), request, "~^/old/(?P<rest>(?s:.*))")
-        except BadTarget:
+        except BadTargetError:
             return
         if answered.status == 404:
             return

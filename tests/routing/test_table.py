@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from twisted.trial import unittest
 
 from balancer.model.facts import RequestFacts
-from balancer.model.target import BadTarget
+from balancer.model.target import BadTargetError
 from balancer.routing.route import Route
 from balancer.routing.table import RouteTable
 from tests.routing.making import facts, route
@@ -192,7 +192,7 @@ class TableTests(unittest.TestCase):
         """What a route matches is decoded and free of ``//`` and ``..``; what two readers could read is refused."""
         table = RouteTable([route("r", path="/a b/**")])
         self.assertEqual(found(table, facts("/x/..//a%20b/c")), "r")
-        self.assertRaises(BadTarget, table.find, facts("/a%2fb"))
+        self.assertRaises(BadTargetError, table.find, facts("/a%2fb"))
 
     def test_bytes_that_are_not_utf8(self) -> None:
         """Odd bytes in the path neither match nor break a regular expression."""

@@ -12,7 +12,7 @@ from twisted.web import server, static
 from twisted.web.resource import IResource, Resource, getChildForRequest
 from twisted.web.test.requesthelper import DummyChannel
 
-from balancer.model.target import BadTarget
+from balancer.model.target import BadTargetError
 from balancer.routing.answer import fixed_reply
 from balancer.routing.decide import decide
 from balancer.routing.redirect import Redirect
@@ -192,7 +192,7 @@ class WalkTests(unittest.TestCase):
         found = self.walked(RoutingResource(table, lambda: 0.5), one)
         try:
             decision = decide(table, facts_of(other), lambda: 0.5)
-        except BadTarget:
+        except BadTargetError:
             self.assertEqual(type(found).__name__, "AnswerResource")
             return
         short = resource_for(other, decision, facts_of(other))

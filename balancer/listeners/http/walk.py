@@ -7,7 +7,7 @@ wait and go on in :class:`_Paused`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -19,11 +19,12 @@ from balancer.errors import ExchangeError
 from balancer.filters.chain import run_requests
 from balancer.hooks.interfaces import IFilter
 from balancer.model.exchange import Exchange, Reply
-from balancer.model.target import BadTarget
+from balancer.model.target import BadTargetError
 from balancer.routing.answer import answer
 from balancer.routing.decide import decide
 
 if TYPE_CHECKING:
+    from balancer.listeners.http.rendering import RenderedRequest
     from balancer.listeners.http.request import Request
 
 __all__ = ["begin"]
@@ -41,12 +42,12 @@ def begin(request: Request) -> None:
     try:
         if not head.target.startswith("/"):
             _take_absolute(request)
-        facts.path  # noqa: B018 - raises BadTarget
+        facts.path  # noqa: B018 - raises BadTargetError
         if site.filters:
             _through(request, site.filters, _route)
         else:
             _route(request)
-    except BadTarget as error:
+    except BadTargetError as error:
         raise ExchangeError(errors.HTTP_REQUEST_ERROR, str(error)) from None
 
 
@@ -54,7 +55,7 @@ def _take_absolute(request: Request) -> None:
     """Turn an absolute-form target into origin form and its authority into ``Host`` (RFC 9112 section 3.2.2)."""
     if request.head.target == "*":
         if request.head.method != "OPTIONS":
-            raise BadTarget("'*' is for OPTIONS only")
+            raise BadTargetError("'*' is for OPTIONS only")
         return
     _, authority, path, query = request.facts.parts
     request.host = authority.encode("latin-1")
@@ -85,7 +86,7 @@ def _serve(request: Request) -> None:
     if leaf is None:
         request.answer(answer(decision, request.facts))
     elif decision.action == "resource":
-        IRequest(request).serve(leaf)
+        cast("RenderedRequest", IRequest(request)).serve(leaf)
     else:
         leaf.render(request)
 
@@ -139,7 +140,7 @@ def _guarded(request: Request, call: Callable[[], None]) -> None:
         call()
     except ExchangeError as error:
         request.fail(error)
-    except BadTarget as error:
+    except BadTargetError as error:
         request.fail(ExchangeError(errors.HTTP_REQUEST_ERROR, str(error)))
     except Exception:
         _log.failure("serving {request} failed", request=request)

@@ -193,7 +193,9 @@ class RequestReader:
         # No upgrade is possible (a body follows, or h2c): llhttp skipped the body, so a new parser is told of it.
         self._parser = httptools.HttpRequestParser(self)
         if head.content_length or head.chunked:
-            framing = b"Transfer-Encoding: chunked" if head.chunked else b"Content-Length: %d" % head.content_length
+            framing = (
+                b"Transfer-Encoding: chunked" if head.chunked else b"Content-Length: %d" % (head.content_length or 0)
+            )
             self._rest_of_upgrade = True
             self._parser.feed_data(b"POST / HTTP/1.1\r\nHost: a\r\n" + framing + b"\r\n\r\n")
             self._rest_of_upgrade = False
