@@ -1,0 +1,85 @@
+"""Runs every test under coverage: ``python tests/run.py [trial's arguments]``.
+
+The balancer's own tests first, then those of each distribution in ``plugins/``, each as an author of it would run them.
+Ends with what was covered, which programs were missing, and one line that counts: ``1234 passed, 0 failed, 2 skipped``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT / ".coverage"
+_SUMMARY = re.compile(r"^(?:PASSED|FAILED)(?: \((.*)\))?$")
+_MISSING = re.compile(r"^(\S+) is not installed$")
+
+
+def main(arguments: list[str]) -> int:
+    """Run, report, and return the exit status."""
+    shutil.rmtree(DATA, ignore_errors=True)
+    DATA.mkdir()
+    counts: Counter[str] = Counter()
+    missing: set[str] = set()
+    failed = False
+    for title, folder, wanted in _suites(arguments):
+        print(f"\n== {title}", flush=True)
+        failed |= _run(folder, wanted, counts, missing) != 0
+    _coverage("combine", "--quiet")
+    print("\n== coverage", flush=True)
+    _coverage("report", "--format=total" if "CI" in os.environ else "--format=text")
+    if missing:
+        print(f"\nleft out, for want of: {', '.join(sorted(missing))}")
+    bad = counts["failures"] + counts["errors"] + counts["unexpectedSuccesses"]
+    bad = max(bad, int(failed))
+    print(f"\n{counts['successes'] + counts['expectedFailures']} passed, {bad} failed, {counts['skips']} skipped")
+    return int(bad > 0 or counts["successes"] == 0)
+
+
+def _suites(arguments: list[str]) -> list[tuple[str, Path, list[str]]]:
+    if arguments:
+        return [(" ".join(arguments), ROOT, arguments)]
+    jobs = f"-j{max(2, os.cpu_count() or 2)}"
+    suites = [("balancer", ROOT, [jobs, "tests"])]
+    for tests in sorted(ROOT.glob("plugins/*/tests")):
+        suites.append((tests.parent.name, tests.parent, ["tests"]))
+    return suites
+
+
+def _run(folder: Path, arguments: list[str], counts: Counter[str], missing: set[str]) -> int:
+    """Run trial in ``folder``, pass its output through, and add up what it says; returns its exit status."""
+    command = [sys.executable, "-m", "coverage", "run", f"--rcfile={ROOT / 'pyproject.toml'}", "-m", "twisted.trial"]
+    command += ["--reporter=text", f"--temp-directory={DATA / 'trial'}", *arguments]
+    paths = [str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "COVERAGE_FILE": str(DATA / "data"),
+    }
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as run:
+        assert run.stdout is not None
+        for line in run.stdout:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            if found := _MISSING.match(line.strip()):
+                missing.add(found[1])
+            if (found := _SUMMARY.match(line.strip())) and found[1]:
+                for each in found[1].split(", "):
+                    name, _, number = each.partition("=")
+                    counts[name] += int(number)
+    return run.returncode
+
+
+def _coverage(*arguments: str) -> None:
+    environment = os.environ | {"COVERAGE_FILE": str(DATA / "data")}
+    subprocess.run([sys.executable, "-m", "coverage", *arguments], cwd=ROOT, env=environment, check=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
