@@ -14,8 +14,7 @@ While connecting, the first bytes of the client are kept, then reading stops: a 
 Once open, each side pauses the other when its own queue is full. A FIN is passed on as a FIN when all before it is
 written, and the other direction goes on; a reset is passed on as a reset.
 
-Each side's ``dataReceived`` is the path of every byte: it counts, touches the idle timer and calls the other side's
-``transport.write``. No Deferred, no closure, no ``callLater``.
+The path of every byte is :mod:`.side`.
 """
 
 from __future__ import annotations
@@ -26,23 +25,22 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from balancer import errors
 from balancer.errors import ExchangeError
+from balancer.forwarding.side import Side
 from balancer.model.address import Address, Peer
 from balancer.model.facts import SessionFacts
-from balancer.net.timers import Entry, Wheel
+from balancer.net.timers import Wheel
 from balancer.observe.records import SessionRecord
 
 if TYPE_CHECKING:
     from balancer.pools.pool import Pool
     from balancer.pools.server import Server
 
-__all__ = ["CLIENT_RESET", "IDLE", "SERVER_RESET", "SHUTDOWN", "Session", "Side", "to_peer"]
+__all__ = ["CLIENT_RESET", "IDLE", "SERVER_RESET", "SHUTDOWN", "Session", "to_peer"]
 
 IDLE = "session_idle_timeout"
 CLIENT_RESET = "client_reset"
@@ -69,90 +67,6 @@ class _Phase(enum.Enum):
     OPEN = enum.auto()
     CLOSING = enum.auto()
     ENDED = enum.auto()
-
-
-@implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
-class Side:
-    """One end of a session: the protocol of its connection, and the producer for the other end's.
-
-    ``received`` counts bytes. ``finished`` is true once its peer has sent FIN, ``lost`` once the connection is gone
-    (a side that was never connected counts as gone).
-    """
-
-    __slots__ = ("_session", "factory", "finished", "forward", "lost", "received", "timer", "transport")
-
-    def __init__(self, session: Session, timer: Entry) -> None:
-        self._session = session
-        self.timer = timer
-        self.transport: Any = None
-        self.forward: Callable[[bytes], None] = session.hold
-        self.received = 0
-        self.finished = False
-        self.lost = True
-
-    def makeConnection(self, transport: Any) -> None:
-        """The connection stands."""
-        self.transport = transport
-        self.lost = False
-        self.connectionMade()
-
-    def connectionMade(self) -> None:
-        """Tell the session, if this is its client."""
-        self._session.stands(self)
-
-    def dataReceived(self, data: bytes) -> None:
-        """Pass ``data`` on."""
-        self.received += len(data)
-        self.timer.touch()
-        self.forward(data)
-
-    def readConnectionLost(self) -> None:
-        """The peer sent FIN."""
-        self.finished = True
-        self._session.finished(self)
-
-    def writeConnectionLost(self) -> None:
-        """Our FIN is on its way."""
-
-    def connectionLost(self, reason: Failure) -> None:
-        """The connection is gone."""
-        self.lost = True
-        self._session.lost(self, reason)
-
-    def pauseProducing(self) -> None:
-        """The other side has enough to write."""
-        self.transport.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        """The other side has written what it had."""
-        if not self.finished and not self.lost:
-            self.transport.resumeProducing()
-
-    def stopProducing(self) -> None:
-        """The other side's connection is gone; it says so itself, at once, through ``connectionLost``."""
-
-    def start_to(self, other: Side) -> None:
-        """Send what arrives to ``other`` from now on."""
-        self.forward = other.transport.write
-        other.transport.registerProducer(self, True)
-
-    def finish(self) -> None:
-        """Send FIN when everything is written."""
-        if not self.lost:
-            self.transport.unregisterProducer()
-            self.transport.loseWriteConnection()
-
-    def close(self) -> None:
-        """Close when everything is written."""
-        if not self.lost:
-            self.transport.unregisterProducer()
-            self.transport.loseWriteConnection()  # with nothing left to write, the next line then closes at once
-            self.transport.loseConnection()
-
-    def abort(self) -> None:
-        """Reset the connection."""
-        if not self.lost:
-            self.transport.abortConnection()
 
 
 class Session:

@@ -14,7 +14,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IProtocolFactory
 from zope.interface import implementer
 
-from balancer.forwarding.session import SHUTDOWN, Session, Side, to_peer
+from balancer.forwarding.session import SHUTDOWN, Session, to_peer
+from balancer.forwarding.side import Side
 from balancer.listeners.accept import Gate
 from balancer.listeners.ports import Ports
 from balancer.model.address import Address

@@ -15,7 +15,8 @@ from zope.interface.verify import verifyObject
 
 from balancer import errors
 from balancer.errors import ExchangeError
-from balancer.forwarding.session import HELD, LINGER, Session, Side, to_peer
+from balancer.forwarding.session import HELD, LINGER, Session, to_peer
+from balancer.forwarding.side import Side
 from balancer.model.address import Address, Peer
 from balancer.model.facts import SessionFacts
 from balancer.net.timers import Wheel
