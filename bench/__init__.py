@@ -1,0 +1,1 @@
+"""What the balancer costs, beside its peers, on this machine; ``make bench``."""
