@@ -19,7 +19,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -131,7 +131,7 @@ class Forward:
         self._record.server = server.name
         self._attempts += 1
         now = self._since = time.monotonic()
-        connection = cast("ServerConnection | None", server.idle.take(now))
+        connection: ServerConnection | None = server.idle.take(now)  # type: ignore[assignment]  # cast() is a call
         if connection is not None and self._fit(connection):
             self._record.connect = 0.0
             self._send(connection)
