@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
+from zope.interface import implementer
 
 __all__ = ["open_servers"]
 
@@ -42,9 +44,20 @@ class _QuietSite(Site):
         """The balancer logs."""
 
 
+@implementer(IHalfCloseableProtocol)
 class _Echo(Protocol):
+    """Says what it hears, to the end: a client that sent FIN still gets its answer."""
+
+    transport: Any
+
     def dataReceived(self, data: bytes) -> None:
-        self.transport.write(data)  # type: ignore[union-attr]
+        self.transport.write(data)
+
+    def readConnectionLost(self) -> None:
+        self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Nothing to do."""
 
 
 class _DatagramEcho(DatagramProtocol):

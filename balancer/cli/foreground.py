@@ -15,6 +15,12 @@ __all__ = ["log_to_stderr", "stop_twice"]
 def log_to_stderr() -> Any:
     """Return an observer that writes the service's log, from level info, to standard error."""
     predicate = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)
+    for chatter in (
+        "log_legacy",
+        "twisted.web",
+        "twisted.python.log",
+    ):  # of ports and sites; what is ours says it better
+        predicate.setLogLevelForNamespace(chatter, LogLevel.warn)
     return FilteringLogObserver(textFileLogObserver(sys.stderr), [predicate])
 
 

@@ -167,7 +167,9 @@ class AnswerResource:
         if body is None:
             accept = request.getHeader(b"accept") or b""
             text = reply.detail or f"{status_phrase(reply.status)}."
-            kind, body = error_page(reply.status, text, reply.reason, "", accept.decode("latin-1"))
+            kind, body = error_page(
+                reply.status, text, reply.reason, getattr(request, "request_id", ""), accept.decode("latin-1")
+            )
             request.responseHeaders.setRawHeaders(b"Content-Type", [kind])
         if reply.status not in (204, 304):
             request.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % len(body)])

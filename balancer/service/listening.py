@@ -49,8 +49,8 @@ class Listeners:
         self._service = service
         self._open: dict[str, AnyOpenListener] = {}
         self._prepared: dict[str, AnyOpenListener] = {}
-        self._metrics_site = TwistedSite(MetricsResource(runtime.observing.metrics))
-        self._admin_site = TwistedSite(Resource())
+        self._metrics_site = TwistedSite(MetricsResource(runtime.observing.metrics), reactor=runtime.reactor)
+        self._admin_site = TwistedSite(Resource(), reactor=runtime.reactor)
         self._side_ports: dict[str, dict[str, IListeningPort]] = {"metrics": {}, "admin": {}}
         self._side_prepared: dict[str, dict[str, IListeningPort]] = {}
         self._leaving: set[AnyOpenListener] = set()

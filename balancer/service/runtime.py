@@ -49,7 +49,7 @@ class Runtime:
         self.draw = random.random
         self.new_id = new_id
         self.secret = secrets.token_hex(32)
-        self.twisted_site = TwistedSite(Resource())
+        self.twisted_site = TwistedSite(Resource(), reactor=reactor)
         self._gate = Gate()
 
     def use(self, snapshot: Snapshot) -> None:

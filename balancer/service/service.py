@@ -224,7 +224,7 @@ class BalancerService(Service):
         in_flight = listeners.in_flight()
         if in_flight:
             limit = snapshot.config.graceful_timeout
-            _log.info("stopping: {count} connections have {limit} s to finish", count=in_flight, limit=limit)
+            _log.info("stopping: {limit} s for connections to finish; there are {count}", count=in_flight, limit=limit)
         self._stopping = gatherResults([listeners.drain(snapshot.config.graceful_timeout)]).addCallback(lambda _: None)
 
         def drained(_: None) -> None:

@@ -15,6 +15,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
 from twisted.web import server
+from twisted.web.http import datetimeToString
 from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource, getChildForRequest
 
@@ -47,6 +48,7 @@ class RenderedRequest(server.Request):
     def __init__(self, channel: _RenderChannel, ours: Request) -> None:
         super().__init__(channel)
         self._ours = ours
+        self.request_id = ours.request_id
         self.method = ours.facts.method.encode("latin-1")
         self.uri = ours.target.encode("latin-1")
         self.clientproto = b"HTTP/" + ours.facts.version.encode()
@@ -97,6 +99,7 @@ class RenderedRequest(server.Request):
         ours.consumer = self
         self.site = ours.site.twisted_site
         self.setHeader(b"server", server.version)
+        self.setHeader(b"date", datetimeToString())
         # The normalised path: what a route matched is what a resource sees, "..", "//" and escapes settled.
         segments = [part.encode("utf-8", "surrogateescape") for part in ours.facts.path.split("/")[1:]]
         assert ours.decision is not None
