@@ -32,6 +32,7 @@ from balancer.forwarding.server_connection import ServerConnection
 from balancer.forwarding.tunnel import Tunnel
 from balancer.wire.http1 import encode
 from balancer.wire.http1.body import Body
+from balancer.wire.http1.dates import http_date
 from balancer.wire.http1.responses import ResponseHead
 
 if TYPE_CHECKING:
@@ -270,6 +271,8 @@ class Forward:
         if length is None and body.ended and not head.chunked and request.facts.method != "HEAD":
             length = body.received
         headers = head.plain
+        if not head.dated:
+            headers.append((b"Date", http_date()))
         sticky = self._pool.sticky
         if sticky is not None:
             assert self._server is not None

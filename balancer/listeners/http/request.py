@@ -7,8 +7,6 @@ leave with :meth:`flush`, so that a head and a small body are one write.
 
 from __future__ import annotations
 
-import time
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
@@ -28,6 +26,7 @@ from balancer.model.headers import RawHeaders
 from balancer.observe.records import ExchangeRecord
 from balancer.wire import answers
 from balancer.wire.http1 import encode
+from balancer.wire.http1.dates import http_date
 from balancer.wire.http1.requests import Incoming
 
 if TYPE_CHECKING:
@@ -41,16 +40,6 @@ __all__ = ["Request"]
 _log = Logger()
 _NO_BODY = frozenset([204, 304])
 _VIA_LINE = b"Via: 1.1 balancer\r\n"
-_date = (0, b"")
-
-
-def _date_line() -> bytes:
-    """Return the ``Date`` line, made once a second."""
-    global _date
-    now = int(time.time())
-    if _date[0] != now:
-        _date = (now, b"Date: %b\r\n" % formatdate(now, usegmt=True).encode())
-    return _date[1]
 
 
 @implementer(IPushProducer)
@@ -247,7 +236,7 @@ class Request:
             kind, body = answers.error_page(reply.status, text, reply.reason, self.request_id, accept)
             headers.append((b"Content-Type", kind))
         self._out.clear()
-        self.respond(reply.status, None, [*headers, (b"Date", _date_line()[6:-2])], len(body))
+        self.respond(reply.status, None, [*headers, (b"Date", http_date())], len(body))
         self.send(body)
         self.end()
 
@@ -273,7 +262,7 @@ class Request:
         kind, body = answers.error_page(reason.status, reason.text, reason.code, self.request_id, accept)
         headers.append((b"Content-Type", kind))
         headers.append((b"Proxy-Status", answers.proxy_status(reason.code, error.detail)))
-        headers.append((b"Date", _date_line()[6:-2]))
+        headers.append((b"Date", http_date()))
         record.reason, record.detail = reason.code, error.detail
         self.respond(reason.status, None, headers, len(body))
         self.send(body)

@@ -37,7 +37,7 @@ def begin(request: Request) -> None:
     head, site, facts = request.head, request.site, request.facts
     if head.method == "CONNECT":
         raise ExchangeError(errors.HTTP_METHOD_REFUSED, "CONNECT")
-    if site.body_size is not None and head.content_length is not None and head.content_length > site.body_size:
+    if site.body_size is not None and max(head.content_length or 0, request.body.received) > site.body_size:
         raise ExchangeError(errors.HTTP_BODY_TOO_LARGE)
     try:
         if not head.target.startswith("/"):

@@ -12,7 +12,7 @@ from functools import lru_cache
 __all__ = [
     "CONNECTION",
     "CONTENT_LENGTH",
-    "DROPPED",
+    "DATE",
     "EXPECT",
     "FORWARDING",
     "HOP",
@@ -43,7 +43,7 @@ EXPECT = 8
 FORWARDING = 9  # X-Forwarded-*, Forwarded, X-Real-IP: believed from trusted peers only
 REQUEST_ID = 10
 ODD = 11  # a name with "_" or ".": other software may read it as another name
-DROPPED = 12
+DATE = 12  # of a response: passed on, and noted, as one without must be given one (RFC 9110 section 6.6.1)
 
 _REQUEST = {
     b"host": HOST,
@@ -72,6 +72,7 @@ _RESPONSE = {
     b"proxy-connection": HOP,
     b"te": HOP,
     b"upgrade": UPGRADE,
+    b"date": DATE,
 }
 # Fields that a client may not have removed by naming them in Connection.
 _PROTECTED = frozenset(

@@ -32,7 +32,7 @@ class ResponseHead:
     ``content_length`` is None where the length is not declared; ``upgrade`` the protocol of a 101.
     """
 
-    __slots__ = ("chunked", "content_length", "headers", "plain", "reason", "status", "upgrade")
+    __slots__ = ("chunked", "content_length", "dated", "headers", "plain", "reason", "status", "upgrade")
 
     def __init__(self, status: int, reason: bytes, headers: RawHeaders) -> None:
         self.status = status
@@ -41,6 +41,7 @@ class ResponseHead:
         self.plain: RawHeaders = []
         self.content_length: int | None = None
         self.chunked = False
+        self.dated = False
         self.upgrade: bytes | None = None
 
     def __repr__(self) -> str:
@@ -218,6 +219,9 @@ def _judge(head: ResponseHead) -> None:
             kind = fields.response_kind(name)
         if not kind:
             plain.append(pair)
+        elif kind == fields.DATE:
+            plain.append(pair)
+            head.dated = True
         elif kind == fields.CONTENT_LENGTH:
             text = fields.stripped(pair[1])
             if head.content_length is not None or not text.isdigit():
