@@ -116,6 +116,8 @@ class RequestReader:
     def resume(self) -> None:
         """Go on reading HTTP after an ``Upgrade`` request that came to nothing; raises as :meth:`feed`."""
         rest, self.held = self.held, None
+        if self._current is not None:
+            self._complete(self._current)
         self._parser = httptools.HttpRequestParser(self)
         if rest:
             self.feed(rest)
