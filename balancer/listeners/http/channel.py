@@ -152,7 +152,7 @@ class HTTPChannel(Protocol):
         try:
             reader = self._reader
             while self._current is None and not self._lingering and self._tunnel is None:
-                if reader.ready:
+                if reader.ready and (self._refused is None or reader.ready[0].body.ended):
                     self._begin(reader.ready.popleft())
                 elif self._refused is not None:
                     self._refuse(self._refused)

@@ -12,7 +12,8 @@ from balancer.wire.http1 import fields
 
 __all__ = ["HeadLimits", "RequestHead", "judge"]
 
-_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]+)(?::[0-9]{0,5})?\Z")
+_PORT = r"(?:[0-5]?[0-9]{0,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_HOST = re.compile(rf"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]+)(?::{_PORT})?\Z".encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ class RequestReader:
 
     __slots__ = (
         "_begun",
+        "_body_seen",
         "_current",
         "_first_line",
         "_head_bytes",
@@ -58,6 +59,8 @@ class RequestReader:
         "_method",
         "_parser",
         "_rest_of_upgrade",
+        "_tail",
+        "_trailer_count",
         "_trailers",
         "_url",
         "closed",
@@ -77,6 +80,9 @@ class RequestReader:
         self._current: Incoming | None = None
         self._headers: RawHeaders = []
         self._trailers: RawHeaders | None = None
+        self._trailer_count = 0
+        self._body_seen = 0
+        self._tail = b""
         self._url = b""
         self._method: str | None = None
         self._rest_of_upgrade = False
@@ -95,23 +101,52 @@ class RequestReader:
         if self.held is not None:
             self.held += data
             return
-        if self.closed:
-            return
-        if not self._begun:
-            data = self._start(data)
-            if not data:
+        while data and not self.closed:
+            if not self._begun:
+                data = self._start(data)
+                if not data:
+                    return
+                cut = data.find(b"\r\n\r\n")
+                cut = cut + 4 if cut > 0 else len(data)
+            else:
+                cut = self._cut(data)
+            piece, data = (data[:cut], data[cut:]) if cut < len(data) else (data, b"")
+            try:
+                self._parser.feed_data(piece)
+            except httptools.HttpParserUpgrade as pause:
+                self._pause(piece[pause.args[0] :] + data)
                 return
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as pause:
-            self._pause(data[pause.args[0] :])
-        except httptools.HttpParserError as error:
-            self._refuse(error, data)
-        if self._begun and self._current is None:
-            self._head_bytes += len(data)
+            except httptools.HttpParserError as error:
+                self._refuse(error, piece)
+            if self._begun:
+                self._count(piece)
+
+    def _cut(self, data: bytes) -> int:
+        """Return the length of what can be read without reading on into another message, whose first line is to be seen."""
+        current = self._current
+        if current is not None and not current.head.chunked:
+            return (current.head.content_length or 0) - current.body.received
+        tail = self._tail
+        found = (tail + data if tail else data).find(b"\r\n\r\n")
+        return len(data) if found < 0 else found + 4 - len(tail)
+
+    def _count(self, piece: bytes) -> None:
+        """Keep what llhttp would read without end within limits, and in mind how ``piece`` ended."""
+        self._tail = piece[-3:]
+        current = self._current
+        if current is None:
+            self._head_bytes += len(piece)
             if self._head_bytes > self._limits.head_size:
                 too_long = len(self._url) > self._limits.uri_size
                 raise ExchangeError(errors.HTTP_URI_TOO_LONG if too_long else errors.HTTP_HEADERS_TOO_LARGE)
+        elif current.head.chunked:
+            if current.body.received != self._body_seen:
+                self._body_seen = current.body.received
+                self._head_bytes = 0
+            else:  # chunk extensions or trailers
+                self._head_bytes += len(piece)
+                if self._head_bytes > self._limits.head_size:
+                    raise ExchangeError(errors.HTTP_HEADERS_TOO_LARGE, "chunk extensions or trailers")
 
     def resume(self) -> None:
         """Go on reading HTTP after an ``Upgrade`` request that came to nothing; raises as :meth:`feed`."""
@@ -166,7 +201,7 @@ class RequestReader:
             return
         if isinstance(error, httptools.HttpParserInvalidMethodError) and self._headers == [] and self._method is None:
             match = _METHOD.match(data)
-            if match and self._current is None and not self.ready:
+            if match and self._current is None:
                 self._read_unknown_method(match[1].decode(), data[match.end(1) :])
                 return
             raise ExchangeError(errors.HTTP_NOT_IMPLEMENTED if match else errors.HTTP_REQUEST_ERROR, "method")
@@ -233,8 +268,12 @@ class RequestReader:
         else:
             if self._trailers is None:
                 self._trailers = []
-            self._trailers.append((name, fields.stripped(value)))
-            if len(self._trailers) > self._limits.header_count:
+            if (
+                fields.request_kind(name) == fields.PLAIN
+            ):  # RFC 9110 section 6.5.1: no routing, framing, forwarding here
+                self._trailers.append((name, fields.stripped(value)))
+            self._trailer_count += 1
+            if self._trailer_count > self._limits.header_count:
                 raise ExchangeError(errors.HTTP_HEADERS_TOO_LARGE, "trailers")
 
     def on_headers_complete(self) -> None:
@@ -256,6 +295,8 @@ class RequestReader:
         head.keep_alive = parser.should_keep_alive()
         judge(head, limits)
         has_body = head.chunked or head.content_length
+        if head.chunked:
+            self._body_seen = self._head_bytes = self._trailer_count = 0
         self._current = Incoming(head, Body(head.content_length) if has_body else Body.none())
         self.ready.append(self._current)
 
@@ -277,6 +318,7 @@ class RequestReader:
             incoming.body.end(self._trailers)
         self._begun = False
         self._head_bytes = 0
+        self._tail = b""
         self._current = None
         if not incoming.head.keep_alive:
             self.closed = True

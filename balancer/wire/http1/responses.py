@@ -53,6 +53,7 @@ class ResponseReader:
 
     __slots__ = (
         "_bodiless",
+        "_body_seen",
         "_busy",
         "_head_bytes",
         "_headers",
@@ -84,6 +85,7 @@ class ResponseReader:
         self._trailers: RawHeaders | None = None
         self._reason = b""
         self._head_bytes = 0
+        self._body_seen = 0
         self._until_close = False
 
     def expect(self, method: str) -> None:
@@ -112,10 +114,19 @@ class ResponseReader:
             self.leftover = data[pause.args[0] :]
         except httptools.HttpParserError as error:
             self._refuse(error)
-        if self.head is None:
+        head = self.head
+        if head is None:
             self._head_bytes += len(data)
             if self._head_bytes > _HEAD_SIZE:
                 raise ExchangeError(errors.HTTP_RESPONSE_HEADER_SECTION_SIZE)
+        elif head.chunked and self._busy:
+            if self.body.received != self._body_seen:
+                self._body_seen = self.body.received
+                self._head_bytes = 0
+            else:  # chunk extensions or trailers, which llhttp reads without end
+                self._head_bytes += len(data)
+                if self._head_bytes > _HEAD_SIZE:
+                    raise ExchangeError(errors.HTTP_RESPONSE_HEADER_SECTION_SIZE, "chunk extensions or trailers")
 
     def eof(self) -> bool:
         """Note the end of the connection; return whether it completes the response."""
@@ -156,9 +167,9 @@ class ResponseReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.head is None:
             self._headers.append((name, value))
-        elif self._trailers is None:
-            self._trailers = [(name, fields.stripped(value))]
-        else:
+        elif fields.response_kind(name) == fields.PLAIN:  # RFC 9110 section 6.5.1: no framing or routing in trailers
+            if self._trailers is None:
+                self._trailers = []
             self._trailers.append((name, fields.stripped(value)))
 
     def on_headers_complete(self) -> None:

@@ -1,0 +1,157 @@
+"""Tests of reading requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from balancer.errors import ExchangeError
+from balancer.wire.http1.heads import HeadLimits
+from balancer.wire.http1.requests import RequestReader
+from tests.wire.http1.ambiguous import AMBIGUOUS, HARMLESS
+
+# Decided once the head is read: the target by the routing, see balancer.model.target.
+_BY_TARGET = ("path ", "fragment", "absolute form without", "another scheme", "user in", "asterisk")
+
+
+def read(pieces: Iterable[bytes], limits: HeadLimits | None = None) -> list[object]:
+    """Return what a reader makes of ``pieces``: method, target, fields and body of each request, and the error's status."""
+    reader = RequestReader(limits or HeadLimits())
+    found: list[object] = []
+    bodies: list[bytes] = []
+    try:
+        for piece in pieces:
+            reader.feed(piece)
+    except ExchangeError as error:
+        found.append(error.reason.status)
+    for incoming in reader.ready:
+        body = b"".join(incoming.body.take())
+        bodies.append(body)
+        head = incoming.head
+        found.append(
+            (head.method, head.target, head.version, head.plain, body, incoming.body.ended, incoming.body.trailers)
+        )
+    return found
+
+
+def bytewise(data: bytes) -> list[bytes]:
+    return [data[at : at + 1] for at in range(len(data))]
+
+
+class RequestReaderTests(SynchronousTestCase):
+    def test_ambiguous(self) -> None:
+        """What could be read in two ways is refused, whole, byte by byte, and at every split."""
+        for name, data in AMBIGUOUS.items():
+            if name.startswith(_BY_TARGET):
+                continue
+            status = [each for each in read([data]) if isinstance(each, int)]
+            self.assertTrue(status and 400 <= status[0] <= 505, (name, status))
+            self.assertTrue(any(isinstance(each, int) for each in read(bytewise(data))), name)
+            for at in range(1, len(data)):
+                self.assertTrue(any(isinstance(each, int) for each in read([data[:at], data[at:]])), (name, at))
+
+    def test_harmless(self) -> None:
+        """What only looks odd is read, and the same at every split."""
+        for name, data in HARMLESS.items():
+            whole = read([data])
+            self.assertEqual(len(whole), 1, name)
+            self.assertFalse(isinstance(whole[0], int), (name, whole))
+            self.assertEqual(read(bytewise(data)), whole, name)
+            for at in range(1, len(data)):
+                self.assertEqual(read([data[:at], data[at:]]), whole, (name, at))
+
+    def test_pipelined(self) -> None:
+        """Requests that arrive together come out in order, bodies with their own."""
+        data = b"".join(HARMLESS[name] for name in ("escapes", "trailer", "CL with zeros", "odd but legal name"))
+        found = read([data])
+        self.assertEqual([each[4] for each in found], [b"", b"hello", b"hello", b""])  # type: ignore[index]
+        self.assertEqual(found[1][6], [(b"X-Sum", b"1")])  # type: ignore[index]
+        self.assertEqual(read(bytewise(data)), found)
+
+    def test_pipelined_ambiguous(self) -> None:
+        """The second request is looked at as the first is, wherever the pieces end."""
+        for first in (HARMLESS["escapes"], HARMLESS["CL with zeros"], HARMLESS["trailer"]):
+            for name in ("two blanks", "tab between", "HTTP/1.2", "LF only", "blank in the target", "CL.TE"):
+                data = first + AMBIGUOUS[name]
+                for at in range(0, len(data)):
+                    found = read([data[:at], data[at:]])
+                    self.assertEqual(len([each for each in found if isinstance(each, int)]), 1, (name, at, found))
+
+    def test_unknown_method(self) -> None:
+        """A method nobody knows is read, pipelined too."""
+        data = b"FROB / HTTP/1.1\r\nHost: a\r\n\r\n"
+        for at in range(len(data) * 2):
+            found = read([(data * 2)[:at], (data * 2)[at:]])
+            self.assertEqual([each[0] for each in found], ["FROB", "FROB"], at)  # type: ignore[index]
+
+    def test_nothing_after_close(self) -> None:
+        """What follows a request that asked for close is not read."""
+        data = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n"
+        self.assertEqual(len(read([data])), 1)
+
+    def test_upgrade_holds(self) -> None:
+        """Bytes behind an upgrade wait, and are read as HTTP if nothing comes of it."""
+        reader = RequestReader(HeadLimits())
+        reader.feed(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nGET /2 HTTP/1.1\r\nHo")
+        reader.feed(b"st: a\r\n\r\n")
+        self.assertEqual(len(reader.ready), 1)
+        self.assertEqual(reader.held, b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
+        reader.resume()
+        self.assertEqual([incoming.head.target for incoming in reader.ready], ["/", "/2"])
+
+    def test_h2c_is_ignored(self) -> None:
+        """An upgrade to h2c is not offered on, nor does one with a body hold anything."""
+        reader = RequestReader(HeadLimits())
+        reader.feed(
+            b"POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\nContent-Length: 2\r\n\r\nokGET /2 HTTP/1.1\r\nHost: a\r\n\r\n"
+        )
+        reader.feed(
+            b"GET /3 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nGET /4 HTTP/1.1\r\nHost: a\r\n\r\n"
+        )
+        self.assertEqual([incoming.head.target for incoming in reader.ready], ["/", "/2", "/3", "/4"])
+        self.assertEqual([incoming.head.upgrade for incoming in reader.ready], [None] * 4)
+
+    def test_limits(self) -> None:
+        """A target, a field, a head past its limit is refused while it arrives; so are trailers and chunk extensions."""
+        chunked = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        for start, endless, status in (
+            (b"GET /", b"a", 414),
+            (b"GET / HTTP/1.1\r\nHost: a\r\nX: ", b"a", 431),
+            (b"GET / HTTP/1.1\r\nHost: a\r\n", b"X: a\r\n", 431),
+            (chunked + b"5;", b"x", 431),
+            (chunked + b"0\r\nX: ", b"x", 431),
+            (chunked + b"0\r\n", b"X: y\r\n", 431),
+        ):
+            reader = RequestReader(HeadLimits())
+            fed = 0
+            with self.assertRaises(ExchangeError) as caught:
+                reader.feed(start)
+                while fed < 1_000_000:
+                    reader.feed(endless * 100)
+                    fed += len(endless) * 100
+            self.assertEqual(caught.exception.reason.status, status)
+            self.assertLess(fed, 100_000)
+
+    def test_trailers_route_nothing(self) -> None:
+        """Fields that frame, route or forward are dropped from trailers."""
+        data = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nHost: b\r\nX-Forwarded-For: c\r\nX: d\r\n\r\n"
+        self.assertEqual(read([data])[0][6], [(b"X", b"d")])  # type: ignore[index]
+
+    @given(st.lists(st.binary(max_size=200), max_size=10))
+    @settings(max_examples=200, deadline=None)
+    def test_noise(self, pieces: list[bytes]) -> None:
+        """Random bytes raise nothing but the documented error, and are the same however they are split."""
+        self.assertEqual(read(pieces), read([b"".join(pieces)]) if pieces else [])
+
+    @given(st.data())
+    @settings(max_examples=100, deadline=None)
+    def test_any_split(self, data: st.DataObject) -> None:
+        """Valid requests are read alike in any pieces."""
+        names = data.draw(st.lists(st.sampled_from(sorted(HARMLESS)), min_size=1, max_size=3))
+        text = b"".join(HARMLESS[name] for name in names if not name.startswith("HTTP/1.0"))
+        cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
+        pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+        self.assertEqual(read(pieces), read([text]))

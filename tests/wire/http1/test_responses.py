@@ -1,0 +1,135 @@
+"""Tests of reading responses."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from balancer.errors import ExchangeError
+from balancer.wire.http1.responses import ResponseReader
+
+
+def read(*pieces: bytes, method: str = "GET", eof: bool = False) -> ResponseReader:
+    reader = ResponseReader()
+    reader.expect(method)
+    for piece in pieces:
+        reader.feed(piece)
+    if eof:
+        reader.eof()
+    return reader
+
+
+def seen(reader: ResponseReader) -> tuple[object, ...]:
+    head = reader.head
+    assert head is not None
+    return (
+        [each.status for each in reader.informational],
+        head.status,
+        head.plain,
+        b"".join(reader.body.take()),
+        reader.body.ended,
+        reader.body.trailers,
+        reader.reusable,
+    )
+
+
+GOOD = {
+    "length": (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", b"ok", True),
+    "chunked": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x\r\nok\r\n0\r\nX: y\r\n\r\n", b"ok", True),
+    "no content": (b"HTTP/1.1 204 No Content\r\n\r\n", b"", True),
+    "not modified": (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n", b"", True),
+    "close": (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", b"ok", False),
+    "HTTP/1.0": (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", b"ok", False),
+    "HTTP/1.0 kept": (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok", b"ok", True),
+    "no phrase": (b"HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n", b"", True),
+    "informational": (
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        b"ok",
+        True,
+    ),
+}
+
+
+class ResponseReaderTests(SynchronousTestCase):
+    def test_every_split(self) -> None:
+        """Bodies in every framing are read whole, byte by byte and at every split, and the connection is kept if it may be."""
+        for name, (data, body, reusable) in GOOD.items():
+            whole = seen(read(data))
+            self.assertEqual((whole[3], whole[4], whole[6]), (body, True, reusable), name)
+            self.assertEqual(seen(read(*(data[at : at + 1] for at in range(len(data))))), whole, name)
+            for at in range(1, len(data)):
+                self.assertEqual(seen(read(data[:at], data[at:])), whole, (name, at))
+
+    def test_until_close(self) -> None:
+        """A body without length ends with the connection, which is not kept."""
+        reader = read(b"HTTP/1.1 200 OK\r\n\r\nall of", b" it", eof=True)
+        self.assertEqual(seen(reader)[3:], (b"all of it", True, None, False))
+
+    def test_cut(self) -> None:
+        """A body that ends before its length, or its last chunk, is not complete."""
+        for data in (b"Content-Length: 5\r\n\r\nab", b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"):
+            reader = read(b"HTTP/1.1 200 OK\r\n" + data)
+            self.assertFalse(reader.eof())
+            self.assertFalse(reader.body.ended)
+
+    def test_head(self) -> None:
+        """The answer to HEAD has no body, whatever it declares, and the next response is read from its beginning."""
+        reader = ResponseReader()
+        for _ in range(3):
+            reader.expect("HEAD")
+            reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+            self.assertTrue(reader.body.ended and reader.reusable)
+        reader.expect("GET")
+        reader.feed(GOOD["length"][0])
+        self.assertEqual(seen(reader)[3], b"ok")
+
+    def test_unasked(self) -> None:
+        """Bytes behind a response make its connection unfit for another request."""
+        for extra in (b"x", GOOD["length"][0]):
+            reader = read(GOOD["length"][0] + extra)
+            self.assertEqual(seen(reader)[3:5], (b"ok", True))
+            self.assertFalse(reader.reusable)
+
+    def test_switching(self) -> None:
+        """What follows a 101 is of the new protocol."""
+        reader = read(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nnew", b" words")
+        self.assertEqual((reader.head and reader.head.upgrade, reader.leftover), (b"x", b"new words"))
+
+    def test_hop_by_hop(self) -> None:
+        """Fields of one hop, and those that Connection names, are left out."""
+        reader = read(
+            b"HTTP/1.1 200 OK\r\nKeep-Alive: x\r\nConnection: X-Mine\r\nX-Mine: 1\r\nX-Own: 2\r\nContent-Length: 0\r\n\r\n"
+        )
+        self.assertEqual(seen(reader)[2], [(b"X-Own", b"2")])
+
+    def test_refused(self) -> None:
+        """What is no HTTP, or has two framings, raises an error that blames the server."""
+        for data in (
+            b"SSH-2.0-x\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+            b"HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n",
+            b"HTTP/1.1 200 OK\n\n",
+            b"HTTP/1.1 42 Low\r\n\r\n",
+        ):
+            with self.assertRaises(ExchangeError) as caught:
+                read(data)
+            self.assertEqual(caught.exception.reason.status, 502, data)
+
+    def test_limits(self) -> None:
+        """Heads, informational ones, trailers and chunk extensions without end are refused."""
+        chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        for start, endless in (
+            (b"HTTP/1.1 200 OK\r\nX: ", b"a"),
+            (b"HTTP/1.1 200 OK\r\n", b"X: a\r\n"),
+            (chunked + b"2;", b"x"),
+            (chunked + b"0\r\nX: ", b"y"),
+            (chunked + b"0\r\n", b"X: y\r\n"),
+        ):
+            reader = read(start)
+            with self.assertRaises(ExchangeError):
+                for _ in range(10_000):
+                    reader.feed(endless * 100)
