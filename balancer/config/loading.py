@@ -78,10 +78,18 @@ def _validated(document: Document, registry: Registry) -> Loaded:
     except ValidationError as error:
         problems += problems_of(error, document, Shapes(Config, factories))
     problems += check(document)
+    problems += _missing(document, factories)
     if problems or config is None:
         raise ConfigurationError(_in_order(problems))
     config.remember_places(document)
     return Loaded(config, document, factories)
+
+
+def _missing(document: Document, factories: Factories) -> list[Problem]:
+    """Return what is wrong with packages that ``plugins.require`` names."""
+    missing: Mapping[str, str] = getattr(factories, "missing", {})
+    required = _plugins(document).require
+    return [document.problem(("plugins", "require", required.index(name)), text) for name, text in missing.items()]
 
 
 def _plugins(document: Document) -> Plugins:

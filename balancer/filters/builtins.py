@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from balancer.filters.headers import HEADERS
+from balancer.filters.waf import Waf, WafSettings
 from balancer.hooks import hookimpl
-from balancer.hooks.interfaces import IFactory
+from balancer.hooks.interfaces import Factory, IFactory
 
 __all__ = ["balancer_filters"]
 
@@ -14,4 +15,4 @@ __all__ = ["balancer_filters"]
 @hookimpl
 def balancer_filters() -> Iterable[IFactory]:
     """Return the built-in filters."""
-    return (HEADERS,)
+    return (HEADERS, Factory("waf", Waf.of, WafSettings))

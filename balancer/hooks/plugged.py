@@ -2,8 +2,7 @@
 
 A field declared ``Annotated[Plugged, Pluggable("checks")]`` (or ``tuple[Annotated[…], ...]`` for a list) is validated
 with the settings model of the factory it names, so that errors inside are reported at their own line and column.
-The value is a :class:`Plugged`: what to build, not yet built; ``registry.build(kind, plugged.name, plugged.settings)``
-makes the object.
+The value is a :class:`Plugged`: what to build, not yet built; :meth:`Plugged.build` makes the object.
 
 The factories come from the validation context: ``Model.model_validate(data, context={"registry": registry})``.
 ``balancer schema`` finds the marker ``x-plugged`` that this leaves in a JSON Schema and puts the plug-ins' own there.
@@ -12,7 +11,7 @@ The factories come from the validation context: ``Model.model_validate(data, con
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -41,6 +40,9 @@ class Factories(Protocol):
     def factories(self, kind: str) -> Mapping[str, Any]:
         """Return the factories of ``kind`` (one of :data:`~.spec.KINDS`) by name."""
 
+    def build(self, kind: str, name: str, settings: Settings) -> Any:
+        """Return what the factory ``name`` makes of ``settings``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plugged:
@@ -48,6 +50,18 @@ class Plugged:
 
     name: str
     settings: Settings
+    kind: str = ""
+    _factories: Any = field(default=None, repr=False, compare=False)  # Factories; pydantic cannot check a Protocol
+
+    def build(self) -> Any:
+        """Return the object; for one that came of a :class:`Pluggable` field.
+
+        Raises:
+            ValueError, PluginError: it cannot be made.
+        """
+        assert self._factories is not None
+        made: Any = self._factories.build(self.kind, self.name, self.settings)
+        return made
 
     def __str__(self) -> str:
         return self.name
@@ -82,7 +96,8 @@ class Pluggable:
         if name not in factories:
             message = f"there is no {noun} '{name}'{did_you_mean(str(name), factories)}"
             raise invalid(message, name) if isinstance(value, dict) else ValueError(message)
-        return plugged_settings({name: given}, factories, info.context)[0]
+        plugged = plugged_settings({name: given}, factories, info.context)[0]
+        return replace(plugged, kind=self.kind, _factories=registry_of(info))
 
 
 def plugged_settings(given: Mapping[str, Any], factories: Mapping[str, Any], context: Any) -> tuple[Plugged, ...]:

@@ -6,10 +6,39 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from balancer.hooks.interfaces import IFactory
+from twisted.web.resource import IResource
+from zope.interface import Interface
+from zope.interface.exceptions import Invalid
+from zope.interface.verify import verifyObject
+
+from balancer.errors import PluginError
+from balancer.hooks.accounting import Account
+from balancer.hooks.guards import guarded
+from balancer.hooks.interfaces import (
+    IAccessLogFormat,
+    IAlgorithm,
+    ICheck,
+    IFactory,
+    IFilter,
+    IMatcher,
+    IObservingAlgorithm,
+    IProbe,
+)
+from balancer.hooks.plugged import singular
 from balancer.hooks.settings import Settings
 
-__all__ = ["Package", "Registry"]
+__all__ = ["INTERFACES", "Package", "Registry"]
+
+INTERFACES: Mapping[str, type[Interface]] = {
+    "algorithms": IAlgorithm,
+    "matchers": IMatcher,
+    "filters": IFilter,
+    "checks": ICheck,
+    "probes": IProbe,
+    "resources": IResource,
+    "access_log_formats": IAccessLogFormat,
+}
+"""What the factories of each kind make."""
 
 
 @dataclass(slots=True)
@@ -24,19 +53,101 @@ class Package:
 
 
 class Registry:
-    """Factories by kind and name."""
+    """Factories by kind and name, and the accounts of what third-party ones made.
 
-    def __init__(self) -> None:
+    Args:
+        on_error: ``allow`` or ``deny``: what becomes of an exchange whose filter or check fails.
+        trip_after: failures in a row that switch an object off.
+
+    ``clock`` bounds the Deferreds of plug-ins; the running service sets it. ``missing`` says of each package that is
+    required and not there what is wrong.
+    """
+
+    def __init__(self, on_error: str = "allow", trip_after: int = 10) -> None:
         self.packages: list[Package] = []
+        self.clock: Any = None
+        self.missing: dict[str, str] = {}
+        self._deny = on_error == "deny"
+        self._trip_after = trip_after
         self._factories: dict[str, dict[str, IFactory]] = {}
+        self._owners: dict[tuple[str, str], Package] = {}
+        self._accounts: dict[tuple[str, str], Account] = {}
+
+    def add(self, package: Package, offers: Mapping[str, Mapping[str, IFactory]]) -> None:
+        """Take what ``package`` offers, all or nothing.
+
+        Raises:
+            PluginError: for a name that is taken; nothing was added.
+        """
+        for kind, factories in offers.items():
+            for name in factories:
+                owner = self._owners.get((kind, name))
+                if owner is not None:
+                    whose = "built in" if owner.builtin else f"offered by {owner.name}"
+                    raise PluginError(f"the {singular(kind)} '{name}' is {whose} already")
+        for kind, factories in offers.items():
+            for name, factory in factories.items():
+                self._factories.setdefault(kind, {})[name] = factory
+                self._owners[kind, name] = package
+                package.offers.setdefault(kind, []).append(name)
+        self.packages.append(package)
+
+    def add_failed(self, package: Package, error: str) -> None:
+        """Note that ``package`` could not be loaded."""
+        package.error = error
+        package.offers = {}
+        self.packages.append(package)
 
     def factories(self, kind: str) -> Mapping[str, IFactory]:
         """Return the factories of ``kind`` by name."""
         return self._factories.get(kind, {})
 
     def build(self, kind: str, name: str, settings: Settings) -> Any:
-        """Return the object that factory ``name`` makes of ``settings``, verified."""
-        return self._factories[kind][name].build(settings)
+        """Return the object that factory ``name`` makes of ``settings``; a third-party one is verified and guarded.
+
+        Raises:
+            ValueError: the settings cannot be used; the text says why.
+            PluginError: the factory breaks its contract.
+        """
+        factory, owner = self._factories[kind][name], self._owners[kind, name]
+        if owner.builtin:
+            return factory.build(settings)
+        whose = f"{owner.name}: the {singular(kind)} '{name}'"
+        try:
+            made = factory.build(settings)
+        except ValueError:
+            raise
+        except Exception as error:
+            raise PluginError(f"{whose} cannot be made: {type(error).__name__}: {error}") from error
+        try:
+            interface: Any = INTERFACES[kind]
+            if kind == "algorithms" and IObservingAlgorithm.providedBy(made):
+                interface = IObservingAlgorithm
+            verifyObject(interface, made)
+        except Invalid as error:
+            raise PluginError(f"{whose} is not what it must be: {' '.join(str(error).split())}") from error
+        try:
+            return guarded(
+                kind,
+                made,
+                self._account(owner, kind, name),
+                deny=self._deny,
+                clock=lambda: self.clock,
+                fallback=self._json,
+            )
+        except (TypeError, ValueError) as error:
+            raise PluginError(f"{whose} has an attribute that cannot be used: {error}") from error
+
+    def _account(self, owner: Package, kind: str, name: str) -> Account:
+        """Return the account of everything that one factory makes."""
+        account = self._accounts.get((kind, name))
+        if account is None:
+            account = self._accounts[kind, name] = Account(owner.name, singular(kind), name, self._trip_after)
+        return account
+
+    def _json(self) -> Any:
+        factory = self._factories["access_log_formats"]["json"]
+        return factory.build(factory.settings())
 
     def report(self) -> list[dict[str, Any]]:
         """Return the packages as plain values."""
@@ -45,5 +156,10 @@ class Registry:
             for p in self.packages
         ]
 
-    def accounts(self) -> tuple[Any, ...]:
-        return ()
+    def accounts(self) -> tuple[Account, ...]:
+        """Return the accounts of third-party factories that something was made of."""
+        return tuple(self._accounts.values())
+
+    def __repr__(self) -> str:
+        failed = sum(bool(package.error) for package in self.packages)
+        return f"<Registry of {len(self.packages)} packages, {failed} not loaded>"

@@ -25,7 +25,7 @@ from twisted.web.server import Request
 
 from balancer.observe.records import ExchangeRecord, SessionRecord
 
-__all__ = ["BUCKETS", "Gauges", "Metrics", "MetricsResource"]
+__all__ = ["BUCKETS", "Gauges", "Metrics", "MetricsResource", "counter", "gauge"]
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds in seconds of the latency histograms."""
@@ -194,6 +194,11 @@ class Metrics(Collector):
             for name, family in families.items():
                 family.add_metric(key, getattr(cell, name))
         yield from families.values()
+
+
+def counter(name: str, text: str, labels: tuple[str, ...]) -> CounterMetricFamily:
+    """Return an empty counter family called ``balancer_NAME``."""
+    return CounterMetricFamily(f"balancer_{name}", text, labels=labels)
 
 
 def gauge(name: str, text: str, labels: tuple[str, ...]) -> GaugeMetricFamily:

@@ -66,7 +66,6 @@ def loaded(path: Path) -> Loaded:
 
     Raises:
         ConfigurationError: with every problem found.
-        PluginError: if a required package cannot be had.
     """
     return load(path, registry_for)
 
@@ -88,6 +87,8 @@ class _Builder:
         assert isinstance(found.registry, Registry)
         self._registry = found.registry
         self._runtime = runtime or Runtime(Clock())
+        if runtime is not None:
+            found.registry.clock = runtime.reactor
         self._problems: list[Problem] = []
 
     def snapshot(self) -> Snapshot:

@@ -184,9 +184,10 @@ class _Walk:
             self._explain_pool(decision.pool, facts)
 
     def _run(self, place: str, filters: Sequence[IFilter], exchange: Exchange) -> Reply | None:
-        for each in filters:
-            self._found.filters.append({"at": place, "filter": _filter_name(each), "does": each.describe(exchange)})
+        before = len(exchange.ran)
         outcome = run_requests(filters, exchange)
+        for each in exchange.ran[before:]:
+            self._found.filters.append({"at": place, "filter": _filter_name(each), "does": each.describe(exchange)})
         if isinstance(outcome, Deferred):
             outcome.addErrback(lambda _: None)
             outcome.cancel()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client.metrics_core import Metric
 
 from balancer.observe.access_log import AccessLog
-from balancer.observe.metrics import Metrics, gauge
+from balancer.observe.metrics import Metrics, counter, gauge
 from balancer.observe.records import ExchangeRecord, SessionRecord
 from balancer.service.snapshot import Snapshot
 
@@ -72,7 +72,7 @@ class Observing:
     def gauges(self, snapshot: Snapshot, listeners: Listeners) -> Iterator[Metric]:
         """Yield what is true at the moment of a scrape."""
         connections = gauge("connections", "Client connections and UDP flows now.", ("listener",))
-        refused = gauge(
+        refused = counter(
             "connections_refused", "Connections refused for a limit since the start.", ("listener", "limit")
         )
         for listener in listeners:
@@ -95,21 +95,26 @@ class Observing:
                 active.add_metric((name, server.name), server.active)
                 idle.add_metric((name, server.name), len(server.idle))
                 weight.add_metric((name, server.name), server.weight)
-        lost = gauge("access_log_dropped_lines", "Lines lost because the log could not be written.", ())
+        lost = counter("access_log_dropped_lines", "Lines lost because the log could not be written.", ())
         lost.add_metric((), self._log.dropped if self._log is not None else 0)
         yield from (connections, refused, state, active, idle, weight, waiting, panic, lost)
         yield from self._plugin_metrics(snapshot)
 
     @staticmethod
     def _plugin_metrics(snapshot: Snapshot) -> Iterator[Metric]:
-        calls = gauge("plugin_calls", "Calls into a plug-in since it was loaded.", ("plugin", "kind", "name"))
-        failed = gauge("plugin_errors", "Calls that failed.", ("plugin", "kind", "name"))
-        seconds = gauge("plugin_seconds", "Time spent in it.", ("plugin", "kind", "name"))
-        tripped = gauge("plugin_tripped", "1 while it is switched off for failing.", ("plugin", "kind", "name"))
+        labels = ("package", "kind", "name")
+        calls = counter("plugin_calls", "Calls into what a plug-in made.", labels)
+        failed = counter("plugin_errors", "Calls that raised, or returned what they must not.", labels)
+        overruns = counter("plugin_overruns", "Calls that kept the reactor for longer than 50 ms.", labels)
+        skipped = counter("plugin_skipped", "Calls not made while it was switched off.", labels)
+        seconds = counter("plugin_seconds", "Time spent in it.", labels)
+        tripped = gauge("plugin_tripped", "1 while it is switched off for failing.", labels)
         for account in snapshot.registry.accounts():
-            labels = (account.package, account.kind, account.name)
-            calls.add_metric(labels, account.calls)
-            failed.add_metric(labels, account.errors)
-            seconds.add_metric(labels, account.seconds)
-            tripped.add_metric(labels, int(account.tripped))
-        yield from (calls, failed, seconds, tripped)
+            whose = (account.package, account.kind, account.name)
+            calls.add_metric(whose, account.calls)
+            failed.add_metric(whose, account.errors)
+            overruns.add_metric(whose, account.overruns)
+            skipped.add_metric(whose, account.skipped)
+            seconds.add_metric(whose, account.seconds)
+            tripped.add_metric(whose, int(account.tripped))
+        yield from (calls, failed, overruns, skipped, seconds, tripped)

@@ -179,7 +179,8 @@ class BalancerService(Service):
         """Return the packages that are loaded and how their calls went, as plain values."""
         if self.snapshot is None:
             raise BalancerError("the service is not running")
-        return {"packages": self.snapshot.registry.report()}
+        registry = self.snapshot.registry
+        return {"packages": registry.report(), "accounts": [account.report() for account in registry.accounts()]}
 
     def change_server(self, pool: str, server: str, *, weight: int | None, drain: bool | None) -> dict[str, Any]:
         """Change a server's weight, or drain it (True) or take it back (False).
