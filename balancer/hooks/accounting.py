@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 __all__ = ["BUDGET", "COOL_DOWN", "Account"]
 
@@ -95,7 +96,7 @@ class Account:
         self.seconds += took
         if took > BUDGET:
             self.overruns += 1
-            self._count(f"took {took * 1000:.0f} ms, {BUDGET * 1000:.0f} ms are allowed", failure=False)
+            self._count(f"took {took * 1000:.0f} ms, {BUDGET * 1000:.0f} ms are allowed")
             return
         self._in_row = 0
         if self.tripped:
@@ -108,15 +109,17 @@ class Account:
             self.seconds += self._now() - began
         self.errors += 1
         words = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-        self._count(words, failure=not isinstance(error, str))
+        self._count(words, None if isinstance(error, str) else Failure(error))
 
-    def _count(self, words: str, *, failure: bool) -> None:
+    def _count(self, words: str, failure: Failure | None = None) -> None:
         self._in_row += 1
         first = words != self.last_error
         self.last_error = words
         if first and not self.tripped:
-            say: Any = _log.failure if failure else _log.error
-            say("plug-in {account}: {words}", account=self, words=words)
+            if failure is None:
+                _log.error("plug-in {account}: {words}", account=self, words=words)
+            else:
+                _log.failure("plug-in {account}: {words}", failure, account=self, words=words)
         if self._in_row >= self._trip_after and not self.tripped:
             self.tripped = True
             self._retry_at = self._now() + COOL_DOWN

@@ -50,7 +50,7 @@ class Plugged:
 
     name: str
     settings: Settings
-    kind: str = ""
+    kind: str = field(default="", compare=False)
     _factories: Any = field(default=None, repr=False, compare=False)  # Factories; pydantic cannot check a Protocol
 
     def build(self) -> Any:

@@ -1,0 +1,255 @@
+"""Tests of the guards and accounts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from balancer.hooks.accounting import COOL_DOWN, Account
+from balancer.hooks.guards import PATIENCE, guarded
+from balancer.hooks.interfaces import (
+    Choice,
+    IAccessLogFormat,
+    IAlgorithm,
+    ICheck,
+    IFilter,
+    IMatcher,
+    IObservingAlgorithm,
+    IProbe,
+)
+from balancer.model.address import Peer
+from balancer.model.exchange import Exchange, Reply
+from balancer.model.facts import RequestFacts
+from balancer.model.verdict import Finding, Verdict
+
+_FACTS = RequestFacts("GET", "/", [(b"Host", b"a")], Peer("10.0.0.1", 1), Peer("10.0.0.2", 80))
+_CHOICE = Choice(None, lambda: 0.5, 0.0)
+
+
+class _Obedient:
+    """Does whatever the test says, in every method."""
+
+    key = None
+    stable = False
+    body_limit = 0
+
+    def __init__(self, does: Any) -> None:
+        self.does = does
+
+    def _do(self, *arguments: Any) -> Any:
+        if isinstance(self.does, Exception):
+            raise self.does
+        return self.does(*arguments) if callable(self.does) else self.does
+
+    prepare = candidates = finished = matches = request = response = inspect = probe = exchange = session = describe = (
+        _do
+    )
+
+
+class _Plain:
+    def exchange(self, record: Any) -> str:
+        return "plain"
+
+    session = exchange
+
+
+class GuardTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.account = Account("package", "kind", "name", 3, self.clock.seconds)
+
+    def guard(self, kind: str, interface: Any, does: Any, *, deny: bool = False) -> Any:
+        made = implementer(interface)(type("Made", (_Obedient,), {}))(does)
+        self.inner = made
+        return guarded(kind, made, self.account, deny=deny, clock=lambda: self.clock, fallback=_Plain)
+
+    def errors(self) -> int:
+        """Return how many errors were logged, and forget them."""
+        return len(self.flushLoggedErrors())
+
+
+class AlgorithmTests(GuardTestCase):
+    def candidates(self, does: Any) -> list[Any]:
+        guard = self.guard("algorithms", IAlgorithm, lambda *_: None)
+        self.servers = [object(), object(), object()]
+        guard.prepare(self.servers)
+        self.inner.does = does
+        return list(guard.candidates(_CHOICE))
+
+    def test_order(self) -> None:
+        """The algorithm's order is kept; a server named twice comes once."""
+        found = self.candidates(lambda _: iter([*self.servers[::-1], *self.servers]))
+        self.assertEqual(found, self.servers[::-1])
+        self.assertEqual((self.account.calls, self.account.errors), (2, 0))
+
+    def test_strangers(self) -> None:
+        """What is no server of the pool ends the candidates, as does an exception midway."""
+
+        def midway(_: Any) -> Any:
+            yield self.servers[1]
+            raise KeyError("x")
+
+        self.assertEqual(self.candidates(lambda _: [self.servers[0], object()]), [self.servers[0]])
+        self.assertEqual(self.candidates(midway), [self.servers[1]])
+        self.assertEqual(self.account.errors, 2)
+        self.errors()
+
+    def test_endless(self) -> None:
+        """An algorithm that never ends is not asked further than there are servers."""
+
+        def endless(_: Any) -> Any:
+            while True:
+                yield from self.servers
+
+        self.assertEqual(self.candidates(endless), self.servers)
+
+    def test_nothing(self) -> None:
+        """None, or no server at all, is an error."""
+        self.assertEqual(self.candidates(lambda _: None), [])
+        self.assertEqual(self.candidates(lambda _: []), [])
+        self.assertEqual(self.account.errors, 2)
+        self.errors()
+
+    def test_outcomes(self) -> None:
+        """An algorithm that learns is told; its failure to learn hurts nobody."""
+        guard = self.guard("algorithms", IObservingAlgorithm, KeyError("x"))
+        self.assertTrue(IObservingAlgorithm.providedBy(guard))
+        guard.finished(object(), 0.1, True)
+        self.assertEqual((self.account.errors, self.errors()), (1, 1))
+
+
+class MatcherTests(GuardTestCase):
+    def test_matches(self) -> None:
+        """What it returns becomes a bool; when it raises the condition does not hold."""
+        self.assertIs(self.guard("matchers", IMatcher, "yes").matches(_FACTS), True)
+        self.assertIs(self.guard("matchers", IMatcher, KeyError("x")).matches(_FACTS), False)
+        self.assertEqual(self.guard("matchers", IMatcher, KeyError("x")).describe(), "name")
+        self.errors()
+
+    def test_trips(self) -> None:
+        """After failures in a row it is not called any more, until one call after the cool-down goes well."""
+        guard = self.guard("matchers", IMatcher, KeyError("x"))
+        for _ in range(5):
+            guard.matches(_FACTS)
+        self.assertEqual((self.account.calls, self.account.skipped, self.account.tripped), (3, 2, True))
+        self.inner.does = True
+        self.assertIs(guard.matches(_FACTS), False)
+        self.clock.advance(COOL_DOWN)
+        self.assertIs(guard.matches(_FACTS), True)
+        self.assertFalse(self.account.tripped)
+        self.assertEqual(self.errors(), 1)
+
+    def test_slow(self) -> None:
+        """A call past its budget counts towards tripping; what it returned is used."""
+
+        def slow(_: Any) -> bool:
+            self.clock.advance(0.06)
+            return True
+
+        guard = self.guard("matchers", IMatcher, slow)
+        self.assertEqual([guard.matches(_FACTS) for _ in range(4)], [True, True, True, False])
+        self.assertEqual((self.account.overruns, self.account.tripped), (3, True))
+        self.assertAlmostEqual(self.account.seconds, 0.18)
+
+    def test_success_between(self) -> None:
+        """A call that goes well begins the count anew."""
+        guard = self.guard("matchers", IMatcher, None)
+        for does in (KeyError("x"), KeyError("x"), True) * 3:
+            self.inner.does = does
+            guard.matches(_FACTS)
+        self.assertEqual((self.account.errors, self.account.tripped), (6, False))
+        self.errors()
+
+
+class FilterTests(GuardTestCase):
+    def exchange(self) -> Exchange:
+        return Exchange(_FACTS, [(b"Host", b"a")])
+
+    def test_undone(self) -> None:
+        """What a filter changed before it raised is undone; the exchange goes on, or ends, as the operator says."""
+
+        def spoil(exchange: Exchange) -> None:
+            exchange.target = "/spoilt"
+            exchange.headers.append((b"X", b"spoilt"))
+            raise KeyError("x")
+
+        exchange = self.exchange()
+        self.assertIsNone(self.guard("filters", IFilter, spoil).request(exchange))
+        self.assertEqual((exchange.target, exchange.headers), ("/", [(b"Host", b"a")]))
+        reply = self.guard("filters", IFilter, spoil, deny=True).request(exchange)
+        self.assertEqual((reply.status, reply.reason), (500, "proxy_internal_error"))
+        self.errors()
+
+    def test_junk(self) -> None:
+        """A result that is no Reply is an error, now or later."""
+        self.assertIsNone(self.guard("filters", IFilter, 7).request(self.exchange()))
+        later = self.guard("filters", IFilter, lambda _: succeed("x")).request(self.exchange())
+        self.assertIsNone(self.successResultOf(later))
+        self.assertEqual(self.account.errors, 2)
+        self.errors()
+
+    def test_late(self) -> None:
+        """A Deferred that does not fire in time is given up; one that does is obeyed."""
+        waiting: Deferred[Any] = Deferred()
+        later = self.guard("filters", IFilter, lambda _: waiting).request(self.exchange())
+        self.clock.advance(PATIENCE)
+        self.assertIsNone(self.successResultOf(later))
+        reply = Reply(418)
+        self.assertIs(
+            self.successResultOf(self.guard("filters", IFilter, lambda _: succeed(reply)).request(self.exchange())),
+            reply,
+        )
+        self.errors()
+
+    def test_response(self) -> None:
+        """What it did to a response before it raised is undone."""
+
+        def spoil(exchange: Exchange) -> None:
+            exchange.status = 999
+            raise KeyError("x")
+
+        exchange = self.exchange()
+        exchange.status = 200
+        self.guard("filters", IFilter, spoil).response(exchange)
+        self.assertEqual(exchange.status, 200)
+        self.errors()
+
+
+class OtherTests(GuardTestCase):
+    def test_checks(self) -> None:
+        """A check that fails found nothing, or blocks, as the operator says; a good verdict passes."""
+        verdict = Verdict((Finding("r", 5, "m"),))
+        self.assertIs(self.guard("checks", ICheck, verdict).inspect(None), verdict)
+        for does in (KeyError("x"), "junk", lambda _: succeed("junk")):
+            found = self.guard("checks", ICheck, does).inspect(None)
+            self.assertIsNone(self.successResultOf(found) if isinstance(found, Deferred) else found)
+        self.assertTrue(self.guard("checks", ICheck, KeyError("x"), deny=True).inspect(None).block)
+        self.errors()
+
+    def test_probes(self) -> None:
+        """A probe that raises, or returns no Deferred, finds the server not well."""
+        for does in (KeyError("x"), "fine"):
+            self.failureResultOf(self.guard("probes", IProbe, does).probe(None, None))
+        self.assertEqual(
+            self.successResultOf(self.guard("probes", IProbe, lambda *_: succeed("ok")).probe(None, None)), "ok"
+        )
+        self.errors()
+
+    def test_formats(self) -> None:
+        """A line that cannot be made is written by the fallback; line ends in one are escaped."""
+        self.assertEqual(self.guard("access_log_formats", IAccessLogFormat, "a\nb").exchange(None), "a\\nb")
+        for does in (KeyError("x"), 7):
+            self.assertEqual(self.guard("access_log_formats", IAccessLogFormat, does).session(None), "plain")
+        self.errors()
+
+    def test_report(self) -> None:
+        """The account tells what happened in plain values."""
+        self.guard("matchers", IMatcher, KeyError("x")).matches(_FACTS)
+        report = self.account.report()
+        self.assertEqual((report["errors"], report["last_error"], report["tripped"]), (1, "KeyError: 'x'", False))
+        self.assertEqual(str(self.account), "package (kind name)")
+        self.errors()
