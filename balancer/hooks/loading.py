@@ -22,7 +22,7 @@ from balancer.hooks.settings import Settings
 from balancer.hooks.spec import KINDS, Hooks
 from balancer.model.suggestions import did_you_mean
 
-__all__ = ["GROUP", "load"]
+__all__ = ["GROUP", "load", "offers_of"]
 
 GROUP = "balancer"
 """The entry-point group: ``[options.entry_points] balancer = NAME = package.module``."""
@@ -37,6 +37,7 @@ def load(
     builtins: Sequence[tuple[str, Any]] = (),
     on_error: str = "allow",
     trip_after: int = 10,
+    installed: bool = True,
 ) -> Registry:
     """Return the registry of what is built in and installed.
 
@@ -46,23 +47,25 @@ def load(
         builtins: names and modules of built-in rooms.
         on_error: see :class:`~.registry.Registry`.
         trip_after: likewise.
+        installed: whether to look for installed packages at all.
 
     Raises:
         PluginError: a built-in room breaks the contract, which is a mistake of ours.
     """
     registry = Registry(on_error, trip_after)
     for name, module in builtins:
-        registry.add(Package(name, builtin=True), _offers(name, module))
+        registry.add(Package(name, builtin=True), offers_of(name, module))
     off = frozenset(map(_plain, disable))
     names: set[str] = set()
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (_distribution(point), point.name)):
+    points = entry_points(group=GROUP) if installed else ()
+    for point in sorted(points, key=lambda point: (_distribution(point), point.name)):
         known = {_plain(point.name), _plain(_distribution(point))}
         names |= known
         if known & off:
             continue
         package = Package(_distribution(point), point.dist.version if point.dist else "")
         try:
-            registry.add(package, _offers(package.name, _imported(point)))
+            registry.add(package, offers_of(package.name, _imported(point)))
         except PluginError as error:
             registry.add_failed(package, str(error))
     _miss(registry, require, names, off)
@@ -100,8 +103,12 @@ def _imported(point: EntryPoint) -> Any:
         raise PluginError(f"{point.value} does not import: {type(error).__name__}: {error}") from error
 
 
-def _offers(name: str, module: Any) -> dict[str, dict[str, IFactory]]:
-    """Return what the hooks in ``module`` return, by kind and name."""
+def offers_of(name: str, module: Any) -> dict[str, dict[str, IFactory]]:
+    """Return what the hooks in ``module`` return, by kind and name; ``name`` is what errors call it.
+
+    Raises:
+        PluginError: saying what the package must mend.
+    """
     manager = pluggy.PluginManager("balancer")
     manager.add_hookspecs(Hooks)
     try:

@@ -49,7 +49,7 @@ _BUILTINS: tuple[tuple[str, ModuleType], ...] = (
 )
 
 
-def registry_for(plugins: Plugins | None = None) -> Registry:
+def registry_for(plugins: Plugins | None = None, *, installed: bool = True) -> Registry:
     """Return the registry of built-in things and installed packages, as ``plugins`` (default: all) wants them."""
     wanted = plugins or Plugins()
     return load_plugins(
@@ -58,6 +58,7 @@ def registry_for(plugins: Plugins | None = None) -> Registry:
         builtins=_BUILTINS,
         on_error=wanted.on_error,
         trip_after=wanted.trip_after,
+        installed=installed,
     )
 
 
