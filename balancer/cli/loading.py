@@ -40,7 +40,7 @@ def say_problems(problems: Sequence[Problem], *, word: str = "error") -> None:
     colour = "red" if word == "error" else "yellow"
     for problem in problems:
         place, _, rest = str(problem).partition(": ")
-        console.print(f"[bold]{escape(place)}[/]: [{colour}]{word}[/]: {escape(rest)}")
+        console.print(f"[bold]{escape(place)}[/]: [{colour}]{escape(rest)}[/]")
     count = len(problems)
     console.print(f"{count} {word}{'' if count == 1 else 's'}")
 

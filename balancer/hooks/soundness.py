@@ -1,0 +1,123 @@
+"""What plug-ins may hand back: the shape of verdicts, replies, and of exchanges that a filter has changed.
+
+Each function raises TypeError or ValueError, saying what the plug-in must mend. What is not sound never reaches the
+wire: a line break in a header, or a length of a plug-in's own, would let a request be smuggled (RFC 9112 section 11.2).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from balancer.model.exchange import Exchange, Reply
+from balancer.model.header_rules import header_name, safe_value
+from balancer.model.verdict import Finding, Verdict
+
+__all__ = ["sound_line", "sound_reply", "sound_request", "sound_response", "sound_truth", "sound_verdict"]
+
+_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+_TARGET = re.compile(r"(/[\x21-\x7e\x80-\xff]*|\*)\Z")
+_LINE_ENDS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+def sound_truth(found: Any) -> bool:
+    """Return what a matcher said as a bool; a Deferred or coroutine would always be true, and is none."""
+    if hasattr(found, "addCallback") or hasattr(found, "__await__"):
+        _close(found)
+        raise TypeError(f"matches() must return a bool at once, not a {type(found).__name__}")
+    return bool(found)
+
+
+def sound_line(found: Any) -> str:
+    """Return a line for the access log, which what it quotes cannot break in two."""
+    if not isinstance(found, str):
+        raise TypeError(f"a line must be a string, not {_named(found)}")
+    return _LINE_ENDS.sub(lambda char: ascii(char[0])[1:-1], found)
+
+
+def sound_reply(found: Any) -> Reply | None:
+    """Return what a filter's request part returned, None or a Reply that can be sent."""
+    if found is None:
+        return None
+    if not isinstance(found, Reply):
+        _close(found)
+        raise TypeError(f"request() must return a Reply, None or a Deferred of them, not {_named(found)}")
+    if not _is_status(found.status):
+        raise ValueError(f"the status of a Reply must be from 200 to 599, not {found.status!r}")
+    if found.body is not None and not isinstance(found.body, bytes):
+        raise TypeError(f"the body of a Reply must be bytes, not {_named(found.body)}")
+    if not isinstance(found.reason, str) or not isinstance(found.detail, str):
+        raise TypeError("reason and detail of a Reply must be strings")
+    _headers(found.headers, ())
+    return found
+
+
+def sound_request(exchange: Exchange, before: tuple[str, str, Headers]) -> None:
+    """Check what a filter made of method, target and headers; ``before`` is what they were."""
+    method, target, headers = before
+    if exchange.method is not method and not (isinstance(exchange.method, str) and _METHOD.match(exchange.method)):
+        raise ValueError(f"a method cannot be {exchange.method!r}")
+    if exchange.target is not target and not (isinstance(exchange.target, str) and _TARGET.match(exchange.target)):
+        raise ValueError(f"a target is a path in ASCII or latin-1 without blanks, and cannot be {exchange.target!r}")
+    if exchange.headers != headers:
+        _headers(exchange.headers, headers)
+
+
+def sound_response(exchange: Exchange, status: int, headers: Headers) -> None:
+    """Check what a filter made of status and headers of a response; the arguments are what they were."""
+    if exchange.status != status and not _is_status(exchange.status):
+        raise ValueError(f"a status must be from 200 to 599, not {exchange.status!r}")
+    if exchange.response_headers != headers:
+        _headers(exchange.response_headers, headers)
+
+
+def sound_verdict(found: Any) -> Verdict | None:
+    """Return what a check found, None or a Verdict of Findings."""
+    if found is None:
+        return None
+    if not isinstance(found, Verdict):
+        _close(found)
+        raise TypeError(f"inspect() must return a Verdict or None, or a Deferred of them, not {_named(found)}")
+    if not isinstance(found.findings, tuple | list):
+        raise TypeError(f"the findings of a Verdict must be a tuple, not {_named(found.findings)}")
+    for finding in found.findings:
+        if not isinstance(finding, Finding):
+            raise TypeError(f"the findings of a Verdict must be Findings, not {_named(finding)}")
+        if type(finding.score) is not int:
+            raise TypeError(f"the score of a Finding must be an integer, not {_named(finding.score)}")
+        words = (finding.rule, finding.message, finding.severity, finding.target, finding.snippet)
+        if not all(isinstance(each, str) for each in words):
+            raise TypeError("rule, message, severity, target and snippet of a Finding must be strings")
+    return found
+
+
+def _headers(headers: Any, before: Headers) -> None:
+    if not isinstance(headers, list | tuple):
+        raise TypeError(f"headers must be a list of (name, value) pairs of bytes, not {_named(headers)}")
+    known = frozenset(before)
+    for pair in headers:
+        if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(part, bytes) for part in pair)):
+            raise TypeError(f"a header must be a (name, value) pair of bytes, not {pair!r}")
+        if pair not in known:
+            name, value = pair
+            header_name(name.decode("latin-1"))
+            if safe_value(value) != value:
+                raise ValueError(f"the header {name!r} cannot have control characters in its value: {value!r}")
+
+
+def _is_status(status: Any) -> bool:
+    return isinstance(status, int) and 200 <= status <= 599
+
+
+def _named(found: Any) -> str:
+    return type(found).__name__
+
+
+def _close(found: Any) -> None:
+    """Keep a coroutine that nobody will await from complaining about it."""
+    close = getattr(found, "close", None)
+    if hasattr(found, "__await__") and callable(close):
+        close()
