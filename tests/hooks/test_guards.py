@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from balancer.hooks.accounting import COOL_DOWN, Account
-from balancer.hooks.guards import GUARDS, guarded
+from balancer.hooks.guards import guarded
 from balancer.hooks.interfaces import (
     Choice,
     IAccessLogFormat,
@@ -21,7 +21,6 @@ from balancer.hooks.interfaces import (
     IObservingAlgorithm,
     IProbe,
 )
-from balancer.hooks.spec import KINDS
 from balancer.hooks.waiting import PATIENCE
 from balancer.model.address import Peer
 from balancer.model.exchange import Exchange, Reply
