@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -53,7 +54,7 @@ class WheelTests(PluginTestCase):
     def setUp(self) -> None:
         if WheelTests._installed is None:
             folder = Path(self.mktemp()).absolute()
-            wheels = [str(ROOT / "plugins" / name) for name in PLUGINS]
+            wheels = [str(shutil.copytree(ROOT / "plugins" / name, folder / name)) for name in PLUGINS]
             pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
             subprocess.run(
                 [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(folder / "wheels"), *wheels],
