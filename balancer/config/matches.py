@@ -13,7 +13,7 @@ from balancer.config.forms import Filled, Many
 from balancer.hooks.plugged import Plugged, invalid, plugged_settings
 from balancer.hooks.settings import Settings, StringMatch
 
-__all__ = ["MATCHERS", "Match", "SessionMatch"]
+__all__ = ["MATCHERS", "OWN_KEYS", "Match", "SessionMatch"]
 
 MATCHERS = "(matchers)"
 """The alias of the field that collects plug-in matchers; no key of a configuration file is called so."""
@@ -69,19 +69,20 @@ class Match(Settings):
     @classmethod
     def _sort_out(cls, value: Any, info: ValidationInfo) -> Any:
         """Move the keys that are names of plug-in matchers into a field of their own."""
-        if not isinstance(value, dict) or value.keys() <= _OWN_KEYS:
+        if not isinstance(value, dict) or value.keys() <= OWN_KEYS:
             return value
         if MATCHERS in value:
             raise invalid(f"unknown key '{MATCHERS}'", MATCHERS, code="unknown")
         registry = (info.context or {}).get("registry")
         known = registry.factories("matchers") if registry is not None else {}
-        extra = {key: item for key, item in value.items() if key not in _OWN_KEYS and key in known}
+        extra = {key: item for key, item in value.items() if key not in OWN_KEYS and key in known}
         if not extra:
             return value
         return {**{key: item for key, item in value.items() if key not in extra}, MATCHERS: extra}
 
 
-_OWN_KEYS = frozenset(field.alias or name for name, field in Match.model_fields.items()) - {MATCHERS}
+OWN_KEYS = frozenset(field.alias or name for name, field in Match.model_fields.items()) - {MATCHERS}
+"""The keys of a ``match`` that are no plug-in's."""
 
 
 class SessionMatch(Settings):

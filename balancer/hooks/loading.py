@@ -1,22 +1,29 @@
 """Loading plug-ins: the built-in rooms first, then every installed package of the entry-point group ``balancer``.
 
 pluggy's own loader stops at the first package that does not import. This one goes on: a package that cannot be
-imported, misspells a hook, raises in one, or offers what is no factory is left out whole and reported, and the others
-are not touched.
+imported, misspells a hook, raises in one, offers what is no factory or a name that is taken is left out **whole** and
+reported, and the others are not touched. All or nothing, because half a package is a configuration that works by luck.
+A name belongs to what is built in, then to the first package in the order of their names.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Sequence
-from importlib.metadata import EntryPoint, entry_points
+import traceback
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Any
 
 import pluggy
+from twisted.logger import Logger
+from twisted.python.reflect import safe_repr
 
 from balancer.errors import PluginError
+from balancer.hooks.accounting import in_words
 from balancer.hooks.interfaces import IFactory
+from balancer.hooks.plugged import singular
 from balancer.hooks.registry import Package, Registry
 from balancer.hooks.settings import Settings
 from balancer.hooks.spec import KINDS, Hooks
@@ -29,12 +36,15 @@ GROUP = "balancer"
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
+_log = Logger()
+
 
 def load(
     *,
     disable: Sequence[str] = (),
     require: Sequence[str] = (),
     builtins: Sequence[tuple[str, Any]] = (),
+    reserved: Mapping[str, Collection[str]] | None = None,
     on_error: str = "allow",
     trip_after: int = 10,
     installed: bool = True,
@@ -45,6 +55,7 @@ def load(
         disable: packages, by the name of their distribution or entry point, that are not even imported.
         require: packages that must be there; what is wrong with one that is not is in ``registry.missing``.
         builtins: names and modules of built-in rooms.
+        reserved: names by kind that mean something else in a configuration, and that no package can offer.
         on_error: see :class:`~.registry.Registry`.
         trip_after: likewise.
         installed: whether to look for installed packages at all.
@@ -56,24 +67,41 @@ def load(
     for name, module in builtins:
         registry.add(Package(name, builtin=True), offers_of(name, module))
     off = frozenset(map(_plain, disable))
-    names: set[str] = set()
-    points = entry_points(group=GROUP) if installed else ()
-    for point in sorted(points, key=lambda point: (_distribution(point), point.name)):
-        known = {_plain(point.name), _plain(_distribution(point))}
-        names |= known
-        if known & off:
+    found: dict[str, list[Package]] = {}
+    for point in _points() if installed else ():
+        package = Package(_distribution(point), (point.dist and point.dist.version) or "")
+        names = {_plain(point.name), _plain(package.name)}
+        for name in names:
+            found.setdefault(name, []).append(package)
+        if names & off:
+            registry.add_disabled(package)
             continue
-        package = Package(_distribution(point), point.dist.version if point.dist else "")
         try:
-            registry.add(package, offers_of(package.name, _imported(point)))
+            offers = offers_of(package.name, _imported(point))
+            _keep_off(offers, reserved or {})
+            registry.add(package, offers)
         except PluginError as error:
             registry.add_failed(package, str(error))
-    _miss(registry, require, names, off)
+    _miss(registry, require, found)
     return registry
 
 
+def _points() -> list[EntryPoint]:
+    """Return the entry points of the group, in the order of their packages' names."""
+    try:
+        points = list(entry_points(group=GROUP))
+    except Exception:  # one installed package, of whatever kind, has damaged metadata: leave out that one
+        points = []
+        for distribution in distributions():
+            try:
+                points += distribution.entry_points.select(group=GROUP)
+            except Exception:
+                _log.failure("a package has entry points that cannot be read: {package!r}", package=distribution)
+    return sorted(points, key=lambda point: (_plain(_distribution(point)), point.name))
+
+
 def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else point.name
+    return (point.dist and point.dist.name) or point.name
 
 
 def _plain(name: str) -> str:
@@ -81,26 +109,44 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _miss(registry: Registry, require: Iterable[str], names: set[str], off: frozenset[str]) -> None:
+def _miss(registry: Registry, require: Iterable[str], found: Mapping[str, Sequence[Package]]) -> None:
     """Note which of the required packages are not there."""
-    failed = {_plain(package.name): package.error for package in registry.packages if not package.builtin}
     for name in require:
-        plain = _plain(name)
-        if plain in off:
-            registry.missing[name] = f"the package '{name}' is required, but also disabled"
-        elif plain not in names:
-            registry.missing[name] = f"the package '{name}' is required, but not installed{did_you_mean(plain, names)}"
-        elif failed.get(plain):
-            registry.missing[name] = f"the package '{name}' is required, but cannot be loaded: {failed[plain]}"
+        packages = found.get(_plain(name), ())
+        errors = [package.error for package in packages if package.error]
+        if not packages:
+            what = f"not installed{did_you_mean(_plain(name), found)}"
+        elif any(package.disabled for package in packages):
+            what = "also disabled"
+        elif errors:
+            what = f"cannot be loaded: {'; '.join(errors)}"
+        else:
+            continue
+        registry.missing[name] = f"the package '{name}' is required, but {what}"
+
+
+@contextmanager
+def _blaming(what: str) -> Iterator[None]:
+    """Turn whatever the package's code raises into a PluginError that begins with ``what`` and ends with where."""
+    try:
+        yield
+    except (KeyboardInterrupt, PluginError):
+        raise
+    except BaseException as error:  # a module may even call sys.exit()
+        raise PluginError(f"{what}: {in_words(error)}{_place(error)}") from error
+
+
+def _place(error: BaseException) -> str:
+    """Return file and line of the code that raised, where that is not plain from the words."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    if isinstance(error, SyntaxError) or not frames or frames[-1].filename == __file__:
+        return ""
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})"
 
 
 def _imported(point: EntryPoint) -> Any:
-    try:
+    with _blaming(f"{point.value} does not import"):
         return point.load()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a module may even call sys.exit()
-        raise PluginError(f"{point.value} does not import: {type(error).__name__}: {error}") from error
 
 
 def offers_of(name: str, module: Any) -> dict[str, dict[str, IFactory]]:
@@ -111,29 +157,35 @@ def offers_of(name: str, module: Any) -> dict[str, dict[str, IFactory]]:
     """
     manager = pluggy.PluginManager("balancer")
     manager.add_hookspecs(Hooks)
-    try:
-        manager.register(module, name)
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        raise PluginError(_in_words(module, error)) from error
+    with _blaming("its hooks cannot be read"):
+        try:
+            manager.register(module, name)
+            manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            raise PluginError(_said_of_hooks(module, error)) from error
+    callers = manager.get_hookcallers(module)
+    if not callers:
+        raise PluginError(f"it has no hooks: mark functions called balancer_{KINDS[0]} and the like with hookimpl")
     offers: dict[str, dict[str, IFactory]] = {}
     for kind in KINDS:
         hook = f"balancer_{kind}"
-        try:
-            returned = [list(each) for each in getattr(manager.hook, hook)()]
-        except Exception as error:
-            raise PluginError(f"the hook {hook} failed: {type(error).__name__}: {error}") from error
-        for factories in returned:
-            for factory in factories:
+        caller = getattr(manager.hook, hook)
+        if caller not in callers:
+            continue
+        with _blaming(f"the hook {hook} failed"):
+            if any(implementation.wrapper or implementation.hookwrapper for implementation in caller.get_hookimpls()):
+                raise PluginError(f"the hook {hook} is a wrapper, and there is nothing to wrap: return factories")
+            returned = caller()
+            if not returned:
+                raise PluginError(f"the hook {hook} returned None, not factories")
+            for factory in list(returned[0]):
                 _check(hook, factory)
                 if offers.setdefault(kind, {}).setdefault(factory.name, factory) is not factory:
                     raise PluginError(f"the hook {hook} returned two factories called '{factory.name}'")
-    if not offers:
-        raise PluginError(f"it has no hooks: mark functions called balancer_{KINDS[0]} and the like with hookimpl")
     return offers
 
 
-def _in_words(module: Any, error: pluggy.PluginValidationError) -> str:
+def _said_of_hooks(module: Any, error: pluggy.PluginValidationError) -> str:
     known = [f"balancer_{kind}" for kind in KINDS]
     marked = [name for name in dir(module) if hasattr(getattr(module, name, None), "balancer_impl")]
     for name in marked:
@@ -144,17 +196,29 @@ def _in_words(module: Any, error: pluggy.PluginValidationError) -> str:
 
 def _check(hook: str, factory: Any) -> None:
     """Raise PluginError for what is no factory."""
-    where = f"the hook {hook} returned {factory!r}, which is no factory"
     name = getattr(factory, "name", None)
     if not isinstance(name, str):
-        raise PluginError(f"{where}: it has no name; return balancer.hooks.interfaces.Factory objects")
+        raise PluginError(
+            f"the hook {hook} returned {safe_repr(factory)}, which is no factory: it has no name; return"
+            " balancer.hooks.interfaces.Factory objects"
+        )
     if not _NAME.fullmatch(name):
         raise PluginError(f"the hook {hook} offers '{name}': a name is lower-case letters, digits and underscores")
+    offer = f"the hook {hook} offers '{name}'"
     settings = getattr(factory, "settings", None)
     if not (inspect.isclass(settings) and issubclass(settings, Settings)):
-        raise PluginError(f"the hook {hook} offers '{name}', whose settings are no subclass of Settings: {settings!r}")
+        raise PluginError(f"{offer}, whose settings are no subclass of Settings: {safe_repr(settings)}")
+    with _blaming(f"{offer}, whose settings have no JSON Schema"):
+        settings.model_json_schema()
     if not callable(getattr(factory, "build", None)):
-        raise PluginError(f"the hook {hook} offers '{name}', which cannot build() anything")
+        raise PluginError(f"{offer}, which cannot build() anything")
     bare = getattr(factory, "bare", "")
     if bare and bare not in settings.model_fields:
-        raise PluginError(f"the hook {hook} offers '{name}', whose settings have no field '{bare}' to set bare")
+        raise PluginError(f"{offer}, whose settings have no field '{bare}' to set bare")
+
+
+def _keep_off(offers: Mapping[str, Mapping[str, IFactory]], reserved: Mapping[str, Collection[str]]) -> None:
+    for kind, names in reserved.items():
+        for name in offers.get(kind, ()):
+            if name in names:
+                raise PluginError(f"the {singular(kind)} '{name}' is built in already")

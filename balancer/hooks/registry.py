@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from twisted.web.resource import IResource
@@ -12,8 +12,8 @@ from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
 from balancer.errors import PluginError
-from balancer.hooks.accounting import Account
-from balancer.hooks.guards import guarded
+from balancer.hooks.accounting import Account, in_words
+from balancer.hooks.guards import GUARDS, guarded
 from balancer.hooks.interfaces import (
     IAccessLogFormat,
     IAlgorithm,
@@ -43,12 +43,13 @@ INTERFACES: Mapping[str, type[Interface]] = {
 
 @dataclass(slots=True)
 class Package:
-    """One package that was found: what it offers, or why it could not be loaded."""
+    """One package that was found: what it offers, or why it could not be loaded, or that it was not to be."""
 
     name: str
     version: str = ""
     builtin: bool = False
     error: str = ""
+    disabled: bool = False
     offers: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -98,6 +99,11 @@ class Registry:
         package.offers = {}
         self.packages.append(package)
 
+    def add_disabled(self, package: Package) -> None:
+        """Note that ``package`` is there and was not imported, as the configuration says."""
+        package.disabled = True
+        self.packages.append(package)
+
     def factories(self, kind: str) -> Mapping[str, IFactory]:
         """Return the factories of ``kind`` by name."""
         return self._factories.get(kind, {})
@@ -115,34 +121,31 @@ class Registry:
         whose = f"{owner.name}: the {singular(kind)} '{name}'"
         try:
             made = factory.build(settings)
-        except ValueError:
+        except (ValueError, KeyboardInterrupt):
             raise
-        except Exception as error:
-            raise PluginError(f"{whose} cannot be made: {type(error).__name__}: {error}") from error
+        except BaseException as error:
+            raise PluginError(f"{whose} cannot be made: {in_words(error)}") from error
         try:
             interface: Any = INTERFACES[kind]
             if kind == "algorithms" and IObservingAlgorithm.providedBy(made):
                 interface = IObservingAlgorithm
             verifyObject(interface, made)
+            account = self._account(owner, kind, name)
+            return guarded(kind, made, account, deny=self._deny, clock=lambda: self.clock, fallback=self._json)
         except Invalid as error:
             raise PluginError(f"{whose} is not what it must be: {' '.join(str(error).split())}") from error
-        try:
-            return guarded(
-                kind,
-                made,
-                self._account(owner, kind, name),
-                deny=self._deny,
-                clock=lambda: self.clock,
-                fallback=self._json,
-            )
-        except (TypeError, ValueError) as error:
-            raise PluginError(f"{whose} has an attribute that cannot be used: {error}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise PluginError(f"{whose} has an attribute that cannot be used: {in_words(error)}") from error
 
     def _account(self, owner: Package, kind: str, name: str) -> Account:
         """Return the account of everything that one factory makes."""
         account = self._accounts.get((kind, name))
         if account is None:
-            account = self._accounts[kind, name] = Account(owner.name, singular(kind), name, self._trip_after)
+            account = Account(owner.name, singular(kind), name, self._trip_after)
+            if GUARDS[kind] is not None:
+                self._accounts[kind, name] = account
         return account
 
     def _json(self) -> Any:
@@ -150,14 +153,11 @@ class Registry:
         return factory.build(factory.settings())
 
     def report(self) -> list[dict[str, Any]]:
-        """Return the packages as plain values."""
-        return [
-            {"name": p.name, "version": p.version, "builtin": p.builtin, "error": p.error, "offers": p.offers}
-            for p in self.packages
-        ]
+        """Return the packages as plain values: name, version, builtin, error, disabled, offers (names by kind)."""
+        return [asdict(package) for package in self.packages]
 
     def accounts(self) -> tuple[Account, ...]:
-        """Return the accounts of third-party factories that something was made of."""
+        """Return the accounts of third-party factories that something was made of, resources apart."""
         return tuple(self._accounts.values())
 
     def __repr__(self) -> str:

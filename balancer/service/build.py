@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 
 from balancer.config.listeners import HttpListener, TcpListener
 from balancer.config.loading import Loaded, load
+from balancer.config.matches import OWN_KEYS
 from balancer.config.schema import Plugins
 from balancer.errors import ConfigurationError, PluginError, Problem
 from balancer.filters import builtins as filters
@@ -56,6 +57,7 @@ def registry_for(plugins: Plugins | None = None, *, installed: bool = True) -> R
         disable=wanted.disable,
         require=wanted.require,
         builtins=_BUILTINS,
+        reserved={"matchers": OWN_KEYS},
         on_error=wanted.on_error,
         trip_after=wanted.trip_after,
         installed=installed,

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from balancer.hooks import loading, spec
+from balancer.hooks.guards import GUARDS
 from balancer.hooks.loading import load
 from balancer.hooks.registry import INTERFACES, Registry
 from balancer.service.build import registry_for
@@ -57,7 +58,40 @@ BROKEN = {
         _HEAD + "@hookimpl\ndef balancer_filters(): return [Factory('headers', print)]",
         "'headers' is built in",
     ),
+    "takes-a-key": (
+        _HEAD + "@hookimpl\ndef balancer_matchers(): return [Factory('host', print)]",
+        "the matcher 'host' is built in",
+    ),
     "no-hooks": ("x = 1", "it has no hooks"),
+    "cancelled": ("import asyncio; raise asyncio.CancelledError", "does not import: CancelledError"),
+    "exits-in-hook": (
+        _HEAD + "import sys\n@hookimpl\ndef balancer_filters(): sys.exit('bye')",
+        "the hook balancer_filters failed: SystemExit: bye (",
+    ),
+    "forgets-to-return": (
+        _HEAD + "@hookimpl\ndef balancer_filters(): [Factory('x', print)]",
+        "the hook balancer_filters returned None",
+    ),
+    "wraps": (_HEAD + "@hookimpl(wrapper=True)\ndef balancer_filters(): return (yield)", "is a wrapper"),
+    "unspeakable": (
+        _HEAD + "class X:\n    def __repr__(self): raise KeyError('x')\n"
+        "@hookimpl\ndef balancer_filters(): return [X()]",
+        "which is no factory",
+    ),
+    "nameless": (
+        _HEAD + "class X:\n    @property\n    def name(self): raise KeyError('x')\n"
+        "@hookimpl\ndef balancer_filters(): return [X()]",
+        "the hook balancer_filters failed: KeyError: 'x' (",
+    ),
+    "wordless": (
+        "class E(Exception):\n    def __str__(self): raise KeyError('x')\nraise E",
+        "does not import: E: ",
+    ),
+    "no-schema": (
+        _HEAD + "from balancer.hooks.settings import Settings\nclass X: pass\nclass S(Settings):\n    x: X\n"
+        "@hookimpl\ndef balancer_filters(): return [Factory('x', print, S)]",
+        "whose settings have no JSON Schema",
+    ),
 }
 
 
@@ -112,10 +146,45 @@ class LoadTests(SynchronousTestCase):
         self.assertIn("offered by package-a already", report["package-b"]["error"])
 
     def test_disable(self) -> None:
-        """A disabled package is not even imported; any spelling of its name will do."""
+        """A disabled package is not even imported, and is reported as such; any spelling of its name will do."""
         self.install("package-c", "raise AssertionError")
-        self.assertNotIn("package-c", self.report(self.load(disable=("Package_C",))))
+        report = self.report(self.load(disable=("Package_C",)))["package-c"]
+        self.assertEqual((report["disabled"], report["error"], report["offers"]), (True, "", {}))
         self.assertNotIn("package_c", sys.modules)
+
+    def test_place(self) -> None:
+        """An error tells the file and line in the package that raised it, and fits one line."""
+        self.install("package-d", "x = 1\nraise ValueError('one\\ntwo')")
+        error = self.report(self.load())["package-d"]["error"]
+        file = (self.folder / "package_d.py").absolute()
+        self.assertEqual(error, f"package_d does not import: ValueError: one two ({file}, line 2)")
+
+    def test_offers_nothing(self) -> None:
+        """A package whose hooks return nothing for now is as good as any."""
+        self.install("package-e", _HEAD + "@hookimpl\ndef balancer_filters(): return ()")
+        self.assertEqual(self.report(self.load())["package-e"]["error"], "")
+
+    def test_interrupted(self) -> None:
+        """Ctrl-C while a package is imported is not taken for its failure."""
+        self.install("package-f", "raise KeyboardInterrupt")
+        self.assertRaises(KeyboardInterrupt, self.load)
+
+    def test_damaged_metadata(self) -> None:
+        """An installed package of any kind whose entry points cannot be read stops no other."""
+        self.install("good-three", _GOOD.format(name="three"))
+        self.install("damaged", "")
+        (self.folder / "damaged-1.0.dist-info" / "entry_points.txt").write_text("[balancer]\nno equals sign\n")
+        report = self.report(self.load())
+        self.assertEqual(report["good-three"]["offers"], {"matchers": ["three"]})
+        self.assertNotIn("damaged", report)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+
+    def test_no_metadata(self) -> None:
+        """A package without name and version goes by the name of its entry point."""
+        self.install("no-metadata", _GOOD.format(name="plain"))
+        (self.folder / "no_metadata-1.0.dist-info" / "METADATA").write_text("")
+        report = self.report(self.load())
+        self.assertEqual((report["no_metadata"]["version"], report["no_metadata"]["error"]), ("", ""))
 
     def test_require(self) -> None:
         """What is wrong with a required package is said."""
@@ -125,6 +194,10 @@ class LoadTests(SynchronousTestCase):
         self.assertEqual(set(registry.missing), {"bad-two", "godo-two"})
         self.assertIn("ZeroDivisionError", registry.missing["bad-two"])
         self.assertIn("not installed; did you mean", registry.missing["godo-two"])
+        folder = self.folder / "bad_two-1.0.dist-info"
+        (folder / "entry_points.txt").write_text("[balancer]\nbad_point = bad_two\ngood_point = good_two\n")
+        for name in ("bad-two", "bad_point"):
+            self.assertIn("cannot be loaded", self.load(require=(name,)).missing[name])
         self.assertIn("also disabled", self.load(require=("good-two",), disable=("good-two",)).missing["good-two"])
 
     def test_hostile(self) -> None:
@@ -142,11 +215,22 @@ class LoadTests(SynchronousTestCase):
 class ContractTests(SynchronousTestCase):
     def test_hooks_are_documented(self) -> None:
         """Every hook has a sentence, a kind, and an interface with words for every method."""
+        hooks = {name for name in vars(spec.Hooks) if not name.startswith("_")}
+        self.assertEqual(hooks, {f"balancer_{kind}" for kind in spec.KINDS})
         self.assertEqual(set(INTERFACES), set(spec.KINDS))
         for kind in spec.KINDS:
             self.assertTrue(getattr(spec.Hooks, f"balancer_{kind}").__doc__)
             for name, method in INTERFACES[kind].namesAndDescriptions():  # type: ignore[attr-defined]
                 self.assertTrue(method.__doc__, f"{kind}.{name}")
+
+    def test_kinds_are_guarded(self) -> None:
+        """Every kind has a guard that offers the interface of its kind; only resources need none."""
+        self.assertEqual(set(GUARDS), set(spec.KINDS))
+        for kind, guard in GUARDS.items():
+            if guard is None:
+                self.assertEqual(kind, "resources")
+            else:
+                self.assertTrue(INTERFACES[kind].implementedBy(guard), kind)  # type: ignore[attr-defined]
 
     def test_builtins_pass(self) -> None:
         """What is built in goes through the same hooks and checks."""
