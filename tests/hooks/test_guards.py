@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from balancer.errors import PROXY_INTERNAL_ERROR, ExchangeError
 from balancer.hooks.accounting import COOL_DOWN, Account
 from balancer.hooks.guards import guarded
 from balancer.hooks.interfaces import (
@@ -26,6 +27,7 @@ from balancer.model.address import Peer
 from balancer.model.exchange import Exchange, Reply
 from balancer.model.facts import RequestFacts
 from balancer.model.verdict import Finding, Verdict
+from balancer.pools.dialing import is_ours
 
 _FACTS = RequestFacts("GET", "/", [(b"Host", b"a")], Peer("10.0.0.1", 1), Peer("10.0.0.2", 80))
 _CHOICE = Choice(None, lambda: 0.5, 0.0)
@@ -42,7 +44,7 @@ class _Obedient:
         self.does = does
 
     def _do(self, *arguments: Any) -> Any:
-        if isinstance(self.does, Exception):
+        if isinstance(self.does, BaseException):
             raise self.does
         return self.does(*arguments) if callable(self.does) else self.does
 
@@ -66,7 +68,8 @@ class GuardTestCase(SynchronousTestCase):
     def guard(self, kind: str, interface: Any, does: Any, *, deny: bool = False) -> Any:
         made = implementer(interface)(type("Made", (_Obedient,), {}))(does)
         self.inner = made
-        return guarded(kind, made, self.account, deny=deny, clock=lambda: self.clock, fallback=_Plain)
+        self.made = guarded(kind, made, self.account, deny=deny, clock=lambda: self.clock, fallback=_Plain)
+        return self.made
 
     def errors(self) -> int:
         """Return how many errors were logged, and forget them."""
@@ -115,6 +118,53 @@ class AlgorithmTests(GuardTestCase):
         self.assertEqual(self.account.errors, 2)
         self.errors()
 
+    def test_over_and_over(self) -> None:
+        """An algorithm that names one server for ever is given up; the servers it named come first."""
+
+        def stuck(_: Any) -> Any:
+            while True:
+                yield self.servers[2]
+
+        self.assertEqual(self.candidates(stuck), [self.servers[2]])
+        self.assertIn("over and over", self.account.last_error)
+        self.errors()
+
+    def test_prepared_later(self) -> None:
+        """Servers that it could not be given while it was switched off are given to it when it is tried again."""
+        guard = self.guard("algorithms", IAlgorithm, KeyError("x"))
+        first, second = [object()], [object(), object()]
+        for _ in range(3):
+            guard.prepare(first)
+        self.assertTrue(self.account.tripped)
+        guard.prepare(second)
+        self.assertEqual(list(guard.candidates(_CHOICE)), [])
+        given: list[Any] = []
+
+        def prepare_and_yield(argument: Any) -> Any:
+            return iter(given[-1]) if isinstance(argument, Choice) else given.append(argument)
+
+        self.inner.does = prepare_and_yield
+        self.clock.advance(COOL_DOWN)
+        self.assertEqual(list(guard.candidates(_CHOICE)), second)
+        self.assertEqual((given, self.account.tripped), ([second], False))
+        self.errors()
+
+    def test_first_only(self) -> None:
+        """The pool may stop after the first server; only what it asked for was computed, and it counts as one call."""
+        asked = []
+
+        def lazily(_: Any) -> Any:
+            for server in self.servers:
+                asked.append(server)
+                yield server
+
+        self.candidates(lambda _: iter(self.servers))
+        self.inner.does = lazily
+        before = self.account.calls
+        guard = self.made
+        self.assertIs(next(iter(guard.candidates(_CHOICE))), self.servers[0])
+        self.assertEqual((asked, self.account.calls - before, self.account.errors), (self.servers[:1], 1, 0))
+
     def test_outcomes(self) -> None:
         """An algorithm that learns is told; its failure to learn hurts nobody."""
         guard = self.guard("algorithms", IObservingAlgorithm, KeyError("x"))
@@ -128,7 +178,9 @@ class MatcherTests(GuardTestCase):
         """What it returns becomes a bool; when it raises the condition does not hold."""
         self.assertIs(self.guard("matchers", IMatcher, "yes").matches(_FACTS), True)
         self.assertIs(self.guard("matchers", IMatcher, KeyError("x")).matches(_FACTS), False)
+        self.assertIs(self.guard("matchers", IMatcher, lambda _: Deferred()).matches(_FACTS), False)
         self.assertEqual(self.guard("matchers", IMatcher, KeyError("x")).describe(), "name")
+        self.assertEqual(self.guard("matchers", IMatcher, SystemExit()).matches(_FACTS), False)
         self.errors()
 
     def test_trips(self) -> None:
@@ -206,6 +258,59 @@ class FilterTests(GuardTestCase):
         )
         self.errors()
 
+    def test_always_late(self) -> None:
+        """A filter whose Deferreds never fire is switched off like one that raises."""
+        guard = self.guard("filters", IFilter, lambda _: Deferred())
+        for _ in range(3):
+            later = guard.request(self.exchange())
+            self.clock.advance(PATIENCE)
+            self.assertIsNone(self.successResultOf(later))
+        self.assertTrue(self.account.tripped)
+        self.assertIsNone(guard.request(self.exchange()))
+        self.errors()
+
+    def test_cancelled(self) -> None:
+        """When the client goes the filter's Deferred is cancelled, which is no failure; one it cancels itself is."""
+        waiting: Deferred[Any] = Deferred()
+        later = self.guard("filters", IFilter, lambda _: waiting).request(self.exchange())
+        later.cancel()
+        self.failureResultOf(later, CancelledError)
+        self.assertEqual(self.account.errors, 0)
+        waiting = Deferred()
+        later = self.guard("filters", IFilter, lambda _: waiting).request(self.exchange())
+        waiting.cancel()
+        self.assertIsNone(self.successResultOf(later))
+        self.assertEqual(self.account.errors, 1)
+        self.errors()
+
+    def test_smuggling(self) -> None:
+        """A header that would frame the body otherwise, or ends its line, is undone as if the filter had raised."""
+        for pair in ((b"Content-Length", b"9"), (b"X", b"y\r\nZ: z")):
+            for later in (False, True):
+
+                def spoil(exchange: Exchange, pair: Any = pair, later: Any = later) -> Any:
+                    exchange.headers.append(pair)
+                    return succeed(None) if later else None
+
+                exchange = self.exchange()
+                self.account = Account("package", "kind", "name", 3, self.clock.seconds)
+                found = self.guard("filters", IFilter, spoil).request(exchange)
+                self.assertIsNone(self.successResultOf(found) if later else found)
+                self.assertEqual(self.account.errors, 1)
+                self.assertEqual(exchange.headers, [(b"Host", b"a")])
+        self.errors()
+
+    def test_response_denied(self) -> None:
+        """Where its effect must not be missing, a response that the filter failed on is not sent, tripped or not."""
+        guard = self.guard("filters", IFilter, KeyError("x"), deny=True)
+        for _ in range(5):
+            self.assertIs(
+                self.assertRaises(ExchangeError, guard.response, self.exchange()).reason, PROXY_INTERNAL_ERROR
+            )
+        self.assertTrue(self.account.tripped)
+        self.assertEqual(guard.request(self.exchange()).status, 500)
+        self.errors()
+
     def test_response(self) -> None:
         """What it did to a response before it raised is undone."""
 
@@ -225,16 +330,18 @@ class OtherTests(GuardTestCase):
         """A check that fails found nothing, or blocks, as the operator says; a good verdict passes."""
         verdict = Verdict((Finding("r", 5, "m"),))
         self.assertIs(self.guard("checks", ICheck, verdict).inspect(None), verdict)
-        for does in (KeyError("x"), "junk", lambda _: succeed("junk")):
+        for does in (KeyError("x"), "junk", lambda _: succeed("junk"), lambda _: fail(KeyError("x"))):
             found = self.guard("checks", ICheck, does).inspect(None)
             self.assertIsNone(self.successResultOf(found) if isinstance(found, Deferred) else found)
+        self.assertTrue(self.account.tripped)
         self.assertTrue(self.guard("checks", ICheck, KeyError("x"), deny=True).inspect(None).block)
         self.errors()
 
     def test_probes(self) -> None:
-        """A probe that raises, or returns no Deferred, finds the server not well."""
-        for does in (KeyError("x"), "fine"):
-            self.failureResultOf(self.guard("probes", IProbe, does).probe(None, None))
+        """A probe that raises, or returns no Deferred, fails as for a fault of ours: no server goes down for it."""
+        for does in (KeyError("x"), "fine", KeyError("x"), "tripped"):
+            self.assertTrue(is_ours(self.failureResultOf(self.guard("probes", IProbe, does).probe(None, None))))
+        self.clock.advance(COOL_DOWN)
         self.assertEqual(
             self.successResultOf(self.guard("probes", IProbe, lambda *_: succeed("ok")).probe(None, None)), "ok"
         )
