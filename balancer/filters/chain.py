@@ -105,6 +105,8 @@ def run_responses(exchange: Exchange, faults: Faults = _faults) -> None:
         each = ran.pop()
         try:
             each.response(exchange)
+        except ExchangeError:
+            raise
         except Exception as error:
             faults.note(each, exchange, error)
             if _denies(each):

@@ -41,14 +41,18 @@ class AccessLog:
         self.path = path
         self.dropped = 0
         self._clock = clock
-        self._exchange = form.exchange
-        self._session = form.session
+        self.use(form)
         self._lines: list[str] = []
         self._size = 0
         self._waiting = b""
         self._descriptor: int | None = None
         self._call: IDelayedCall | None = None
         self._troubled = False
+
+    def use(self, form: IAccessLogFormat) -> None:
+        """Let ``form`` make the lines from now on."""
+        self._exchange = form.exchange
+        self._session = form.session
 
     def exchange(self, record: Any) -> None:
         """Log an exchange (:class:`~.records.ExchangeRecord`)."""

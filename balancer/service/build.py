@@ -21,7 +21,9 @@ from balancer.errors import ConfigurationError, PluginError, Problem
 from balancer.filters import builtins as filters
 from balancer.forwarding.headers import HeaderPolicy, TrustedPeers
 from balancer.forwarding.proxy import ProxyResource
+from balancer.hooks.interfaces import IAccessLogFormat
 from balancer.hooks.loading import load as load_plugins
+from balancer.hooks.plugged import Plugged
 from balancer.hooks.registry import Registry
 from balancer.listeners.http import resources
 from balancer.listeners.http.site import HTTPTimeouts, Site
@@ -93,9 +95,12 @@ class _Builder:
         if runtime is not None:
             found.registry.clock = runtime.reactor
         self._problems: list[Problem] = []
+        self._log_format: IAccessLogFormat | None = None
 
     def snapshot(self) -> Snapshot:
         config = self._config
+        if config.access_log is not None:
+            self._try(("access_log", "format"), partial(self._format, config.access_log.format))
         pools: dict[str, Pool] = {}
         for name in config.pools:
             self._try(("pools", name), partial(self._pool, name, pools))
@@ -105,7 +110,7 @@ class _Builder:
                 self._try(("listeners", name), partial(self._listener, name, listeners, pools))
         if self._problems:
             raise ConfigurationError(self._problems)
-        return Snapshot(config, self._registry, pools, listeners)
+        return Snapshot(config, self._registry, pools, listeners, self._log_format)
 
     def _try(self, place: tuple[str | int, ...], build: Callable[[], None]) -> None:
         try:
@@ -115,6 +120,9 @@ class _Builder:
 
     def _report(self, place: tuple[str | int, ...], error: Exception) -> None:
         self._problems.append(self._config.problem(place, str(error)))
+
+    def _format(self, wanted: Plugged) -> None:
+        self._log_format = self._registry.build("access_log_formats", wanted.name, wanted.settings)
 
     def _pool(self, name: str, pools: dict[str, Pool]) -> None:
         runtime = self._runtime

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client.metrics_core import Metric
 
+from balancer.listeners.udp import UDPListener
 from balancer.observe.access_log import AccessLog
 from balancer.observe.metrics import Metrics, counter, gauge
 from balancer.observe.records import ExchangeRecord, SessionRecord
@@ -31,7 +32,6 @@ class Observing:
         self.metrics = Metrics()
         self._clock = clock
         self._log: AccessLog | None = None
-        self._kind: tuple[Any, ...] = ()
 
     def exchange(self, record: ExchangeRecord) -> None:
         """Log and count a finished exchange."""
@@ -46,17 +46,16 @@ class Observing:
             self._log.session(record)
 
     def use(self, snapshot: Snapshot) -> None:
-        """Log as ``snapshot`` wants it; the file stays open where neither path nor format changed."""
+        """Log as ``snapshot`` wants it; the file stays open where the path did not change."""
         settings = snapshot.config.access_log
-        kind = (settings.path, settings.format) if settings is not None else ()
-        if kind == self._kind:
+        log, form = self._log, snapshot.log_format
+        if log is not None and form is not None and settings is not None and settings.path == log.path:
+            log.use(form)
             return
-        if self._log is not None:
-            self._log.close()
-        self._kind = kind
+        if log is not None:
+            log.close()
         self._log = None
-        if settings is not None:
-            form = snapshot.registry.build("access_log_formats", settings.format.name, settings.format.settings)
+        if settings is not None and form is not None:
             self._log = AccessLog(self._clock, settings.path, form)
 
     def reopen(self) -> None:
@@ -75,7 +74,11 @@ class Observing:
         refused = counter(
             "connections_refused", "Connections refused for a limit since the start.", ("listener", "limit")
         )
+        dropped = counter("datagrams_dropped", "Datagrams that came to nothing.", ("listener", "reason"))
         for listener in listeners:
+            if isinstance(listener, UDPListener):
+                for reason, count in listener.dropped.items():
+                    dropped.add_metric((listener.name, reason), count)
             gate = listener.gate
             connections.add_metric((listener.name,), gate.active)
             refused.add_metric((listener.name, "connections"), gate.refused)
@@ -97,7 +100,7 @@ class Observing:
                 weight.add_metric((name, server.name), server.weight)
         lost = counter("access_log_dropped_lines", "Lines lost because the log could not be written.", ())
         lost.add_metric((), self._log.dropped if self._log is not None else 0)
-        yield from (connections, refused, state, active, idle, weight, waiting, panic, lost)
+        yield from (connections, refused, dropped, state, active, idle, weight, waiting, panic, lost)
         yield from self._plugin_metrics(snapshot)
 
     @staticmethod

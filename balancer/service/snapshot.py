@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from balancer.config.schema import Config
+from balancer.hooks.interfaces import IAccessLogFormat
 from balancer.hooks.registry import Registry
 from balancer.listeners.http.site import Site
 from balancer.listeners.tcp import TCPSettings
@@ -21,10 +22,12 @@ ListenerSettings = Site | TCPSettings | UDPSettings
 class Snapshot:
     """A configuration, built and checked, with nothing of it open or running yet.
 
-    ``listeners`` holds what each listener serves by, under its name.
+    ``listeners`` holds what each listener serves by, under its name; ``log_format`` makes the lines of the access log,
+    None where there is no log.
     """
 
     config: Config
     registry: Registry
     pools: Mapping[str, Pool]
     listeners: Mapping[str, ListenerSettings]
+    log_format: IAccessLogFormat | None = None
