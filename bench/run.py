@@ -4,7 +4,7 @@ CPU time of the proxy's process is the measure: unlike requests per second it do
 generator's core can do. The proxy has a core of its own; servers and load share the other. Each peer takes its turn in
 each round; the table shows the median of the rounds, and how it compares with nginx's.
 
-    make bench ARGS="--rounds 5 --seconds 6"
+    make bench ARGS="--rounds 5 --seconds 6 --case http"
 """
 
 from __future__ import annotations
@@ -66,11 +66,12 @@ CASES: dict[str, Case] = {
 }
 
 
-def measure(rounds: int, seconds: float) -> dict[str, dict[str, list[Figures]]]:
-    """Return the figures of each round, by case and peer."""
+def measure(rounds: int, seconds: float, wanted: str) -> dict[str, dict[str, list[Figures]]]:
+    """Return the figures of each round, by case and peer, for the cases with ``wanted`` in their names."""
+    cases = {case: run for case, run in CASES.items() if wanted.lower() in case.lower()}
     cores = sorted(os.sched_getaffinity(0))
     proxy, others = (cores[0], cores[1]) if len(cores) > 1 else (None, None)
-    found: dict[str, dict[str, list[Figures]]] = {case: {} for case in CASES}
+    found: dict[str, dict[str, list[Figures]]] = {case: {} for case in cases}
     missing: set[str] = set()
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         directory = Path(scratch)
@@ -81,7 +82,7 @@ def measure(rounds: int, seconds: float) -> dict[str, dict[str, list[Figures]]]:
                     place = Place(directory, free_port(), free_port(), http_server, tcp_server)
                     try:
                         with running(name, place, proxy) as pid:
-                            for case, run in CASES.items():
+                            for case, run in cases.items():
                                 _progress(f"round {turn + 1} of {rounds}: {name}, {case}")
                                 found[case].setdefault(name, []).append(run(pid, place, seconds, others))
                     except Missing as error:
@@ -118,8 +119,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="for each case of each round")
+    parser.add_argument("--case", default="", help="only cases with this in their names")
     wanted = parser.parse_args()
-    found = measure(wanted.rounds, wanted.seconds)
+    found = measure(wanted.rounds, wanted.seconds, wanted.case)
     show(found)
     results = ROOT / "bench" / "results"
     results.mkdir(exist_ok=True)

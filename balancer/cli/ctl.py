@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from balancer.cli.tables import packages_table
 from balancer.model.address import Address
 from balancer.model.units import format_duration
 
@@ -132,6 +133,33 @@ def reload(admin: Admin) -> None:
 def reopen(admin: Admin) -> None:
     """Reopen the access log, after it was moved away."""
     click.echo(admin.ask("POST", "/reopen")["message"])
+
+
+@ctl.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def plugins(admin: Admin, as_json: bool) -> None:
+    """Show the plug-in packages that are loaded, and how the calls into what they made went."""
+    found = admin.ask("GET", "/plugins")
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    installed = [package for package in found["packages"] if not package["builtin"]]
+    if not installed:
+        click.echo("no plug-in packages are installed")
+        return
+    console.print(packages_table(installed))
+    if not found["accounts"]:
+        return
+    table = Table(
+        "package", "kind", "name", "calls", "errors", "overruns", "skipped", "state", box=None, padding=(0, 2, 0, 0)
+    )
+    for account in found["accounts"]:
+        state = "[red]switched off[/]" if account["tripped"] else "[green]on[/]"
+        cells = (str(account[key]) for key in ("package", "kind", "name", "calls", "errors", "overruns", "skipped"))
+        table.add_row(*map(escape, cells), state)
+    console.print(table)
 
 
 def _change(admin: Admin, pool: str, server: str, wanted: dict[str, Any]) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from balancer.cli.loading import FILE, complaints
+from balancer.cli.tables import packages_table
 from balancer.hooks.registry import Registry
 from balancer.service.build import loaded, registry_for
 
@@ -33,11 +32,5 @@ def plugins(config: Path | None, builtin: bool, as_json: bool) -> None:
     elif not packages:
         click.echo("no plug-in packages are installed; 'pip install' one to have it loaded at the next start or reload")
     else:
-        table = Table("package", "version", "offers", box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for package in packages:
-            offers = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in package["offers"].items())
-            error = package["error"]
-            state = f"[red]not loaded: {escape(error)}[/]" if error else escape(offers)
-            table.add_row(escape(package["name"]), escape(package["version"]), state)
-        Console(highlight=False, soft_wrap=True).print(table)
+        Console(highlight=False, soft_wrap=True).print(packages_table(packages))
     sys.exit(1 if any(package["error"] for package in packages) else 0)

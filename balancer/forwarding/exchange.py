@@ -17,15 +17,12 @@ server, as far as the pool's policy and the body allow: pieces of the body that 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.python.failure import Failure
-
 from balancer import errors
 from balancer.errors import ExchangeError, Reason
+from balancer.forwarding.attempts import DONE, IDEMPOTENT, RESPONDING, SENDING, Attempts, Connector
 from balancer.forwarding.client_side import ClientSide
 from balancer.forwarding.headers import with_framing
 from balancer.forwarding.server_connection import ServerConnection
@@ -37,60 +34,24 @@ from balancer.wire.http1.responses import ResponseHead
 
 if TYPE_CHECKING:
     from balancer.pools.pool import Pool
-    from balancer.pools.server import Server
 
-__all__ = ["REPLAY_SIZE", "Connector", "Forward"]
-
-Connector = Callable[["Server", float], "Deferred[ServerConnection]"]
-"""Opens a new connection to a server within so many seconds; fails with ExchangeError."""
+__all__ = ["REPLAY_SIZE", "Forward"]
 
 REPLAY_SIZE = 64 * 1024
 """Bytes of a request body kept for a retry."""
 
-_IDEMPOTENT = frozenset(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"])
 _GATEWAY_ERRORS = frozenset([502, 503, 504])
 
-_CHOOSING, _WAITING, _CONNECTING, _SENDING, _RESPONDING, _DONE = range(6)
 
-
-class Forward:
+class Forward(Attempts):
     """One exchange on its way through a pool. Made per request: slotted, no Deferred on the plain path."""
 
-    __slots__ = (
-        "_attempts",
-        "_chunked",
-        "_connect",
-        "_connection",
-        "_pending",
-        "_phase",
-        "_pool",
-        "_record",
-        "_replay",
-        "_request",
-        "_server",
-        "_since",
-        "_streaming",
-        "_tried",
-        "_tunnel_idle",
-        "_unsent_before",
-    )
+    __slots__ = ("_chunked", "_tunnel_idle", "_unsent_before")
 
     def __init__(self, request: ClientSide, pool: Pool, connect: Connector, tunnel_idle: float) -> None:
-        self._request = request
-        self._record = request.record
-        self._pool = pool
-        self._connect = connect
+        super().__init__(request, pool, connect)
         self._tunnel_idle = tunnel_idle
-        self._phase = _CHOOSING
-        self._attempts = 0
-        self._tried: list[Server] = []
-        self._server: Server | None = None
-        self._connection: ServerConnection | None = None
-        self._pending: Deferred[ServerConnection] | Deferred[Server] | None = None
-        self._replay: list[bytes] | None = []
         self._chunked = False
-        self._streaming = False
-        self._since = 0.0
         self._unsent_before = 0
 
     def start(self) -> None:
@@ -100,67 +61,6 @@ class Forward:
         self._pool.retry.note_request()
         self._choose()
 
-    # Choosing and connecting.
-
-    def _choose(self) -> None:
-        pool = self._pool
-        server = pool.choose(self._request.facts, self._tried)
-        if server is not None:
-            pool.begin(server)
-            self._use(server)
-        elif pool.all_full:
-            self._phase = _WAITING
-            self._since = time.monotonic()
-            self._pending = waiting = pool.wait(self._request.facts)
-            waiting.addCallbacks(self._got_server, self._got_none)
-        else:
-            self._fail(ExchangeError(errors.DESTINATION_UNAVAILABLE, pool.why_none()))
-
-    def _got_server(self, server: Server) -> None:
-        self._pending = None
-        self._record.queue = time.monotonic() - self._since
-        self._use(server)
-
-    def _got_none(self, failure: Failure) -> None:
-        self._pending = None
-        self._record.queue = time.monotonic() - self._since
-        if not failure.check(CancelledError):
-            self._fail(_converted(failure))
-
-    def _use(self, server: Server) -> None:
-        self._server = server
-        self._record.server = server.name
-        self._attempts += 1
-        now = self._since = time.monotonic()
-        connection: ServerConnection | None = server.idle.take(now)  # type: ignore[assignment]  # cast() is a call
-        if connection is not None and self._fit(connection):
-            self._record.connect = 0.0
-            self._send(connection)
-            return
-        self._phase = _CONNECTING
-        self._pending = connecting = self._connect(server, self._pool.timeouts.connect)
-        connecting.addCallbacks(self._connected, self._not_connected)
-
-    def _fit(self, connection: ServerConnection) -> bool:
-        """Whether a kept connection may carry this request: one that cannot be repeated wants a closer look."""
-        if self._request.facts.method in _IDEMPOTENT or not connection.gone():
-            return True
-        connection.close()
-        return False
-
-    def _connected(self, connection: ServerConnection) -> None:
-        self._pending = None
-        now = time.monotonic()
-        self._record.connect = now - self._since
-        connection.expires = now + connection.server.idle.settings.max_age
-        self._send(connection)
-
-    def _not_connected(self, failure: Failure) -> None:
-        self._pending = None
-        self._record.connect = time.monotonic() - self._since
-        if not failure.check(CancelledError):
-            self._attempt_failed(_converted(failure), connecting=True)
-
     # Sending the request.
 
     def _send(self, connection: ServerConnection) -> None:
@@ -168,7 +68,7 @@ class Forward:
         head = request.head
         body = request.body
         self._connection = connection
-        self._phase = _SENDING
+        self._phase = SENDING
         connection.owner = self
         connection.used += 1
         exchange = request.exchange
@@ -225,7 +125,7 @@ class Forward:
         if self._request.body.ended:
             self._streaming = False
             connection.transport.unregisterProducer()
-            if self._phase == _SENDING:
+            if self._phase == SENDING:
                 self._since = time.monotonic()
                 connection.limit(self._pool.timeouts.first_byte)
         else:
@@ -244,7 +144,7 @@ class Forward:
         if head is None:
             return
         request = self._request
-        if self._phase == _SENDING:
+        if self._phase == SENDING:
             self._record.first_byte = time.monotonic() - self._since
             if head.status == 101:
                 self._switch(head)
@@ -252,7 +152,12 @@ class Forward:
             if head.status >= 500 and self._may_retry(_answered(head.status)):
                 self._retry(failed_connect=False)
                 return
-            self._begin_response(head, reader.body)
+            try:
+                self._begin_response(head, reader.body)
+            except ExchangeError as error:  # of a filter, on the response
+                self._leave_server(ok=True)
+                self._fail(error)
+                return
         for piece in reader.body.take():
             request.send(piece)
         if reader.body.ended:
@@ -262,7 +167,7 @@ class Forward:
             request.flush()
 
     def _begin_response(self, head: ResponseHead, body: Body) -> None:
-        self._phase = _RESPONDING
+        self._phase = RESPONDING
         self._replay = None
         request = self._request
         if request.head.upgrade is not None:
@@ -295,7 +200,7 @@ class Forward:
         connection, server = self._connection, self._server
         assert connection is not None
         assert server is not None
-        self._phase = _DONE
+        self._phase = DONE
         reader = connection.reader
         status = reader.head.status if reader.head is not None else 0
         if reader.reusable and not self._streaming and not connection.closed:
@@ -322,7 +227,7 @@ class Forward:
         if request.head.upgrade is None or head.upgrade is None:
             self._attempt_failed(ExchangeError(errors.HTTP_UPGRADE_FAILED, "101 without a request for it"))
             return
-        self._phase = _RESPONDING
+        self._phase = RESPONDING
         tunnel = Tunnel(connection, self._tunnel_idle, self._tunnel_done)
         request.consumer = None
         headers = [*head.plain, (b"Connection", b"Upgrade"), (b"Upgrade", head.upgrade)]
@@ -331,7 +236,7 @@ class Forward:
         tunnel.join(transport, early, leftover)
 
     def _tunnel_done(self, bytes_in: int, bytes_out: int, code: str) -> None:
-        self._phase = _DONE
+        self._phase = DONE
         record = self._record
         record.bytes_in, record.bytes_out, record.reason, record.attempts = bytes_in, bytes_out, code, self._attempts
         assert self._server is not None
@@ -342,14 +247,14 @@ class Forward:
 
     def server_failed(self, error: ExchangeError) -> None:
         """The server connection broke, or said what is not HTTP."""
-        if self._phase == _SENDING:
+        if self._phase == SENDING:
             connection = self._connection
             assert connection is not None
             if connection.used > 1 and error.reason is errors.CONNECTION_TERMINATED and not connection.reader.begun:
                 self._kept_connection_was_gone()
                 return
             self._attempt_failed(error)
-        elif self._phase == _RESPONDING:
+        elif self._phase == RESPONDING:
             self._leave_server(ok=False)
             self._fail(error)
 
@@ -357,7 +262,7 @@ class Forward:
         """The server had closed a kept connection before it read our request; no fault of the server."""
         server = self._server
         assert server is not None
-        if self._request.facts.method in _IDEMPOTENT and self._can_replay():
+        if self._request.facts.method in IDEMPOTENT and self._can_replay():
             self._drop_connection()
             self._attempts -= 1
             self._use(server)
@@ -367,7 +272,7 @@ class Forward:
     def server_timed_out(self) -> None:
         """The server took too long: to take the request, to answer, or to go on."""
         request = self._request
-        if self._phase == _RESPONDING:
+        if self._phase == RESPONDING:
             unsent = request.unsent()
             if unsent and unsent != self._unsent_before:  # the client is slow, but it moves
                 self._unsent_before = unsent
@@ -376,79 +281,13 @@ class Forward:
                 return
             self._leave_server(ok=bool(unsent))
             self._fail(ExchangeError(errors.CLIENT_TOO_SLOW if unsent else errors.CONNECTION_READ_TIMEOUT))
-        elif self._phase == _SENDING:
+        elif self._phase == SENDING:
             if not self._streaming:
                 self._attempt_failed(ExchangeError(errors.HTTP_RESPONSE_TIMEOUT))
             else:
                 self._attempt_failed(ExchangeError(errors.CONNECTION_WRITE_TIMEOUT))
 
-    def client_went(self) -> None:
-        """The client closed; the server need not go on."""
-        self._record.attempts = self._attempts
-        if self._pending is not None:
-            self._pending.cancel()
-            if self._phase == _CONNECTING:
-                self._leave_server(ok=True)
-        elif self._phase in (_SENDING, _RESPONDING):
-            self._leave_server(ok=True)
-        self._phase = _DONE
-
-    def _attempt_failed(self, error: ExchangeError, *, connecting: bool = False) -> None:
-        if self._may_retry(error.reason):
-            self._retry(failed_connect=connecting)
-            return
-        self._leave_server(ok=error.reason.side is not errors.Side.SERVER, failed_connect=connecting)
-        self._fail(error)
-
-    def _may_retry(self, reason: Reason) -> bool:
-        if not self._can_replay():
-            return False
-        return self._pool.retry.allow(self._request.facts.method, reason, self._attempts)
-
-    def _can_replay(self) -> bool:
-        exchange = self._request.exchange
-        return self._replay is not None or (exchange is not None and exchange.body is not None)
-
-    def _retry(self, *, failed_connect: bool) -> None:
-        assert self._server is not None
-        self._tried.append(self._server)
-        self._leave_server(ok=False, failed_connect=failed_connect)
-        self._phase = _CHOOSING
-        if self._pool.choose(self._request.facts, self._tried) is None:
-            self._tried.clear()  # no other server: the same one again is better than none
-        self._choose()
-
-    def _leave_server(self, *, ok: bool, failed_connect: bool = False) -> None:
-        server, self._server = self._server, None
-        if server is None:
-            return
-        self._drop_connection()
-        self._pool.end(server, self._record.first_byte, ok, failed_connect)
-
-    def _drop_connection(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        if self._streaming:
-            self._streaming = False
-            if not connection.closed:
-                connection.transport.unregisterProducer()
-        connection.close()
-
-    def _fail(self, error: ExchangeError) -> None:
-        self._phase = _DONE
-        self._record.attempts = self._attempts
-        self._request.consumer = None
-        self._request.fail(error)
-
 
 @lru_cache(maxsize=100)
 def _answered(status: int) -> Reason:
     return Reason(f"http_response_{status}", status, errors.Side.SERVER, True, f"The server answered {status}.")
-
-
-def _converted(failure: Failure) -> ExchangeError:
-    error = failure.value
-    if isinstance(error, ExchangeError):
-        return error
-    return ExchangeError(errors.PROXY_INTERNAL_ERROR, f"{type(error).__name__}: {error}")

@@ -9,7 +9,8 @@ from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
-from balancer.forwarding.exchange import Connector, Forward
+from balancer.forwarding.attempts import Connector
+from balancer.forwarding.exchange import Forward
 
 if TYPE_CHECKING:
     from balancer.pools.pool import Pool

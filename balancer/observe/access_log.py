@@ -127,6 +127,10 @@ class AccessLog:
         """Write what is collected, then open the file anew at its path, after it was moved away."""
         self._write()
         self._close()
+        try:
+            self._opened()
+        except OSError as error:
+            self._trouble(error)
 
     def close(self) -> None:
         """Write what is collected, and close."""

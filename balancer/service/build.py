@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from twisted.internet.task import Clock
 
@@ -21,7 +22,6 @@ from balancer.errors import ConfigurationError, PluginError, Problem
 from balancer.filters import builtins as filters
 from balancer.forwarding.headers import HeaderPolicy, TrustedPeers
 from balancer.forwarding.proxy import ProxyResource
-from balancer.hooks.interfaces import IAccessLogFormat
 from balancer.hooks.loading import load as load_plugins
 from balancer.hooks.plugged import Plugged
 from balancer.hooks.registry import Registry
@@ -95,22 +95,21 @@ class _Builder:
         if runtime is not None:
             found.registry.clock = runtime.reactor
         self._problems: list[Problem] = []
-        self._log_format: IAccessLogFormat | None = None
 
     def snapshot(self) -> Snapshot:
         config = self._config
+        made: dict[str, Any] = {}
         if config.access_log is not None:
-            self._try(("access_log", "format"), partial(self._format, config.access_log.format))
+            self._plugged(("access_log", "format"), "access_log_formats", config.access_log.format, made)
         pools: dict[str, Pool] = {}
         for name in config.pools:
             self._try(("pools", name), partial(self._pool, name, pools))
         listeners: dict[str, ListenerSettings] = {}
-        if not self._problems:
-            for name in config.listeners:
-                self._try(("listeners", name), partial(self._listener, name, listeners, pools))
+        for name in config.listeners:
+            self._try(("listeners", name), partial(self._listener, name, listeners, pools))
         if self._problems:
             raise ConfigurationError(self._problems)
-        return Snapshot(config, self._registry, pools, listeners, self._log_format)
+        return Snapshot(config, self._registry, pools, listeners, made.get("access_log_formats"))
 
     def _try(self, place: tuple[str | int, ...], build: Callable[[], None]) -> None:
         try:
@@ -121,13 +120,24 @@ class _Builder:
     def _report(self, place: tuple[str | int, ...], error: Exception) -> None:
         self._problems.append(self._config.problem(place, str(error)))
 
-    def _format(self, wanted: Plugged) -> None:
-        self._log_format = self._registry.build("access_log_formats", wanted.name, wanted.settings)
-
     def _pool(self, name: str, pools: dict[str, Pool]) -> None:
-        runtime = self._runtime
+        runtime, settings = self._runtime, self._config.pools[name]
         secret = self._config.secret or runtime.secret
-        pools[name] = built_pool(name, self._config.pools[name], self._registry, runtime.reactor, runtime.draw, secret)
+        made: dict[str, Any] = {}
+        self._plugged(("pools", name, "algorithm"), "algorithms", settings.algorithm, made)
+        if settings.health is not None:
+            self._plugged(("pools", name, "health", "probe"), "probes", settings.health.probe, made)
+        if "algorithms" in made:
+            pools[name] = built_pool(
+                name, settings, made["algorithms"], made.get("probes"), runtime.reactor, runtime.draw, secret
+            )
+
+    def _plugged(self, place: tuple[str | int, ...], kind: str, wanted: Plugged, made: dict[str, Any]) -> None:
+        """Build what ``wanted`` names, and keep it in ``made`` under its kind; report at ``place`` if that fails."""
+        try:
+            made[kind] = self._registry.build(kind, wanted.name, wanted.settings)
+        except (ValueError, PluginError) as error:
+            self._report(place, error)
 
     def _listener(self, name: str, listeners: dict[str, ListenerSettings], pools: dict[str, Pool]) -> None:
         settings = self._config.listeners[name]
@@ -143,20 +153,19 @@ class _Builder:
 
     def _site(self, name: str, settings: HttpListener, pools: dict[str, Pool]) -> Site:
         runtime, http = self._runtime, settings.http
+
+        def report(place: tuple[str | int, ...], error: Exception) -> None:
+            self._report(("listeners", name, *place), error)
+
         proxy = ProxyResource(pools, runtime.connect_http, settings.timeouts.idle)
         trusted = self._config.trusted_proxies if settings.trusted_proxies is None else settings.trusted_proxies
         return Site(
             listener=name,
-            table=http_table(
-                settings,
-                self._registry,
-                proxy,
-                lambda place, error: self._report(("listeners", name, *place), error),
-            ),
+            table=http_table(settings, self._registry, proxy, report),
             observe=runtime.observe_exchange,
             draw=runtime.draw,
             new_id=runtime.new_id,
-            filters=built_filters(settings.filters, self._registry),
+            filters=built_filters(settings.filters, self._registry, report),
             policy=HeaderPolicy(TrustedPeers(trusted), http.via, http.request_id),
             limits=HeadLimits(
                 http.head_size,

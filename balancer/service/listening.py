@@ -181,6 +181,9 @@ class Listeners:
         """Close every socket at once; for a start that failed."""
         for listener in self._open.values():
             listener.stop_accepting()
+        for ports in self._side_ports.values():
+            for port in ports.values():
+                port.stopListening()
 
     def _left(self, listener: AnyOpenListener, _: object) -> None:
         self._leaving.discard(listener)

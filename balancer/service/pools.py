@@ -8,7 +8,6 @@ from twisted.logger import Logger
 
 from balancer.config.pools import Pool as PoolSettings
 from balancer.config.pools import Sticky as StickySettings
-from balancer.hooks.registry import Registry
 from balancer.model.keys import Key
 from balancer.pools.events import PoolEvent
 from balancer.pools.health import HealthSettings
@@ -27,8 +26,10 @@ _log = Logger()
 _BAD_NEWS = frozenset(["server_went_down", "server_ejected", "name_did_not_resolve", "panic_began"])
 
 
-def built_pool(name: str, settings: PoolSettings, registry: Registry, clock: Any, draw: Any, secret: str) -> Pool:
-    """Return the pool, not started; ``secret`` signs sticky cookies."""
+def built_pool(
+    name: str, settings: PoolSettings, algorithm: Any, probe: Any, clock: Any, draw: Any, secret: str
+) -> Pool:
+    """Return the pool, not started; ``algorithm`` and ``probe`` are built, ``secret`` signs sticky cookies."""
     keep_alive = KeepAlive(settings.keep_alive.size, settings.keep_alive.idle, settings.keep_alive.max_age)
     servers = [
         Server(
@@ -45,12 +46,12 @@ def built_pool(name: str, settings: PoolSettings, registry: Registry, clock: Any
     return Pool(
         name,
         servers,
-        registry.build("algorithms", settings.algorithm.name, settings.algorithm.settings),
+        algorithm,
         clock=clock,
         draw=draw,
         observer=_write,
         panic=settings.panic,
-        probe=registry.build("probes", health.probe.name, health.probe.settings) if health is not None else None,
+        probe=probe,
         health=HealthSettings(health.interval, health.timeout, health.rise, health.fall, health.jitter)
         if health is not None
         else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from twisted.web.resource import IResource
 
@@ -39,10 +40,25 @@ def http_table(listener: HttpListener, registry: Registry, proxy: IResource, rep
     routes = []
     for order, settings in enumerate(listener.routes):
         try:
-            routes.append(_route(settings, order, registry, proxy))
+            route = _route(settings, order, registry, proxy, _below(report, "routes", order))
         except (ValueError, PluginError) as error:
             report(("routes", order), error)
+        else:
+            routes += [route] if route is not None else []
     return RouteTable(routes)
+
+
+def _below(report: Report, *place: str | int) -> Report:
+    return lambda rest, error: report((*place, *rest), error)
+
+
+def _built(kind: str, plugged: Plugged, registry: Registry, report: Report, *place: str | int) -> Any:
+    """Return the object, None if it cannot be made; then that is reported at ``place``."""
+    try:
+        return registry.build(kind, plugged.name, plugged.settings)
+    except (ValueError, PluginError) as error:
+        report(place, error)
+        return None
 
 
 def session_routes(listener: TcpListener | UdpListener) -> L4Routes:
@@ -55,14 +71,15 @@ def session_routes(listener: TcpListener | UdpListener) -> L4Routes:
     )
 
 
-def built_filters(filters: Iterable[Plugged], registry: Registry) -> tuple[IFilter, ...]:
-    """Return the filters themselves."""
-    return tuple(registry.build("filters", plugged.name, plugged.settings) for plugged in filters)
+def built_filters(filters: Iterable[Plugged], registry: Registry, report: Report) -> tuple[IFilter, ...]:
+    """Return the filters themselves; those that cannot be made are reported and left out."""
+    found = [_built("filters", plugged, registry, report, "filters", at) for at, plugged in enumerate(filters)]
+    return tuple(each for each in found if each is not None)
 
 
-def _route(route: RouteSettings, order: int, registry: Registry, proxy: IResource) -> Route:
-    conditions = _conditions(route.match, registry)
-    filters = built_filters(route.filters, registry)
+def _route(route: RouteSettings, order: int, registry: Registry, proxy: IResource, report: Report) -> Route | None:
+    conditions = _conditions(route.match, registry, _below(report, "match"))
+    filters = built_filters(route.filters, registry, report)
     name, priority = route.name, route.priority
     if route.pool is not None:
         return Route(name, order, conditions, priority=priority, filters=filters, pool=route.pool, leaf=proxy)
@@ -76,11 +93,14 @@ def _route(route: RouteSettings, order: int, registry: Registry, proxy: IResourc
         reply = _reply(route.respond)
         return Route(name, order, conditions, priority=priority, filters=filters, reply=reply)
     assert route.resource is not None
-    resource = registry.build("resources", route.resource.name, route.resource.settings)
+    resource = _built("resources", route.resource, registry, report, "resource")
+    if resource is None:
+        return None
     return Route(name, order, conditions, priority=priority, filters=filters, resource=resource)
 
 
-def _conditions(match: Match, registry: Registry) -> Conditions:
+def _conditions(match: Match, registry: Registry, report: Report) -> Conditions:
+    others = [_built("matchers", plugged, registry, report, plugged.name) for plugged in match.matchers]
     return Conditions(
         host=match.host,
         path=match.path,
@@ -90,10 +110,10 @@ def _conditions(match: Match, registry: Registry) -> Conditions:
         cookies=match.cookies,
         client=match.client,
         scheme=match.scheme or "",
-        all=tuple(_conditions(part, registry) for part in match.all),
-        any=tuple(_conditions(part, registry) for part in match.any),
-        not_=_conditions(match.not_, registry) if match.not_ is not None else None,
-        others=tuple(registry.build("matchers", plugged.name, plugged.settings) for plugged in match.matchers),
+        all=tuple(_conditions(part, registry, _below(report, "all", at)) for at, part in enumerate(match.all)),
+        any=tuple(_conditions(part, registry, _below(report, "any", at)) for at, part in enumerate(match.any)),
+        not_=_conditions(match.not_, registry, _below(report, "not")) if match.not_ is not None else None,
+        others=tuple(each for each in others if each is not None),
     )
 
 

@@ -69,10 +69,12 @@ class BalancerService(Service):
         Raises:
             BalancerError: with everything that is wrong; nothing stays open then.
         """
+        self._listen_to_signals()
         found = self._first or loaded(self.file)
         self._first = None
         runtime = self._runtime = Runtime(self._reactor)
         snapshot = built(found, runtime)
+        found.config.forget_places()
         runtime.use(snapshot)
         listeners = self._listeners = Listeners(runtime, self)
         try:
@@ -100,7 +102,6 @@ class BalancerService(Service):
         self._started = time.monotonic()
         for pool in self.snapshot.pools.values():
             self._runtime.start(pool)
-        self._reactor.callWhenRunning(self._listen_to_signals)
 
     def _listen_to_signals(self) -> None:
         calls = {signal.SIGHUP: self._reload_by_signal, signal.SIGUSR1: self.reopen_logs}
@@ -132,12 +133,18 @@ class BalancerService(Service):
             raise BalancerError("the service is not running")
         began = time.monotonic()
         try:
-            snapshot = built(loaded(self.file), runtime)
+            found = loaded(self.file)
+            snapshot = built(found, runtime)
+            found.config.forget_places()
             listeners.prepare(snapshot)
         except BalancerError as error:
             runtime.observing.metrics.reload_refused()
             _log.error("reload refused, the running configuration stays: {error}", error=error)
             raise
+        except Exception as error:  # a fault of ours, or of a plug-in where nobody expected one
+            runtime.observing.metrics.reload_refused()
+            _log.failure("reload failed, the running configuration stays")
+            raise BalancerError(f"the reload failed: {type(error).__name__}: {error}") from error
         for name, pool in snapshot.pools.items():
             if name in old.pools:
                 pool.adopt(old.pools[name])
@@ -147,7 +154,7 @@ class BalancerService(Service):
         for pool in snapshot.pools.values():
             runtime.start(pool)
         for pool in old.pools.values():
-            pool.stop()
+            pool.close()
         self.reloads += 1
         runtime.observing.metrics.reloaded()
         took = (time.monotonic() - began) * 1000

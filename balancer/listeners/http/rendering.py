@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import server
+from twisted.web.error import UnsupportedMethod
 from twisted.web.http import datetimeToString
 from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource, getChildForRequest
@@ -23,12 +25,15 @@ from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.forwarding.headers import believed_scheme
 from balancer.model.address import Peer
+from balancer.model.exchange import Reply
 from balancer.routing.tree import mounted_at
 
 if TYPE_CHECKING:
     from balancer.listeners.http.request import Request
 
 __all__ = ["RenderedRequest", "rendered"]
+
+_log = Logger()
 
 
 def rendered(request: Request) -> RenderedRequest:
@@ -48,6 +53,7 @@ class RenderedRequest(server.Request):
     def __init__(self, channel: _RenderChannel, ours: Request) -> None:
         super().__init__(channel)
         self._ours = ours
+        self.ours_channel = channel
         self.request_id = ours.request_id
         self.method = ours.facts.method.encode("latin-1")
         self.uri = ours.target.encode("latin-1")
@@ -111,6 +117,18 @@ class RenderedRequest(server.Request):
         except Exception:
             self.processingFailed(Failure())
 
+    def render(self, resrc: IResource) -> None:
+        """Render ``resrc``; a method that it does not know is 405 with ``Allow``, whatever the method."""
+        super().render(_Methods(resrc))
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """The resource raised: an error page, or a connection that is cut where its answer had begun."""
+        _log.failure("the resource of {request} failed", failure=reason, request=self._ours)
+        if self.channel is not None:
+            self.ours_channel.give_up(ExchangeError(errors.PROXY_INTERNAL_ERROR, "the resource failed"))
+            self.connectionLost(reason)
+        return reason
+
     def getClientIP(self) -> str | None:
         """The client that the balancer believes in, behind trusted proxies too."""
         return self._ours.facts.peer.host or None
@@ -120,12 +138,34 @@ class RenderedRequest(server.Request):
         return believed_scheme(self._ours.head, self._ours.arrival) == "https"
 
 
+class _Methods:
+    """A resource whose refusal of a method Twisted would answer with 501, but for three."""
+
+    def __init__(self, resource: IResource) -> None:
+        self._resource = resource
+
+    def render(self, request: RenderedRequest) -> Any:
+        """Render the resource."""
+        try:
+            return self._resource.render(request)
+        except UnsupportedMethod as error:
+            if request.method == b"HEAD" and b"GET" in error.allowedMethods:
+                raise  # Twisted renders the GET then
+            allowed = {*error.allowedMethods} | ({b"HEAD"} if b"GET" in error.allowedMethods else set())
+            refused = errors.HTTP_METHOD_REFUSED
+            request.ours_channel.answer(
+                Reply(405, ((b"Allow", b", ".join(sorted(allowed))),), reason=refused.code, detail=refused.text)
+            )
+            return server.NOT_DONE_YET
+
+
 class _RenderChannel:
     """What a Twisted request takes for its HTTP channel."""
 
     def __init__(self, ours: Request) -> None:
         self._ours = ours
         self._chunked = False
+        self._producer: Any = None
         self.site = ours.site.twisted_site
         self.transport = ours.channel.transport
         self.factory = None
@@ -159,12 +199,16 @@ class _RenderChannel:
             rendered_request = self._ours.consumer
             assert isinstance(rendered_request, RenderedRequest)
             rendered_request.chunked = 0
-        self._ours.respond(int(code), reason, pairs, length)
+        try:
+            self._ours.respond(int(code), reason, pairs, length)
+        except ExchangeError as error:  # of a filter, on the response: what the resource writes goes nowhere
+            self.give_up(error)
 
     def write(self, data: bytes) -> None:
         """Send a piece of the body."""
-        self._ours.send(data)
-        self._ours.flush()
+        if not self._ours.finished:
+            self._ours.send(data)
+            self._ours.flush()
 
     def writeSequence(self, pieces: Any) -> None:
         """Send pieces of the body."""
@@ -173,15 +217,36 @@ class _RenderChannel:
     def requestDone(self, request: Any) -> None:
         """The response is complete."""
         self._ours.consumer = None
-        self._ours.end()
+        if not self._ours.finished:
+            self._ours.end()
+
+    def answer(self, reply: Reply) -> None:
+        """Answer with one of the balancer's own replies instead of what the resource would say."""
+        self._ours.consumer = None
+        self._ours.answer(reply)
+
+    def give_up(self, error: ExchangeError) -> None:
+        """Answer with an error page, or cut what has begun; the resource's producer is told to stop."""
+        producer = self._producer
+        self.unregisterProducer()
+        self._ours.consumer = None
+        self._ours.fail(error)
+        if producer is not None:
+            producer.stopProducing()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Let ``producer`` follow the client's pace."""
+        if self._ours.finished:
+            producer.stopProducing()
+            return
+        self._producer = producer
         self.transport.registerProducer(producer, streaming)
 
     def unregisterProducer(self) -> None:
         """The producer has ended."""
-        self.transport.unregisterProducer()
+        if self._producer is not None:
+            self._producer = None
+            self.transport.unregisterProducer()
 
     def loseConnection(self) -> None:
         """The resource wants the connection closed."""
@@ -189,5 +254,4 @@ class _RenderChannel:
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         """Twisted could not parse the form: answer 400 (its own channel does the same)."""
-        self._ours.consumer = None
-        self._ours.fail(ExchangeError(errors.HTTP_REQUEST_ERROR, "the form in the body"))
+        self.give_up(ExchangeError(errors.HTTP_REQUEST_ERROR, "the form in the body"))

@@ -150,7 +150,11 @@ class Request:
             self.flush()
 
     def respond(self, status: int, reason: bytes | None, headers: RawHeaders, length: int | None) -> None:
-        """Begin the response; ``length`` of its body in bytes, None if unknown."""
+        """Begin the response; ``length`` of its body in bytes, None if unknown.
+
+        Raises:
+            ExchangeError: if a filter that must have its say on the response failed; nothing has begun then.
+        """
         exchange = self.exchange
         if exchange is not None:
             exchange.status = status
@@ -236,7 +240,11 @@ class Request:
             kind, body = answers.error_page(reply.status, text, reply.reason, self.request_id, accept)
             headers.append((b"Content-Type", kind))
         self._out.clear()
-        self.respond(reply.status, None, [*headers, (b"Date", http_date())], len(body))
+        try:
+            self.respond(reply.status, None, [*headers, (b"Date", http_date())], len(body))
+        except ExchangeError as error:
+            self.fail(error)
+            return
         self.send(body)
         self.end()
 
@@ -264,7 +272,11 @@ class Request:
         headers.append((b"Proxy-Status", answers.proxy_status(reason.code, error.detail)))
         headers.append((b"Date", http_date()))
         record.reason, record.detail = reason.code, error.detail
-        self.respond(reason.status, None, headers, len(body))
+        try:
+            self.respond(reason.status, None, headers, len(body))
+        except ExchangeError as another:  # of a filter's response part; each runs once, so this ends
+            self.fail(another)
+            return
         self.send(body)
         self.end()
 

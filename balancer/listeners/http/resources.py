@@ -12,6 +12,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -131,6 +132,18 @@ def _imported(settings: WSGISettings) -> Callable[..., Iterable[bytes]]:
     return application
 
 
+class _Daemon(Thread):
+    """A thread that does not keep the process from ending."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, daemon=True, **kwargs)
+
+
+def _stop(threads: ThreadPool) -> None:
+    """End ``threads`` once each is through with its request; not here, as they may wait for the reactor to write for them."""
+    _Daemon(target=threads.stop).start()
+
+
 @implementer(IResource)
 class _Application(Resource):
     """A WSGI application with its threads, which begin with the first request and end with the resource."""
@@ -148,9 +161,10 @@ class _Application(Resource):
         if self._served is None:
             reactor = request.site.reactor
             threads = ThreadPool(0, self._threads, "wsgi")
+            threads.threadFactory = _Daemon
             threads.start()
             # A reload drops the resource, with the last request that it serves; the end of the service does not.
-            end = weakref.finalize(self, threads.stop)
+            end = weakref.finalize(self, _stop, threads)
             reactor.addSystemEventTrigger("after", "shutdown", end)
             self._served = WSGIResource(reactor, threads, self._application)
         return self._served.render(request)

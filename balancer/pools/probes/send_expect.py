@@ -20,7 +20,9 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import re2
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
@@ -53,6 +55,11 @@ class Expect(Settings):
     regex: Annotated[Regex, BeforeValidator(_bytes)] | None = Field(
         default=None, description="RE2 expression that is found."
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Allow bare text."""
+        return {"anyOf": [{"type": "string", "minLength": 1}, handler(schema)]}
 
     @model_validator(mode="before")
     @classmethod

@@ -1,0 +1,209 @@
+"""The attempts that a request has: choosing a server, waiting for one, connecting, trying another.
+
+What is done on a connection once it is there, :class:`~.exchange.Forward` adds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+from balancer import errors
+from balancer.errors import ExchangeError, Reason
+from balancer.forwarding.client_side import ClientSide
+from balancer.forwarding.server_connection import ServerConnection
+
+if TYPE_CHECKING:
+    from balancer.pools.pool import Pool
+    from balancer.pools.server import Server
+
+__all__ = ["CHOOSING", "CONNECTING", "DONE", "IDEMPOTENT", "RESPONDING", "SENDING", "WAITING", "Attempts", "Connector"]
+
+Connector = Callable[["Server", float], "Deferred[ServerConnection]"]
+"""Opens a new connection to a server within so many seconds; fails with ExchangeError."""
+
+IDEMPOTENT = frozenset(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"])
+"""Methods that may be repeated (RFC 9110 §9.2.2)."""
+
+CHOOSING, WAITING, CONNECTING, SENDING, RESPONDING, DONE = range(6)
+"""How far an exchange has come."""
+
+
+class Attempts:
+    """Brings one request to a server of a pool, to another one where that fails.
+
+    Args:
+        request: the client's side.
+        pool: whose servers are tried.
+        connect: opens a connection where none is kept.
+    """
+
+    __slots__ = (
+        "_attempts",
+        "_connect",
+        "_connection",
+        "_pending",
+        "_phase",
+        "_pool",
+        "_record",
+        "_replay",
+        "_request",
+        "_server",
+        "_since",
+        "_streaming",
+        "_tried",
+    )
+
+    def __init__(self, request: ClientSide, pool: Pool, connect: Connector) -> None:
+        self._request = request
+        self._record = request.record
+        self._pool = pool
+        self._connect = connect
+        self._phase = CHOOSING
+        self._attempts = 0
+        self._tried: list[Server] = []
+        self._server: Server | None = None
+        self._connection: ServerConnection | None = None
+        self._pending: Deferred[ServerConnection] | Deferred[Server] | None = None
+        self._replay: list[bytes] | None = []
+        """The pieces of the body sent so far, None when there were too many to keep."""
+        self._streaming = False
+        """Whether the body is not all there yet, and goes to the connection as it comes."""
+        self._since = 0.0
+
+    def _send(self, connection: ServerConnection) -> None:
+        """Send the request on a connection that is there."""
+        raise NotImplementedError
+
+    # Choosing and connecting.
+
+    def _choose(self) -> None:
+        pool = self._pool
+        server = pool.choose(self._request.facts, self._tried)
+        if server is not None:
+            pool.begin(server)
+            self._use(server)
+        elif pool.all_full:
+            self._phase = WAITING
+            self._since = time.monotonic()
+            self._pending = waiting = pool.wait(self._request.facts)
+            waiting.addCallbacks(self._got_server, self._got_none)
+        else:
+            self._fail(ExchangeError(errors.DESTINATION_UNAVAILABLE, pool.why_none()))
+
+    def _got_server(self, server: Server) -> None:
+        self._pending = None
+        self._record.queue = time.monotonic() - self._since
+        self._use(server)
+
+    def _got_none(self, failure: Failure) -> None:
+        self._pending = None
+        self._record.queue = time.monotonic() - self._since
+        if not failure.check(CancelledError):
+            self._fail(_converted(failure))
+
+    def _use(self, server: Server) -> None:
+        self._server = server
+        self._record.server = server.name
+        self._attempts += 1
+        now = self._since = time.monotonic()
+        connection: ServerConnection | None = server.idle.take(now)  # type: ignore[assignment]  # cast() is a call
+        if connection is not None and self._fit(connection):
+            self._record.connect = 0.0
+            self._send(connection)
+            return
+        self._phase = CONNECTING
+        self._pending = connecting = self._connect(server, self._pool.timeouts.connect)
+        connecting.addCallbacks(self._connected, self._not_connected)
+
+    def _fit(self, connection: ServerConnection) -> bool:
+        """Whether a kept connection may carry this request: one that cannot be repeated wants a closer look."""
+        if self._request.facts.method in IDEMPOTENT or not connection.gone():
+            return True
+        connection.close()
+        return False
+
+    def _connected(self, connection: ServerConnection) -> None:
+        self._pending = None
+        now = time.monotonic()
+        self._record.connect = now - self._since
+        connection.expires = now + connection.server.idle.settings.max_age
+        self._send(connection)
+
+    def _not_connected(self, failure: Failure) -> None:
+        self._pending = None
+        self._record.connect = time.monotonic() - self._since
+        if not failure.check(CancelledError):
+            self._attempt_failed(_converted(failure), connecting=True)
+
+    # What can go wrong.
+
+    def client_went(self) -> None:
+        """The client closed; the server need not go on."""
+        self._record.attempts = self._attempts
+        if self._pending is not None:
+            self._pending.cancel()
+            if self._phase == CONNECTING:
+                self._leave_server(ok=True)
+        elif self._phase in (SENDING, RESPONDING):
+            self._leave_server(ok=True)
+        self._phase = DONE
+
+    def _attempt_failed(self, error: ExchangeError, *, connecting: bool = False) -> None:
+        if self._may_retry(error.reason):
+            self._retry(failed_connect=connecting)
+            return
+        self._leave_server(ok=error.reason.side is not errors.Side.SERVER, failed_connect=connecting)
+        self._fail(error)
+
+    def _may_retry(self, reason: Reason) -> bool:
+        if not self._can_replay():
+            return False
+        return self._pool.retry.allow(self._request.facts.method, reason, self._attempts)
+
+    def _can_replay(self) -> bool:
+        exchange = self._request.exchange
+        return self._replay is not None or (exchange is not None and exchange.body is not None)
+
+    def _retry(self, *, failed_connect: bool) -> None:
+        assert self._server is not None
+        self._tried.append(self._server)
+        self._leave_server(ok=False, failed_connect=failed_connect)
+        self._phase = CHOOSING
+        if self._pool.choose(self._request.facts, self._tried) is None:
+            self._tried.clear()  # no other server: the same one again is better than none
+        self._choose()
+
+    def _leave_server(self, *, ok: bool, failed_connect: bool = False) -> None:
+        server, self._server = self._server, None
+        if server is None:
+            return
+        self._drop_connection()
+        self._pool.end(server, self._record.first_byte, ok, failed_connect)
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._streaming:
+            self._streaming = False
+            if not connection.closed:
+                connection.transport.unregisterProducer()
+        connection.close()
+
+    def _fail(self, error: ExchangeError) -> None:
+        self._phase = DONE
+        self._record.attempts = self._attempts
+        self._request.consumer = None
+        self._request.fail(error)
+
+
+def _converted(failure: Failure) -> ExchangeError:
+    error = failure.value
+    if isinstance(error, ExchangeError):
+        return error
+    return ExchangeError(errors.PROXY_INTERNAL_ERROR, f"{type(error).__name__}: {error}")

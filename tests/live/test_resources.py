@@ -1,0 +1,278 @@
+"""Files, WSGI applications and packages' resources, fetched with curl and by hand."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from tests.hooks.hostile import install
+from tests.live.balancers import OK, BalancerTestCase, RunningBalancer, answering, wait_until
+from tests.live.processes import free_port
+
+_WSGI = """
+import time
+
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/raise":
+        raise RuntimeError("on purpose")
+    if path == "/echo":
+        body = environ["wsgi.input"].read()
+    elif path == "/slow":
+        time.sleep(0.5)
+        body = b"slow"
+    elif path == "/pieces":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return iter([b"a" * 100_000] * 50)
+    else:
+        keys = ("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REMOTE_ADDR", "HTTP_X_REQUEST_ID")
+        body = "|".join(str(environ.get(key)) for key in keys).encode()
+    start_response("201 Made", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+_PACKAGE = """
+from twisted.internet import reactor
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
+from twisted.internet.interfaces import IPullProducer
+
+from balancer.hooks import hookimpl
+from balancer.hooks.interfaces import Factory, IFilter
+
+
+class Sample(Resource):
+    isLeaf = True
+
+    def render_GET(self, request):
+        path = request.postpath[-1] if request.postpath else b""
+        if path == b"later":
+            reactor.callLater(0.05, lambda: (request.write(b"later"), request.finish()))
+            return NOT_DONE_YET
+        if path == b"produced":
+            request.registerProducer(Pieces(request), False)
+            return NOT_DONE_YET
+        if path == b"raise":
+            raise RuntimeError("on purpose")
+        if path == b"midway":
+            request.write(b"x" * 10)
+            raise RuntimeError("on purpose, midway")
+        if path == b"never":
+            request.notifyFinish().addErrback(lambda _: open(FOLDER + "/gone", "w").close())
+            return NOT_DONE_YET
+        if path == b"wrong":
+            return "text"
+        request.setHeader(b"x-seen", request.getHeader(b"x-given") or b"")
+        request.addCookie(b"a", b"1")
+        return b"sample " + request.args.get(b"q", [b""])[0]
+
+    def render_POST(self, request):
+        return b"posted " + request.args.get(b"field", [b""])[0]
+
+
+@implementer(IPullProducer)
+class Pieces:
+    def __init__(self, request):
+        self.request, self.left = request, 100
+
+    def resumeProducing(self):
+        if not self.left:
+            self.request.unregisterProducer()
+            self.request.finish()
+            return
+        self.left -= 1
+        self.request.write(b"p" * 10000)
+
+    def stopProducing(self):
+        pass
+
+
+@implementer(IFilter)
+class Fails:
+    name = "fails"
+    on_error = "deny"
+    body_limit = 0
+
+    def request(self, exchange):
+        return None
+
+    def response(self, exchange):
+        if exchange.facts.header("x-fail"):
+            raise RuntimeError("on purpose, on the response")
+
+    def describe(self, exchange):
+        return "fails"
+
+
+FOLDER = ""
+
+@hookimpl
+def balancer_resources():
+    return [Factory("sample", lambda _: Sample())]
+
+
+@hookimpl
+def balancer_filters():
+    return [Factory("fails", lambda _: Fails())]
+"""
+
+
+class ResourceTestCase(BalancerTestCase):
+    def start(self) -> tuple[RunningBalancer, int]:
+        """Run a balancer with files under /files, a WSGI application under /app, a package's resource under /sample."""
+        folder = self.folder()
+        files = folder / "files"
+        (files / "sub").mkdir(parents=True)
+        (files / "open").mkdir()
+        (files / "index.html").write_text("<h1>home</h1>")
+        (files / "data.txt").write_text("0123456789" * 1000)
+        (files / "open" / "data.txt").write_text("open")
+        (folder / "secret.txt").write_text("secret")
+        os.mkfifo(files / "pipe")
+        (folder / "shop.py").write_text(_WSGI)
+        install(folder, "sample-package", _PACKAGE.replace('FOLDER = ""', f"FOLDER = {str(folder)!r}"))
+        port = free_port()
+        server = self.server(answering(OK))
+        text = f"""
+access_log: {{format: json, path: {folder}/access.log}}
+graceful_timeout: 1s
+plugins: {{on_error: deny}}
+listeners:
+  web:
+    bind: 127.0.0.1:{port}
+    protocol: http
+    filters: [fails]
+    routes:
+      - {{match: {{path: /files/**}}, resource: {{static: {files}}}}}
+      - {{match: {{path: /listed/**}}, resource: {{static: {{directory: {files}, listing: true}}}}}}
+      - {{match: {{path: /app/**}}, resource: {{wsgi: {{application: "shop:application", directory: {folder}}}}}}}
+      - {{match: {{path: /sample/**}}, resource: sample}}
+      - {{match: {{path: /answered}}, respond: {{status: 200, body: fine}}}}
+      - pool: web
+pools: {{web: {{servers: ["{server.address}"]}}}}
+"""
+        running = RunningBalancer(folder, text, PYTHONPATH=str(folder))
+        self.addCleanup(running.stop)
+        running.wait_for(port)
+        return running, port
+
+    def curl(self, *words: str) -> str:
+        command = ["curl", "-sS", "--max-time", "20", *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+
+
+class FileTests(ResourceTestCase):
+    def test_files(self) -> None:
+        """Types, ranges, conditions, HEAD, indexes; nothing outside the directory, no listing, nothing that blocks."""
+        _, port = self.start()
+        site = f"http://127.0.0.1:{port}/files"
+        whole = self.get(port, "/files/data.txt")
+        self.assertEqual((whole.status, len(whole.body), whole.headers["Content-Type"]), (200, 10_000, "text/plain"))
+        self.assertEqual(self.curl("-r", "3-5", f"{site}/data.txt"), "345")
+        self.assertEqual(self.curl("-r", "-2", f"{site}/data.txt"), "89")
+        status = ("-o", "/dev/null", "-w", "%{http_code} %{size_download}")
+        self.assertEqual(self.curl("-r", "99999-", *status, f"{site}/data.txt").split()[0], "416")
+        self.assertEqual(
+            self.curl(*status, "-H", f"If-Modified-Since: {whole.headers['Last-Modified']}", f"{site}/data.txt"),
+            "304 0",
+        )
+        self.assertIn("Content-Length: 10000", self.curl("-I", f"{site}/data.txt"))
+        self.assertEqual(self.curl(f"{site}/"), "<h1>home</h1>")
+        for path, answer in (
+            ("/files/none", 404),
+            ("/files/open/", 403),
+            ("/files/pipe", 404),
+            ("/files/../secret.txt", 404),
+            ("/files/%2e%2e/secret.txt", 404),
+            ("/files/..%2fsecret.txt", 400),
+            ("/files/sub/../../../secret.txt", 400),
+        ):
+            found = self.curl("--path-as-is", "-w", "\n%{http_code}", f"http://127.0.0.1:{port}{path}")
+            self.assertNotIn("secret", found.replace(path, ""))
+            if path != "/files/../secret.txt" and path != "/files/%2e%2e/secret.txt":
+                self.assertEqual(int(found.rsplit("\n", 1)[1]), answer, path)
+        self.assertIn("data.txt", self.curl(f"http://127.0.0.1:{port}/listed/open/"))
+        self.assertEqual(self.get(port, "/files/data.txt", "DELETE").status, 405)
+
+    def test_many_on_one_connection(self) -> None:
+        """Resources and pools take turns on a kept connection, pipelined too."""
+        _, port = self.start()
+        client = self.connect(port)
+        paths = [b"/files/data.txt", b"/", b"/app/x", b"/answered", b"/sample/", b"/files/"] * 3
+        client.send(b"".join(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path for path in paths))
+        self.assertEqual([client.response()[0] for _ in paths], [200, 200, 201, 200, 200, 200] * 3)
+
+
+class WSGITests(ResourceTestCase):
+    def test_application(self) -> None:
+        """Its environment, bodies both ways, streaming, concurrency, an exception."""
+        running, port = self.start()
+        site = f"http://127.0.0.1:{port}/app"
+        found = self.get(port, "/app/a%20b?c=d", X_Request_Id="mine")
+        self.assertEqual((found.status, found.reason), (201, "Made"))
+        method, script, path, query, client, request_id = found.body.decode().split("|")
+        self.assertEqual((method, script, path, query, client), ("GET", "/app", "/a b", "c=d", "127.0.0.1"))
+        self.assertEqual(request_id, found.headers["X-Request-Id"])
+        big = running.folder / "big"
+        big.write_bytes(os.urandom(3 << 20))
+        sent = self.curl("--data-binary", f"@{big}", "-o", f"{big}.back", "-w", "%{http_code}", f"{site}/echo")
+        self.assertEqual((sent, Path(f"{big}.back").read_bytes()), ("201", big.read_bytes()))
+        chunked = self.curl("-H", "Transfer-Encoding: chunked", "-d", "abc", f"{site}/echo")
+        self.assertEqual(chunked, "abc")
+        self.assertEqual(self.get(port, "/app/pieces").body, b"a" * 5_000_000)
+        slow = [self.connect(port) for _ in range(5)]
+        for each in slow:
+            each.send(b"GET /app/slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertEqual([each.response()[2] for each in slow], [b"slow"] * 5)
+        self.assertEqual(self.get(port, "/app/raise").status, 500)
+        self.assertEqual(self.get(port, "/app/x").status, 201)
+        seconds = [record["total"] for record in running.records(9) if record["target"] == "/app/slow"]
+        self.assertLess(max(seconds), 2.0)
+
+
+class PackageTests(ResourceTestCase):
+    def test_resource(self) -> None:
+        """Arguments, forms, headers, cookies, answers that come later, producers, exceptions."""
+        running, port = self.start()
+        found = self.get(port, "/sample/x?q=1", X_Given="seen")
+        self.assertEqual(
+            (found.body, found.headers["X-Seen"], found.headers["Set-Cookie"]), (b"sample 1", "seen", "a=1")
+        )
+        form = {"Content_Type": "application/x-www-form-urlencoded"}
+        self.assertEqual(self.get(port, "/sample/x", "POST", "field=v", **form).body, b"posted v")
+        self.assertEqual(self.get(port, "/sample/later").body, b"later")
+        self.assertEqual(self.get(port, "/sample/produced").body, b"p" * 1_000_000)
+        self.assertEqual(self.get(port, "/sample/raise").status, 500)
+        self.assertEqual(self.get(port, "/sample/wrong").status, 500)
+        head = self.get(port, "/sample/x?q=1", "HEAD")
+        self.assertEqual((head.status, head.body, head.headers["Content-Length"]), (200, b"", "8"))
+        midway = self.connect(port)
+        midway.send(b"GET /sample/midway HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertNotIn(b"\r\n0\r\n\r\n", midway.rest())
+        waiting = self.connect(port)
+        waiting.send(b"GET /sample/never HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertEqual(self.get(port, "/sample/x").status, 200)
+        waiting.reset()
+        wait_until((running.folder / "gone").exists)
+
+    def test_filter_that_fails_on_the_response(self) -> None:
+        """Every kind of answer becomes 500, and the connection goes on."""
+        _, port = self.start()
+        client = self.connect(port)
+        for path in (
+            b"/",
+            b"/answered",
+            b"/sample/x",
+            b"/sample/produced",
+            b"/files/data.txt",
+            b"/app/pieces",
+            b"/app/x",
+        ):
+            client.send(b"GET %b HTTP/1.1\r\nHost: a\r\nX-Fail: 1\r\n\r\n" % path)
+            status, head, _ = client.response()
+            self.assertEqual(status, 500, path)
+            self.assertIn(b"Proxy-Status", head)
+            client.send(b"GET /answered HTTP/1.1\r\nHost: a\r\n\r\n")
+            self.assertEqual(client.response()[2], b"fine")

@@ -1,0 +1,43 @@
+"""Tests for :mod:`balancer.model.units`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from balancer.model.units import format_duration, format_size, parse_duration, parse_size
+
+
+class UnitTests(SynchronousTestCase):
+    def test_durations(self) -> None:
+        for text, seconds in (
+            ("250ms", 0.25),
+            ("5s", 5),
+            ("1h30m", 5400),
+            ("1.5s", 1.5),
+            ("2d", 172800),
+            ("10us", 1e-5),
+            (0, 0),
+            ("0", 0),
+        ):
+            self.assertAlmostEqual(parse_duration(text), seconds)
+
+    def test_sizes(self) -> None:
+        for text, count in (("16KiB", 16384), ("1MB", 10**6), ("1.5MiB", 1572864), ("512B", 512), (7, 7), ("7", 7)):
+            self.assertEqual(parse_size(text), count)
+
+    def test_nonsense(self) -> None:
+        wrong: Any
+        for wrong in (5, "5", "-5s", "5 s", "s", "", "5x", True, None, [], "1e3s", "٣s"):
+            self.assertRaises(ValueError, parse_duration, wrong)
+        for wrong in (-1, "-1", "1XB", "KiB", "", None, True, 1.5, "٣"):
+            self.assertRaises(ValueError, parse_size, wrong)
+
+    @given(st.integers(0, 10**9))
+    def test_what_is_written_can_be_read(self, number: int) -> None:
+        self.assertEqual(parse_size(format_size(number)), number)
+        if number < 10**6:
+            self.assertAlmostEqual(parse_duration(format_duration(number)), number)

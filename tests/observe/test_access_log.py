@@ -1,0 +1,58 @@
+"""Tests for :mod:`balancer.observe.access_log`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from balancer.observe.access_log import FLUSH_AFTER, AccessLog
+
+
+class _Word:
+    def __init__(self, word: str) -> None:
+        self._word = word
+
+    def exchange(self, record: Any) -> str:
+        return f"{self._word} {record}"
+
+    def session(self, record: Any) -> str:
+        return f"{self._word} session {record}"
+
+
+class AccessLogTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.path = Path(self.mktemp())
+        self.log = AccessLog(self.clock, str(self.path), _Word("one"))
+        self.addCleanup(self.log.close)
+
+    def test_lines(self) -> None:
+        """Lines are written together, shortly after the first."""
+        self.log.exchange(1)
+        self.log.session(2)
+        self.assertFalse(self.path.exists())
+        self.clock.advance(FLUSH_AFTER)
+        self.assertEqual(self.path.read_text(), "one 1\none session 2\n")
+
+    def test_another_format(self) -> None:
+        """Another format makes the lines from then on, in the same file."""
+        self.log.exchange(1)
+        self.log.use(_Word("two"))
+        self.log.exchange(2)
+        self.log.session(3)
+        self.clock.advance(FLUSH_AFTER)
+        self.assertEqual(self.path.read_text(), "one 1\ntwo 2\ntwo session 3\n")
+
+    def test_moved_away(self) -> None:
+        """After the file was moved away, a new one is opened at its path; nothing is lost."""
+        self.log.exchange(1)
+        self.clock.advance(FLUSH_AFTER)
+        moved = self.path.rename(self.path.with_suffix(".1"))
+        self.log.exchange(2)
+        self.log.reopen()
+        self.log.exchange(3)
+        self.clock.advance(FLUSH_AFTER)
+        self.assertEqual((moved.read_text(), self.path.read_text()), ("one 1\none 2\n", "one 3\n"))

@@ -1,0 +1,158 @@
+"""Tests for :mod:`balancer.observe.formats`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from balancer.observe.formats import Clf, Combined, Haproxy, Json
+from balancer.observe.records import ExchangeRecord, SessionRecord
+
+AT = 784111777.25  # Sun, 06 Nov 1994 08:49:37.25 GMT
+NASTY = 'a"b\\c\n\x00\x7fé\udcff'
+
+
+def _exchange(**changes: Any) -> ExchangeRecord:
+    record = ExchangeRecord()
+    given = {
+        "started": AT,
+        "listener": "web",
+        "client": "192.0.2.7",
+        "client_port": 4711,
+        "method": "GET",
+        "target": "/a?b=c",
+        "host": "shop.example",
+        "route": "shop",
+        "pool": "shop",
+        "server": "one",
+        "status": 200,
+        "attempts": 2,
+        "bytes_in": 3,
+        "bytes_out": 100,
+        "head": 0.001,
+        "connect": 0.002,
+        "first_byte": 0.03,
+        "total": 0.0405,
+        "request_id": "id-1",
+        "headers": [(b"Referer", b"http://a/"), (b"USER-AGENT", b'curl "8"')],
+    }
+    for name, value in (given | changes).items():
+        setattr(record, name, value)
+    return record
+
+
+def _session(**changes: Any) -> SessionRecord:
+    record = SessionRecord("tcp")
+    given = {
+        "started": AT,
+        "listener": "db",
+        "client": "2001:db8::7",
+        "client_port": 4711,
+        "pool": "db",
+        "server": "one",
+        "attempts": 1,
+        "bytes_in": 30,
+        "bytes_out": 100,
+        "connect": 0.002,
+        "total": 1.5,
+    }
+    for name, value in (given | changes).items():
+        setattr(record, name, value)
+    return record
+
+
+class JsonTests(SynchronousTestCase):
+    def test_exchange(self) -> None:
+        """Everything is there, by name; what did not happen is not."""
+        self.assertEqual(
+            json.loads(Json().exchange(_exchange())),
+            {
+                "time": "1994-11-06T08:49:37.250Z",
+                "listener": "web",
+                "client": "192.0.2.7",
+                "client_port": 4711,
+                "method": "GET",
+                "host": "shop.example",
+                "target": "/a?b=c",
+                "version": "1.1",
+                "status": 200,
+                "route": "shop",
+                "pool": "shop",
+                "server": "one",
+                "attempts": 2,
+                "bytes_in": 3,
+                "bytes_out": 100,
+                "total": 0.0405,
+                "accept": 0.001,
+                "connect": 0.002,
+                "first_byte": 0.03,
+                "user_agent": 'curl "8"',
+                "referer": "http://a/",
+                "request_id": "id-1",
+            },
+        )
+
+    def test_trouble(self) -> None:
+        """Reason, detail, time in the queue and notes of filters."""
+        record = _exchange(reason="connection_refused", detail=NASTY, queue=0.5, notes={"waf": {"score": 5}})
+        found = json.loads(Json().exchange(record))
+        self.assertEqual((found["reason"], found["detail"], found["queue"]), ("connection_refused", NASTY, 0.5))
+        self.assertEqual(found["notes"], {"waf": {"score": 5}})
+
+    def test_session(self) -> None:
+        """Sessions and flows."""
+        found = json.loads(Json().session(_session()))
+        self.assertEqual((found["protocol"], found["bytes_in"], found["total"]), ("tcp", 30, 1.5))
+        self.assertNotIn("datagrams_in", found)
+        flow = SessionRecord("udp")
+        flow.datagrams_out = 7
+        self.assertEqual(json.loads(Json().session(flow))["datagrams_out"], 7)
+
+
+class TextTests(SynchronousTestCase):
+    def test_clf(self) -> None:
+        self.assertEqual(
+            Clf().exchange(_exchange()), '192.0.2.7 - - [06/Nov/1994:08:49:37 +0000] "GET /a?b=c HTTP/1.1" 200 100'
+        )
+        self.assertEqual(
+            Clf().session(_session(bytes_out=0)), '2001:db8::7 - - [06/Nov/1994:08:49:37 +0000] "TCP db one" - -'
+        )
+
+    def test_combined(self) -> None:
+        self.assertEqual(
+            Combined().exchange(_exchange(client="")),
+            'unix - - [06/Nov/1994:08:49:37 +0000] "GET /a?b=c HTTP/1.1" 200 100 "http://a/" "curl \\x228\\x22"',
+        )
+        self.assertTrue(Combined().exchange(_exchange(headers=[])).endswith('100 "-" "-"'))
+
+    def test_haproxy(self) -> None:
+        self.assertEqual(
+            Haproxy().exchange(_exchange()),
+            "192.0.2.7:4711 [06/Nov/1994:08:49:37.250] web shop/one 1/0/2/30/40 200 100 - - ---- 0/0/0/0/1 0/0 "
+            '"GET /a?b=c HTTP/1.1"',
+        )
+        refused = _exchange(pool="", server="", reason="destination_not_found", status=404, connect=-1, first_byte=-1)
+        self.assertIn(" <NOSRV>/<NOSRV> 1/0/-1/-1/40 404 100 - - PR-- ", Haproxy().exchange(refused))
+        self.assertEqual(
+            Haproxy().session(_session(reason="connection_timeout")),
+            "2001:db8::7:4711 [06/Nov/1994:08:49:37.250] db db/one 0/2/1500 100 sC 0/0/0/0/0 0/0",
+        )
+
+
+class SafetyTests(SynchronousTestCase):
+    def test_nothing_breaks_a_line(self) -> None:
+        """Whatever a client sends, a line stays one line of ASCII, and JSON stays JSON."""
+        nasty = _exchange(
+            target=NASTY,
+            host=NASTY,
+            method=NASTY,
+            headers=[(b"User-Agent", bytes(range(256))), (b"Referer", b'"\r\n')],
+        )
+        for form in (Json(), Clf(), Combined(), Haproxy()):
+            line = form.exchange(nasty)
+            self.assertTrue(line.isascii() and line.isprintable(), line)
+        found = json.loads(Json().exchange(nasty))
+        self.assertEqual((found["target"], found["user_agent"]), (NASTY, bytes(range(256)).decode("latin-1")))
+        self.assertEqual(Clf().exchange(nasty).count('"'), 2)

@@ -1,0 +1,54 @@
+"""Tests for :mod:`balancer.pools.idle`."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from balancer.pools.idle import IdleConnections, KeepAlive
+
+
+class _Connection:
+    def __init__(self, expires: float = 100.0) -> None:
+        self.expires = expires
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class IdleTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.idle = IdleConnections(KeepAlive(size=2))
+
+    def test_last_in_first_out(self) -> None:
+        one, two = _Connection(), _Connection()
+        self.assertTrue(self.idle.put(one, 0) and self.idle.put(two, 0))
+        self.assertEqual([self.idle.take(1), self.idle.take(1), self.idle.take(1)], [two, one, None])
+
+    def test_bounded(self) -> None:
+        """What has no room is not kept; the caller closes it."""
+        self.assertEqual([self.idle.put(_Connection(), 0) for _ in range(3)], [True, True, False])
+        self.assertEqual(len(self.idle), 2)
+
+    def test_age(self) -> None:
+        """What is too old is not kept, and not given out."""
+        self.assertFalse(self.idle.put(_Connection(5.0), 5.0))
+        old = _Connection(5.0)
+        self.idle.put(old, 0)
+        self.assertIsNone(self.idle.take(6.0))
+        self.assertTrue(old.closed)
+
+    def test_forget(self) -> None:
+        """A connection that the server closed is left out; one that is not here is nobody's loss."""
+        one = _Connection()
+        self.idle.put(one, 0)
+        self.idle.forget(one)
+        self.idle.forget(one)
+        self.assertIsNone(self.idle.take(1))
+
+    def test_close(self) -> None:
+        one = _Connection()
+        self.idle.put(one, 0)
+        self.idle.close()
+        self.assertTrue(one.closed)
+        self.assertFalse(self.idle.put(_Connection(), 0))
