@@ -69,7 +69,7 @@ def _actions(document: Document) -> Iterator[Problem]:
     for loc, protocol, route in _routes(document.data):
         if protocol != "http":
             continue
-        given = [key for key in route if key in ACTIONS]
+        given = [key for key, value in route.items() if key in ACTIONS and value is not None]
         if not given:
             message = f"expected an action: one of {', '.join(ACTIONS)}"
             yield document.problem(loc, message, "action")

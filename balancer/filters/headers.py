@@ -135,6 +135,7 @@ def _templates(steps: HeaderSteps) -> Iterator[Template]:
 class HeaderFilter:
     """The filter. ``captures`` are the names its values need from the route's path."""
 
+    name = "headers"
     body_limit = 0
 
     def __init__(self, settings: HeaderSettings) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -146,6 +147,7 @@ class _Walk:
     def take(self, sample: Sample) -> None:
         found, site, policy = self._found, self._site, self._site.policy
         scheme, head = _head(sample, site)
+        ip_address(sample.client_ip)  # raises ValueError
         peer = Peer(sample.client_ip, 0)
         arrival = Arrival(peer, Peer("127.0.0.1", (_ports(self._snapshot, found.listener) or [0])[0]), scheme, policy)
         client = believed_client(head, arrival, policy)

@@ -67,7 +67,7 @@ class BuiltTests(SynchronousTestCase):
                 (10, 13, "listeners.web.routes[0].filters[0]"),
                 (11, 19, "listeners.web.routes[0].resource"),
                 (15, 16, "pools.web.algorithm"),
-                (17, 22, "pools.web.health.probe"),
+                (17, 21, "pools.web.health.probe"),
             ],
         )
         self.assertIn(

@@ -1,0 +1,51 @@
+"""Tests for :mod:`balancer.cli.check`."""
+
+from __future__ import annotations
+
+from tests.cli.commands import ETC, CommandTestCase
+
+_DOUBTFUL = """\
+listeners:
+  web:
+    bind: 127.0.0.1:8080
+    protocol: http
+    routes:
+      - {match: {path: /a/**}, pool: web}
+      - {match: {path: /a/**, method: [GET, POST]}, pool: web, name: method}
+      - {match: {path: /a/**}, pool: web, name: never}
+pools:
+  web: {servers: ["127.0.0.1:1"]}
+  unused: {servers: ["127.0.0.1:1"]}
+"""
+
+
+class CheckTests(CommandTestCase):
+    def test_good(self) -> None:
+        found = self.balancer("check", ETC / "balancer.yaml")
+        self.assertRegex(found.stdout, r"balancer.yaml: ok, \d+ listeners, \d+ routes, \d+ pools\n$")
+        self.assertEqual(found.stderr, "")
+
+    def test_every_error_with_its_place(self) -> None:
+        """One line for each, in the order of the file, then their number; on standard error, with status 1."""
+        file = self.file("listeners:\n  web:\n    bind: nowhere\n    protocol: htp\npoools: {}\n")
+        lines = self.balancer("check", file, status=1).stderr.splitlines()
+        self.assertEqual(
+            [line.split(":")[1:3] for line in lines[:-1]], [["2", "3"], ["3", "11"], ["4", "15"], ["5", "1"]]
+        )
+        self.assertIn("pools", lines[3])
+        self.assertEqual(lines[-1], "4 errors")
+
+    def test_lint(self) -> None:
+        """What is allowed but doubtful is named, with its place, and only with --lint."""
+        file = self.file(_DOUBTFUL)
+        self.balancer("check", file)
+        lines = self.balancer("check", "--lint", file, status=1).stderr.splitlines()
+        self.assertEqual(lines[-1].split()[1], "warnings")
+        text = "\n".join(lines)
+        for words in (":8:", "never", ":11:", "unused", "health"):
+            self.assertIn(words, text)
+
+    def test_no_such_file(self) -> None:
+        for path in ("/nowhere/b.yaml", "/"):
+            found = self.balancer("check", path, status=1)
+            self.assertIn(path, found.stderr)

@@ -1,0 +1,33 @@
+"""Tests for :mod:`balancer.cli.schema`."""
+
+from __future__ import annotations
+
+import json
+
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
+
+from tests.cli.commands import ETC, CommandTestCase
+
+
+class SchemaTests(CommandTestCase):
+    def test_examples_are_valid(self) -> None:
+        """The schema is one, and takes what ships."""
+        schema = json.loads(self.balancer("schema").stdout)
+        Draft202012Validator.check_schema(schema)
+        for path in sorted(ETC.rglob("*.yaml")):
+            content = YAML(typ="safe", pure=True).load(path)
+            self.assertEqual([error.message for error in Draft202012Validator(schema).iter_errors(content)], [], path)
+
+    def test_bare_text_to_expect(self) -> None:
+        schema = json.loads(self.balancer("schema").stdout)
+        content = {
+            "listeners": {"a": {"bind": "127.0.0.1:1", "protocol": "tcp", "pool": "p"}},
+            "pools": {
+                "p": {
+                    "servers": ["127.0.0.1:2"],
+                    "health": {"probe": {"send_expect": {"send": "PING\r\n", "expect": "+PONG"}}},
+                }
+            },
+        }
+        self.assertEqual(list(Draft202012Validator(schema).iter_errors(content)), [])

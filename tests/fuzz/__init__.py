@@ -1,0 +1,1 @@
+"""Tests that throw all sorts of things at the balancer."""

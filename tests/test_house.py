@@ -1,0 +1,152 @@
+"""The rules of the house that no linter knows."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from twisted.trial.unittest import TestCase
+
+ROOT = Path(__file__).resolve().parent.parent
+LONGEST = 400
+_NOT_MIRRORED = ("live", "flows", "fuzz")
+"""Folders of tests that see the balancer as a whole."""
+
+
+def _sources() -> Iterator[Path]:
+    yield from sorted((ROOT / "balancer").rglob("*.py"))
+
+
+class HouseTests(TestCase):
+    def test_modules_are_short(self) -> None:
+        """No module is longer than can be read in one go."""
+        long = [f"{path.relative_to(ROOT)}: {count}" for path in _sources() if (count := _lines(path)) > LONGEST]
+        self.assertEqual(long, [])
+
+    def test_modules_say_what_they_are(self) -> None:
+        """Every module opens with a docstring."""
+        silent = [path for path in _sources() if ast.get_docstring(ast.parse(path.read_text())) is None]
+        self.assertEqual(silent, [])
+
+    def test_packages_only_export(self) -> None:
+        """An __init__ holds a docstring and exports."""
+        busy = []
+        for path in _sources():
+            if path.name == "__init__.py":
+                body = ast.parse(path.read_text()).body
+                allowed = (ast.Expr, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign)
+                busy += [f"{path.relative_to(ROOT)}:{each.lineno}" for each in body if not isinstance(each, allowed)]
+        self.assertEqual(busy, [])
+
+    def test_tests_mirror_the_sources(self) -> None:
+        """Each test module is named for the module it tests, in the same place."""
+        strays = []
+        for path in sorted((ROOT / "tests").rglob("test_*.py")):
+            within = path.relative_to(ROOT / "tests")
+            if within.parts[0] in _NOT_MIRRORED or within.name in ("test_house.py", "test_docs.py"):
+                continue
+            source = ROOT / "balancer" / within.parent / within.name.removeprefix("test_")
+            if not source.exists() and not source.with_suffix("").is_dir():
+                strays.append(str(within))
+        self.assertEqual(strays, [])
+
+    def test_every_module_has_its_tests(self) -> None:
+        """Each module that does anything has a test module in the same place."""
+        bare = []
+        for path in _sources():
+            within = path.relative_to(ROOT / "balancer")
+            if path.name == "__init__.py" or not _does_something(path) or str(within) in _TESTED_ELSEWHERE:
+                continue
+            if not (ROOT / "tests" / within.parent / f"test_{within.name}").exists():
+                bare.append(str(within))
+        self.assertEqual(bare, [])
+
+    def test_the_exceptions_are_real(self) -> None:
+        """What is said to be tested elsewhere is there, and has no test module of its own."""
+        for name, where in _TESTED_ELSEWHERE.items():
+            self.assertTrue((ROOT / "balancer" / name).exists(), name)
+            self.assertTrue((ROOT / "tests" / where).exists(), where)
+            self.assertFalse((ROOT / "tests" / Path(name).parent / f"test_{Path(name).name}").exists(), name)
+
+
+_TESTED_IN: dict[str, tuple[str, ...]] = {
+    "live/test_service.py": (
+        "cli/ctl.py",
+        "cli/foreground.py",
+        "cli/run.py",
+        "cli/tables.py",
+        "cli/summary.py",
+        "net/memory.py",
+        "net/polling.py",
+        "service/admin.py",
+        "service/listening.py",
+        "service/observing.py",
+        "service/runtime.py",
+        "service/service.py",
+        "service/status.py",
+        "tap.py",
+    ),
+    "live/test_demo.py": (
+        "cli/demo.py",
+        "cli/demo_servers.py",
+    ),
+    "cli/test_check.py": (
+        "cli/loading.py",
+        "errors.py",
+        "service/lint.py",
+    ),
+    "cli/test_explain.py": ("service/explaining.py",),
+    "cli/test_test.py": ("service/routing_tests.py",),
+    "live/test_http.py": (
+        "forwarding/exchange.py",
+        "forwarding/proxy.py",
+        "forwarding/server_connection.py",
+        "listeners/http/channel.py",
+        "listeners/http/listener.py",
+        "listeners/http/request.py",
+        "listeners/http/walk.py",
+    ),
+    "live/test_failover.py": ("forwarding/attempts.py",),
+    "live/test_bulk.py": ("forwarding/tunnel.py",),
+    "live/test_resources.py": (
+        "listeners/http/rendering.py",
+        "listeners/http/resources.py",
+    ),
+    "forwarding/test_session.py": ("forwarding/side.py",),
+    "config/test_fields.py": ("hooks/settings.py",),
+    "hooks/test_soundness.py": ("hooks/interfaces.py",),
+    "filters/test_chain.py": ("model/exchange.py",),
+    "model/test_facts.py": ("model/keys.py",),
+    "filters/test_waf.py": (
+        "model/verdict.py",
+        "testing.py",
+    ),
+    "observe/test_formats.py": ("observe/records.py",),
+    "service/test_build.py": (
+        "service/pools.py",
+        "service/routes.py",
+    ),
+    "wire/http1/test_requests.py": (
+        "wire/http1/body.py",
+        "wire/http1/heads.py",
+    ),
+}
+"""Modules that have no test module of their own, by where they are tested."""
+_TESTED_ELSEWHERE = {name: where for where, names in _TESTED_IN.items() for name in names}
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text().splitlines())
+
+
+def _does_something(path: Path) -> bool:
+    """Whether a module has a function with more in it than a docstring."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = [
+                each for each in node.body if not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
+            ]
+            if body:
+                return True
+    return False
