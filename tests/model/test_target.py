@@ -24,7 +24,6 @@ class TargetTests(SynchronousTestCase):
         for target in (
             "",
             "a",
-            "//",
             "http://",
             "http:///x",
             "http://u@a/",
