@@ -75,8 +75,8 @@ class Attempts:
         """Whether the body is not all there yet, and goes to the connection as it comes."""
         self._since = 0.0
 
-    def _send(self, connection: ServerConnection) -> None:
-        """Send the request on a connection that is there."""
+    def _send(self, connection: ServerConnection, now: float) -> None:
+        """Send the request on a connection that is there; ``now`` is monotonic."""
         raise NotImplementedError
 
     # Choosing and connecting.
@@ -114,7 +114,7 @@ class Attempts:
         connection: ServerConnection | None = server.idle.take(now)  # type: ignore[assignment]  # cast() is a call
         if connection is not None and self._fit(connection):
             self._record.connect = 0.0
-            self._send(connection)
+            self._send(connection, now)
             return
         self._phase = CONNECTING
         self._pending = connecting = self._connect(server, self._pool.timeouts.connect)
@@ -132,7 +132,7 @@ class Attempts:
         now = time.monotonic()
         self._record.connect = now - self._since
         connection.expires = now + connection.server.idle.settings.max_age
-        self._send(connection)
+        self._send(connection, now)
 
     def _not_connected(self, failure: Failure) -> None:
         self._pending = None

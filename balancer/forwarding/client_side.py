@@ -46,14 +46,19 @@ class ClientSide(Protocol):
     def stopProducing(self) -> None:
         """The server takes no more of the body."""
 
+    def plain_bytes(self) -> bytes | None:
+        """Return the whole request for a server, where nothing about it is out of the ordinary; else None."""
+
     def outgoing_headers(self) -> RawHeaders:
         """Return a new list of the fields for the server, but for framing."""
 
     def informational(self, status: int, headers: RawHeaders) -> None:
         """Pass on a 1xx."""
 
-    def respond(self, status: int, reason: bytes | None, headers: RawHeaders, length: int | None) -> None:
-        """Begin the response; ``length`` of its body in bytes, None if unknown."""
+    def respond(
+        self, status: int, reason: bytes | None, headers: RawHeaders, length: int | None, block: bytes | None = None
+    ) -> None:
+        """Begin the response; ``length`` of its body in bytes, None if unknown; ``block`` is ``headers`` as bytes."""
 
     def send(self, data: bytes) -> None:
         """Add to the response's body."""

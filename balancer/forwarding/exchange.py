@@ -63,7 +63,7 @@ class Forward(Attempts):
 
     # Sending the request.
 
-    def _send(self, connection: ServerConnection) -> None:
+    def _send(self, connection: ServerConnection, now: float) -> None:
         request = self._request
         head = request.head
         body = request.body
@@ -71,24 +71,28 @@ class Forward(Attempts):
         self._phase = SENDING
         connection.owner = self
         connection.used += 1
-        exchange = request.exchange
-        if exchange is None:
-            method, target = head.method, request.target
+        data = request.plain_bytes()
+        if data is not None:
+            connection.reader.expect(head.method)
         else:
-            method, target = exchange.method, exchange.target
-        whole = exchange.body if exchange is not None else None
-        self._chunked = head.chunked and whole is None
-        length = len(whole) if whole is not None else head.content_length
-        headers = with_framing(request.outgoing_headers(), head, length=length, chunked=self._chunked)
-        if head.expect_continue and whole is None and not body.received and not body.ended:
-            headers.append((b"Expect", b"100-continue"))
-        data = encode.request_head(method, target, headers)
-        if whole is not None:
-            data += whole
-        elif self._replay is None or self._replay or body.pending or self._chunked:
-            data += self._take_body(replay=True)
-        connection.reader.expect(method)
-        self._since = time.monotonic()
+            exchange = request.exchange
+            if exchange is None:
+                method, target = head.method, request.target
+            else:
+                method, target = exchange.method, exchange.target
+            whole = exchange.body if exchange is not None else None
+            self._chunked = head.chunked and whole is None
+            length = len(whole) if whole is not None else head.content_length
+            headers = with_framing(request.outgoing_headers(), head, length=length, chunked=self._chunked)
+            if head.expect_continue and whole is None and not body.received and not body.ended:
+                headers.append((b"Expect", b"100-continue"))
+            data = encode.request_head(method, target, headers)
+            if whole is not None:
+                data += whole
+            elif self._replay is None or self._replay or body.pending or self._chunked:
+                data += self._take_body(replay=True)
+            connection.reader.expect(method)
+        self._since = now
         connection.limit(self._pool.timeouts.first_byte if body.ended else self._pool.timeouts.write)
         transport = connection.transport
         transport.write(data)
@@ -177,12 +181,12 @@ class Forward(Attempts):
             length = body.received
         headers = head.plain
         if not head.dated:
-            headers.append((b"Date", http_date()))
+            headers = [*headers, (b"Date", http_date())]
         sticky = self._pool.sticky
         if sticky is not None:
             assert self._server is not None
-            headers += sticky.response_headers(request.facts, self._server)
-        request.respond(head.status, head.reason, headers, length)
+            headers = [*headers, *sticky.response_headers(request.facts, self._server)]
+        request.respond(head.status, head.reason, headers, length, head.block if headers is head.plain else None)
         if not body.ended:
             connection = self._connection
             assert connection is not None

@@ -11,9 +11,19 @@ from dataclasses import dataclass
 
 from balancer.model.address import IPAddress, Peer
 from balancer.model.headers import RawHeaders
+from balancer.wire.http1 import encode
 from balancer.wire.http1.heads import RequestHead
 
-__all__ = ["Arrival", "HeaderPolicy", "TrustedPeers", "believed_client", "believed_scheme", "outgoing", "with_framing"]
+__all__ = [
+    "Arrival",
+    "HeaderPolicy",
+    "TrustedPeers",
+    "believed_client",
+    "believed_scheme",
+    "outgoing",
+    "request_bytes",
+    "with_framing",
+]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _VIA = (b"Via", b"1.1 balancer")
@@ -47,7 +57,7 @@ class HeaderPolicy:
 class Arrival:
     """The connection a request came on: its two ends, whether the peer is trusted, and the lines that follow from them."""
 
-    __slots__ = ("_lines", "local", "peer", "scheme", "trusted")
+    __slots__ = ("_block", "_lines", "local", "peer", "scheme", "trusted")
 
     def __init__(self, peer: Peer, local: Peer, scheme: str, policy: HeaderPolicy) -> None:
         self.peer = peer
@@ -55,6 +65,14 @@ class Arrival:
         self.scheme = scheme
         self.trusted = bool(policy.trusted) and (not peer.host or peer.ip in policy.trusted)
         self._lines: RawHeaders | None = None
+        self._block: bytes | None = None
+
+    @property
+    def block(self) -> bytes:
+        """:attr:`lines` as they go onto the wire."""
+        if self._block is None:
+            self._block = encode.fields(self.lines)
+        return self._block
 
     @property
     def lines(self) -> RawHeaders:
@@ -126,6 +144,26 @@ def outgoing(
     if head.te_trailers:
         headers.append((b"TE", b"trailers"))
     return headers
+
+
+def request_bytes(
+    head: RequestHead, target: str, host: bytes | None, arrival: Arrival, policy: HeaderPolicy, request_id: str
+) -> bytes:
+    """Return a request without body, upgrade and trusted peer as it goes onto the wire, made in one go.
+
+    It is what :func:`outgoing`, :func:`with_framing` and the encoder would make of it.
+    """
+    block = head.block
+    if block is None:
+        block = encode.fields(head.plain)
+    te = b"TE: trailers\r\nConnection: TE\r\n" if head.te_trailers else b""
+    line = f"{head.method} {target} HTTP/1.1\r\n".encode("latin-1")
+    tail = b"X-Request-Id: %b\r\n" % request_id.encode("ascii") if policy.request_id and request_id else b""
+    if policy.via:
+        tail += b"Via: 1.1 balancer\r\n"
+    if host is None:
+        return b"%b%b%b%b%b\r\n" % (line, block, arrival.block, tail, te)
+    return b"%bHost: %b\r\n%b%bX-Forwarded-Host: %b\r\n%b%b\r\n" % (line, host, block, arrival.block, host, tail, te)
 
 
 def with_framing(headers: RawHeaders, head: RequestHead, *, length: int | None, chunked: bool) -> RawHeaders:

@@ -55,19 +55,25 @@ class AccessLog:
         self._session = form.session
 
     def exchange(self, record: Any) -> None:
-        """Log an exchange (:class:`~.records.ExchangeRecord`)."""
-        self._take(self._exchange(record))
+        """Log an exchange (:class:`~.records.ExchangeRecord`). Runs for every request."""
+        line = self._exchange(record)
+        self._lines.append(line)
+        self._size += len(line)
+        if self._call is None or self._size > FLUSH_SIZE:
+            self._schedule()
 
     def session(self, record: Any) -> None:
         """Log a session (:class:`~.records.SessionRecord`)."""
-        self._take(self._session(record))
-
-    def _take(self, line: str) -> None:
+        line = self._session(record)
         self._lines.append(line)
         self._size += len(line)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        """Write soon; at once where there is much to write."""
         if self._call is None:
             self._call = self._clock.callLater(FLUSH_AFTER, self._tick)
-        elif self._size > FLUSH_SIZE:
+        if self._size > FLUSH_SIZE:
             self._write()
 
     def _tick(self) -> None:

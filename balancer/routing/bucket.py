@@ -50,6 +50,11 @@ class Entry:
             self.shares = {pool: route.decision(pool) for pool in route.split.weights}
 
     @property
+    def takes_all(self) -> bool:
+        """Whether there is no condition that a request could fail."""
+        return self.host is None and self.path is None and self.methods is None and not self.checks
+
+    @property
     def pattern(self) -> PathPattern | None:
         """The path pattern, or None for any path."""
         return None if self.path is None else self.path.pattern

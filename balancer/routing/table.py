@@ -32,7 +32,7 @@ _LONGEST_HOST = 255
 class RouteTable:
     """Routes ready to be asked. Immutable; ``routes`` is the order of the file, ``entries`` the order of precedence."""
 
-    __slots__ = ("_default", "_exact", "_mixed", "_wildcards", "entries", "routes")
+    __slots__ = ("_default", "_exact", "_mixed", "_only", "_wildcards", "entries", "routes")
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
@@ -42,6 +42,9 @@ class RouteTable:
             entry.rank = rank
             hosts.setdefault(entry.host, []).append(entry)
         self._mixed = len({route.priority for route in self.routes}) > 1
+        # One route for everything, as a listener's ``pool: NAME`` makes it, needs no looking up.
+        only = self.entries[0] if len(self.entries) == 1 else None
+        self._only = only if only is not None and only.takes_all else None
         self._default: tuple[PathIndex, ...] = (PathIndex(hosts[None]),) if None in hosts else ()
         # Each host's chain: its own index, then those of the wildcards above it, longest first, then the default.
         self._wildcards: dict[str, tuple[PathIndex, ...]] = {}
@@ -82,6 +85,8 @@ class RouteTable:
             BadTargetError: where target or host of the request cannot be read in one way only.
         """
         path = facts.path
+        if self._only is not None:
+            return self._only
         if self._mixed:
             return self._find_ranked(facts)
         for index in self._chain(facts):

@@ -12,14 +12,21 @@ __all__ = ["new_id"]
 
 _BATCH = 256
 _random: list[str] = []
+_millisecond = -1
+_prefix = ""
 
 
 def new_id() -> str:
     """Return a fresh UUIDv7 in its usual form, 36 characters."""
+    global _millisecond, _prefix
     if not _random:
         _refill()
-    now = f"{time.time_ns() // 1_000_000:012x}"
-    return f"{now[:8]}-{now[8:]}-{_random.pop()}"
+    now = time.time_ns() // 1_000_000
+    if now != _millisecond:
+        _millisecond = now
+        text = f"{now:012x}"
+        _prefix = f"{text[:8]}-{text[8:]}-"
+    return _prefix + _random.pop()
 
 
 def _refill() -> None:

@@ -14,10 +14,12 @@ from balancer.forwarding.headers import (
     believed_request_id,
     believed_scheme,
     outgoing,
+    request_bytes,
     with_framing,
 )
 from balancer.model.address import Peer
 from balancer.model.headers import RawHeaders
+from balancer.wire.http1 import encode
 from balancer.wire.http1.heads import RequestHead
 
 TRUSTED = HeaderPolicy(TrustedPeers([ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")]))
@@ -125,6 +127,25 @@ class OutgoingTests(SynchronousTestCase):
         policy = HeaderPolicy(TrustedPeers(), via=False, request_id=False)
         names = [name for name, _ in outgoing(_head(), None, _arrival("", policy), policy, "id")]
         self.assertEqual(names, [b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Port"])
+
+
+class RequestBytesTests(SynchronousTestCase):
+    def test_like_the_long_way(self) -> None:
+        """One go makes the same bytes as list and encoder."""
+        for host in (b"shop", None):
+            for te in (False, True):
+                for policy in (TRUSTED, HeaderPolicy(TrustedPeers(), via=False, request_id=False)):
+                    for request_id in ("id", ""):
+                        head = _head(plain=[(b"Accept", b"*/*"), (b"X", b"")])
+                        head.te_trailers = te
+                        arrival = _arrival("192.0.2.1", policy)
+                        headers = with_framing(
+                            outgoing(head, host, arrival, policy, request_id), head, length=None, chunked=False
+                        )
+                        self.assertEqual(
+                            request_bytes(head, "/\xe9", host, arrival, policy, request_id),
+                            encode.request_head("GET", "/\xe9", headers),
+                        )
 
 
 class FramingTests(SynchronousTestCase):

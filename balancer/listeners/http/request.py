@@ -17,7 +17,7 @@ from balancer import errors
 from balancer.errors import ExchangeError, Side
 from balancer.filters.chain import run_responses
 from balancer.forwarding.client_side import BodyConsumer
-from balancer.forwarding.headers import Arrival, outgoing
+from balancer.forwarding.headers import Arrival, outgoing, request_bytes
 from balancer.listeners.http.site import Site
 from balancer.model.decision import Decision
 from balancer.model.exchange import Exchange, Reply
@@ -113,6 +113,20 @@ class Request:
             return list(exchange.headers)
         return outgoing(self.head, self.host, self.arrival, self.site.policy, self.request_id)
 
+    def plain_bytes(self) -> bytes | None:
+        """Return the whole request for a server, where nothing about it is out of the ordinary; else None."""
+        head, arrival = self.head, self.arrival
+        if (
+            self.exchange is not None
+            or arrival.trusted
+            or head.content_length is not None
+            or head.chunked
+            or head.expect_continue
+            or head.upgrade is not None
+        ):
+            return None
+        return request_bytes(head, self.target, self.host, arrival, self.site.policy, self.request_id)
+
     def invite_body(self) -> None:
         """Tell a client that waits for it to send the body (``100 Continue``): it will be read here."""
         if self.head.expect_continue and not self.body.received:
@@ -149,8 +163,17 @@ class Request:
             self._out.append(encode.response_head(status, None, headers, b"\r\n"))
             self.flush()
 
-    def respond(self, status: int, reason: bytes | None, headers: RawHeaders, length: int | None) -> None:
-        """Begin the response; ``length`` of its body in bytes, None if unknown.
+    def respond(
+        self, status: int, reason: bytes | None, headers: RawHeaders, length: int | None, block: bytes | None = None
+    ) -> None:
+        """Begin the response.
+
+        Args:
+            status: its status.
+            reason: its reason phrase, None for the usual one.
+            headers: its fields, but for framing and those of this hop.
+            length: of its body in bytes, None if unknown.
+            block: ``headers`` as they go onto the wire, where that is known.
 
         Raises:
             ExchangeError: if a filter that must have its say on the response failed; nothing has begun then.
@@ -162,7 +185,7 @@ class Request:
             run_responses(exchange)
             if exchange.status != status:
                 status, reason = exchange.status, None
-            headers = exchange.response_headers
+            headers, block = exchange.response_headers, None
         self.responded = True
         head = self.head
         self.record.status = status
@@ -195,7 +218,7 @@ class Request:
         elif head.version == "1.0":
             tail.append(b"Connection: keep-alive\r\n")
         tail.append(b"\r\n")
-        self._out.append(encode.response_head(status, reason, headers, b"".join(tail)))
+        self._out.append(encode.response_head(status, reason, headers, b"".join(tail), block))
 
     def send(self, data: bytes) -> None:
         """Add to the response's body."""

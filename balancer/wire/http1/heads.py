@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.model.headers import RawHeaders
-from balancer.wire.http1 import fields
+from balancer.wire.http1 import encode, fields
 
 __all__ = ["HeadLimits", "RequestHead", "judge"]
 
@@ -28,14 +28,16 @@ class HeadLimits:
 
 
 class RequestHead:
-    """One request's head, its framing already judged. Immutable by convention.
+    """One request's head, its framing already judged.
 
-    ``headers`` are the raw fields as received; ``plain`` those that are passed on untouched, the hop-by-hop, framing,
+    Immutable by convention; lists may be shared. ``headers`` are the raw fields as received; ``plain`` those that are passed on untouched, the hop-by-hop, framing,
     forwarding and odd ones left out. ``host`` is the one ``Host`` value (None in HTTP/1.0 without). ``upgrade`` is the
     protocol asked for, None where an upgrade is not possible. ``dropped`` counts fields left out for odd names.
+    ``block`` is ``plain`` as it goes onto the wire, where the reader had it at hand.
     """
 
     __slots__ = (
+        "block",
         "chunked",
         "content_length",
         "dropped",
@@ -69,6 +71,21 @@ class RequestHead:
         self.upgrade: bytes | None = None
         self.request_id: bytes | None = None
         self.dropped = 0
+        self.block: bytes | None = None
+
+    def again(self, method: str, target: str) -> RequestHead:
+        """Return the head of another request with the same fields, which has no body."""
+        head = RequestHead(method, target, self.version, self.headers)
+        head.plain = self.plain
+        head.forwarding = self.forwarding
+        head.host = self.host
+        head.te_trailers = self.te_trailers
+        head.request_id = self.request_id
+        head.dropped = self.dropped
+        if self.block is None:
+            self.block = encode.fields(self.plain)
+        head.block = self.block
+        return head
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.method} {self.target} HTTP/{self.version}>"

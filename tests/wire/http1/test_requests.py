@@ -17,9 +17,11 @@ from tests.wire.http1.ambiguous import AMBIGUOUS, HARMLESS
 _BY_TARGET = ("path ", "fragment", "absolute form without", "another scheme", "user in", "asterisk")
 
 
-def read(pieces: Iterable[bytes], limits: HeadLimits | None = None) -> list[object]:
+def read(
+    pieces: Iterable[bytes], limits: HeadLimits | None = None, kind: type[RequestReader] = RequestReader
+) -> list[object]:
     """Return what a reader makes of ``pieces``: method, target, fields and body of each request, and the error's status."""
-    reader = RequestReader(limits or HeadLimits())
+    reader = kind(limits or HeadLimits())
     found: list[object] = []
     bodies: list[bytes] = []
     try:
@@ -155,3 +157,50 @@ class RequestReaderTests(SynchronousTestCase):
         cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
         pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
         self.assertEqual(read(pieces), read([text]))
+
+
+_PIECES = (
+    b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /b?c HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"HEAD / HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: 1.2.3.4\r\nTE: trailers\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    b"GET / HTTP/1.0\r\nHost: a\r\n\r\n",
+    b"PURGE / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nxy",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /\xe9 HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET / HTTP/1.1\nHost: a\r\n\r\n",
+    b"GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"get / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"Host: a\r\n\r\n",
+    b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHos",
+    b"t: a\r\n\r\n",
+)
+
+
+class _Forgetful(RequestReader):
+    __slots__ = ()
+
+    def _remember(self, piece: bytes) -> None:
+        pass
+
+
+class RepeatedTests(SynchronousTestCase):
+    """A client that repeats itself is read as if each request were its first."""
+
+    @settings(max_examples=400)
+    @given(st.lists(st.sampled_from(_PIECES), min_size=1, max_size=8))
+    def test_like_a_reader_that_remembers_nothing(self, pieces: list[bytes]) -> None:
+        self.assertEqual(read(pieces), read(pieces, kind=_Forgetful))
+
+    def test_limits_hold(self) -> None:
+        """A longer target with known fields is still too long."""
+        limits = HeadLimits(uri_size=10)
+        self.assertEqual(read([_PIECES[0], b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % (b"x" * 20)], limits)[0], 414)
+        limits = HeadLimits(head_size=60)
+        self.assertEqual(read([_PIECES[0], b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % (b"x" * 60)], limits)[0], 431)

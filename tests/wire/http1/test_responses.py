@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from balancer.errors import ExchangeError
@@ -133,3 +135,56 @@ class ResponseReaderTests(SynchronousTestCase):
             with self.assertRaises(ExchangeError):
                 for _ in range(10_000):
                     reader.feed(endless * 100)
+
+
+_RESPONSES = (
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: 1\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: 1\r\n\r\na",
+    b"b",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: 1\r\n\r\nabc",
+    b"HTTP/1.1 204 No Content\r\nX: 1\r\n\r\n",
+    b"HTTP/1.1 204 No Content\r\nX: 1\r\n\r\nx",
+    b"HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n",
+    b"HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\nab",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n\r\nuntil close",
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: 1\r\n\r\nab",
+)
+
+
+class _Forgetful(ResponseReader):
+    __slots__ = ()
+
+    def _remember(self, data: bytes) -> None:
+        pass
+
+
+class RepeatedTests(SynchronousTestCase):
+    """A server that repeats itself is read as if each response were its first."""
+
+    @settings(max_examples=400)
+    @given(st.lists(st.tuples(st.sampled_from(["GET", "GET", "HEAD"]), st.sampled_from(_RESPONSES)), max_size=8))
+    def test_like_a_reader_that_remembers_nothing(self, exchanges: list[tuple[str, bytes]]) -> None:
+        readers = ResponseReader(), _Forgetful()
+        found: list[list[object]] = [[], []]
+        busy = False
+        for method, data in exchanges:
+            for reader, notes in zip(readers, found, strict=True):
+                if not busy:
+                    reader.informational.clear()
+                    reader.expect(method)
+                try:
+                    reader.feed(data)
+                except ExchangeError as error:
+                    notes.append(error.reason.code)
+                head, body = reader.head, reader.body
+                fields = None if head is None else (head.status, head.reason, head.plain, head.content_length)
+                notes.append(
+                    (fields, body.take(), body.received, body.ended, reader.reusable, len(reader.informational))
+                )
+            self.assertEqual(found[0], found[1])
+            busy = not readers[0].body.ended
+            if not readers[0].reusable:
+                return
