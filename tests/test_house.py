@@ -71,6 +71,7 @@ class HouseTests(TestCase):
 
 
 _TESTED_IN: dict[str, tuple[str, ...]] = {
+    "net/test_transports.py": ("net/stream.py",),
     "live/test_service.py": (
         "cli/ctl.py",
         "cli/foreground.py",
@@ -78,7 +79,6 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "cli/tables.py",
         "cli/summary.py",
         "net/memory.py",
-        "net/polling.py",
         "service/admin.py",
         "service/listening.py",
         "service/observing.py",

@@ -1,31 +1,18 @@
-"""Stream transports whose ``write`` sends at once.
-
-Twisted's own transports queue what is written, ask the reactor to be told when the socket is writable, and send
-then: two system calls and one trip through the reactor more than needed for a socket that nearly always has room.
-These send straight away when nothing is queued, and fall back to the inherited path for whatever the kernel did not
-take. Measured on the bare HTTP prototype: 38-47 µs of CPU per request before, 29-33 µs after.
-
-What stays as in Twisted: the order of bytes, producers (a streaming one is paused when the queue is full, a pull
-producer is asked through the reactor), ``loseConnection`` and half-close after the queue is flushed, ``startTLS``,
-``abortConnection``. No method ever calls ``connectionLost`` from inside ``write``: a send that fails is reported by
-the reactor afterwards, as ever.
-
-These run on any reactor built on :class:`twisted.internet.posixbase.PosixReactorBase`.
-"""
+"""Connections and listening ports of TCP and unix sockets, made of :class:`~.stream.Stream`."""
 
 from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet import tcp, unix
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IProtocol, IReactorFDSet
-from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from balancer.net.stream import Stream
 
 __all__ = [
     "ClientTransport",
@@ -36,13 +23,6 @@ __all__ = [
     "plain",
     "to_address",
 ]
-
-READ_SIZE = 65536
-"""Bytes asked of the kernel at a time."""
-
-BULK_READ_SIZE = 262144
-"""Bytes asked for while every read is full: a fifth less CPU per GB. Not always: the larger buffer comes from mmap, which
-costs a small read 16 µs."""
 
 ACCEPTS_PER_WAKEUP = 64
 """Connections accepted before the reactor gets its turn again."""
@@ -56,101 +36,7 @@ _NEXT_CLIENT = (errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.EINTR)
 _log = Logger()
 
 
-class _Immediate(tcp.Connection):
-    """A connection that reads and writes with as little as possible between protocol and kernel."""
-
-    _send_failed = False
-    _shouldShutdown = False  # close() says it all: no other process has these sockets
-    _read_size = READ_SIZE
-
-    if TYPE_CHECKING:  # what Twisted leaves without types
-        reactor: Any
-        protocol: Any
-
-        def startReading(self) -> None: ...
-        def startWriting(self) -> None: ...
-        def _maybePauseProducer(self) -> None: ...
-
-    def __init__(self, skt: socket.socket, protocol: IProtocol, reactor: IReactorFDSet | None = None) -> None:
-        super().__init__(skt, protocol, reactor)
-        self._recv = skt.recv
-        self._send = skt.send
-
-    def doRead(self) -> Any:
-        """Hand what has arrived to the protocol."""
-        size = self._read_size
-        try:
-            data = self._recv(size)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return CONNECTION_LOST
-        if not data:
-            # A failed send has already taken the socket's error: what looks like an orderly end is a reset.
-            return CONNECTION_LOST if self._send_failed else CONNECTION_DONE
-        length = len(data)
-        if length == size:
-            self._read_size = BULK_READ_SIZE
-        elif length < READ_SIZE:
-            self._read_size = READ_SIZE
-        self.protocol.dataReceived(data)
-        return None
-
-    def write(self, data: bytes) -> None:
-        """Send ``data`` now if nothing waits before it; queue what the kernel does not take."""
-        if (
-            self._tempDataBuffer
-            or self.dataBuffer
-            or not self.connected
-            or self.disconnecting
-            or self._writeDisconnecting
-            or self.TLS
-            or (self.producer is not None and not self.streamingProducer)
-        ):
-            super().write(data)
-            return
-        try:
-            sent = self._send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            # The reactor calls doWrite, which meets the same error and ends the connection; or doRead, which first
-            # hands over what the peer said before it went away.
-            self._send_failed = True
-            sent = 0
-        if sent != len(data):
-            self.dataBuffer = bytes(data)
-            self.offset = sent
-            self._maybePauseProducer()
-            self.startWriting()
-
-    def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        """Write the pieces as one."""
-        self.write(b"".join(iovec))
-
-    def loseWriteConnection(self) -> None:
-        """Send FIN when everything is written: now, if it is."""
-        if (
-            self._tempDataBuffer
-            or self.dataBuffer
-            or not self.connected
-            or self.disconnecting
-            or self._writeDisconnecting
-            or self.producer is not None
-        ):
-            super().loseWriteConnection()
-            return
-        self._writeDisconnecting = True
-        self._writeDisconnected = True
-        self._closeWriteConnection()
-
-    @property
-    def queued(self) -> int:
-        """Bytes written but not yet taken by the kernel."""
-        return len(self.dataBuffer) - self.offset + self._tempDataLen
-
-
-class _Addressed(_Immediate):
+class _Addressed(Stream):
     """A TCP connection that looks its addresses up once; an IPv4 client of an IPv6 socket is shown as IPv4."""
 
     _host: IPv4Address | IPv6Address | None = None
@@ -181,13 +67,12 @@ class ServerTransport(_Addressed, tcp.Server):
         sessionno: int,
         reactor: IReactorFDSet,
     ) -> None:
-        self._recv = sock.recv
-        self._send = sock.send
+        self._take_socket(sock, reactor)
         tcp.Server.__init__(self, sock, protocol, client, server, sessionno, reactor)
         self.setTcpNoDelay(True)
 
 
-class UNIXServerTransport(_Immediate, unix.Server):
+class UNIXServerTransport(Stream, unix.Server):
     """An accepted connection of a unix socket. Descriptors that a peer may send along are dropped."""
 
     def __init__(
@@ -199,12 +84,11 @@ class UNIXServerTransport(_Immediate, unix.Server):
         sessionno: int,
         reactor: IReactorFDSet,
     ) -> None:
-        self._recv = sock.recv
-        self._send = sock.send
+        self._take_socket(sock, reactor)
         unix.Server.__init__(self, sock, protocol, client, server, sessionno, reactor)
 
 
-class _Outgoing(_Immediate):
+class _Outgoing(Stream):
     """What the connections that we open have in common; made by :mod:`balancer.net.connecting` once connected."""
 
     _tlsClientDefault = True
