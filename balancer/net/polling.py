@@ -6,8 +6,8 @@ predictors filled with the other, and each single write wakes up a peer that goe
 
     wait ──> receive, receive, receive … ──> dataReceived, dataReceived … ──> send, send, send … ──> everything else
 
-Measured on the whole HTTP path with 64 connections: 105 to 70 µs of CPU per request (nginx: 39), two thirds of what is
-saved being the kernel's.
+Measured on the whole HTTP path with 64 connections: 105 to 86 µs of CPU per request on a noisy machine, on which nginx needed
+39; most of what is saved is the kernel's.
 
 Nothing else changes: a connection that is paused, or ended, by what was served before it in the batch gets its data when
 it is resumed, or not at all. Other descriptors and events take the inherited path. Only those of :mod:`.stream` take part.
