@@ -16,18 +16,16 @@ from balancer import errors
 from balancer.errors import ExchangeError, Reason
 from balancer.forwarding.client_side import ClientSide
 from balancer.forwarding.server_connection import ServerConnection
+from balancer.pools.retry import IDEMPOTENT
 
 if TYPE_CHECKING:
     from balancer.pools.pool import Pool
     from balancer.pools.server import Server
 
-__all__ = ["CHOOSING", "CONNECTING", "DONE", "IDEMPOTENT", "RESPONDING", "SENDING", "WAITING", "Attempts", "Connector"]
+__all__ = ["CHOOSING", "CONNECTING", "DONE", "RESPONDING", "SENDING", "WAITING", "Attempts", "Connector"]
 
 Connector = Callable[["Server", float], "Deferred[ServerConnection]"]
 """Opens a new connection to a server within so many seconds; fails with ExchangeError."""
-
-IDEMPOTENT = frozenset(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"])
-"""Methods that may be repeated (RFC 9110 §9.2.2)."""
 
 CHOOSING, WAITING, CONNECTING, SENDING, RESPONDING, DONE = range(6)
 """How far an exchange has come."""

@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING
 
 from balancer import errors
 from balancer.errors import ExchangeError, Reason
-from balancer.forwarding.attempts import DONE, IDEMPOTENT, RESPONDING, SENDING, Attempts, Connector
+from balancer.forwarding.attempts import DONE, RESPONDING, SENDING, Attempts, Connector
 from balancer.forwarding.client_side import ClientSide
 from balancer.forwarding.headers import with_framing
 from balancer.forwarding.server_connection import ServerConnection
 from balancer.forwarding.tunnel import Tunnel
+from balancer.pools.retry import IDEMPOTENT
 from balancer.wire.http1 import encode
 from balancer.wire.http1.body import Body
 from balancer.wire.http1.dates import http_date

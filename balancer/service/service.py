@@ -69,7 +69,6 @@ class BalancerService(Service):
         Raises:
             BalancerError: with everything that is wrong; nothing stays open then.
         """
-        self._listen_to_signals()
         found = self._first or loaded(self.file)
         self._first = None
         runtime = self._runtime = Runtime(self._reactor)
@@ -77,9 +76,11 @@ class BalancerService(Service):
         found.config.forget_places()
         runtime.use(snapshot)
         listeners = self._listeners = Listeners(runtime, self)
+        self._listen_to_signals()  # before anybody can see that the ports are open
         try:
             listeners.open(snapshot)
         except BaseException:
+            self._leave_signals()
             listeners.close()
             raise
         self.snapshot = snapshot
@@ -113,6 +114,10 @@ class BalancerService(Service):
                 )
             except ValueError:  # not the main thread: somebody else's program runs us, and has its own signals
                 return
+
+    def _leave_signals(self) -> None:
+        while self._signals:
+            signal.signal(*self._signals.popitem())
 
     # Reloading.
 
@@ -224,8 +229,7 @@ class BalancerService(Service):
         if self._stopping is not None:
             return self._stopping
         super().stopService()
-        for number, before in self._signals.items():
-            signal.signal(number, before)
+        self._leave_signals()
         if self.snapshot is None or self._listeners is None or self._runtime is None:
             return succeed(None)
         snapshot, listeners, runtime = self.snapshot, self._listeners, self._runtime

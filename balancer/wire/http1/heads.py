@@ -30,8 +30,8 @@ class HeadLimits:
 class RequestHead:
     """One request's head, its framing already judged.
 
-    Immutable by convention; lists may be shared. ``headers`` are the raw fields as received; ``plain`` those that are passed on untouched, the hop-by-hop, framing,
-    forwarding and odd ones left out. ``host`` is the one ``Host`` value (None in HTTP/1.0 without). ``upgrade`` is the
+    Immutable by convention; lists may be shared. ``headers`` are the raw fields as received; ``plain`` those that are
+    passed on untouched, the hop-by-hop, framing, forwarding and odd ones left out. ``host`` is the one ``Host`` value (None in HTTP/1.0 without). ``upgrade`` is the
     protocol asked for, None where an upgrade is not possible. ``dropped`` counts fields left out for odd names.
     ``block`` is ``plain`` as it goes onto the wire, where the reader had it at hand.
     """

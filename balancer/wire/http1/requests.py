@@ -9,7 +9,8 @@ One :class:`RequestReader` serves one client connection. Pipelined requests come
         incoming.head, incoming.body ...
 
 What a client repeats is not read twice: a request of one segment, without a body, whose header block is byte for byte
-that of the request before it takes that one's fields. Measured: 3 µs of 26 for one field, 9 of 36 for ten.
+that of the request before it takes that one's fields. Measured in memory, together with the same for responses: 58 to 43 µs per exchange where
+requests have one field, 81 to 47 where they have ten.
 
 An ``Upgrade`` request stops the reader: bytes after it may belong to another protocol. They wait in ``held`` until
 :meth:`RequestReader.resume` (no upgrade came of it: parse them as HTTP) or are taken for the tunnel.
