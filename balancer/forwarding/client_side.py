@@ -11,6 +11,7 @@ from balancer.model.headers import RawHeaders
 from balancer.observe.records import ExchangeRecord
 from balancer.wire.http1.body import Body
 from balancer.wire.http1.heads import RequestHead
+from balancer.wire.http1.responses import ResponseHead
 
 __all__ = ["BodyConsumer", "ClientSide"]
 
@@ -59,6 +60,9 @@ class ClientSide(Protocol):
         self, status: int, reason: bytes | None, headers: RawHeaders, length: int | None, block: bytes | None = None
     ) -> None:
         """Begin the response; ``length`` of its body in bytes, None if unknown; ``block`` is ``headers`` as bytes."""
+
+    def pass_on(self, head: ResponseHead, body: bytes, now: float) -> None:
+        """Answer with a whole response that says its length, and end the exchange; not where there are filters."""
 
     def send(self, data: bytes) -> None:
         """Add to the response's body."""

@@ -150,7 +150,22 @@ class Forward(Attempts):
             return
         request = self._request
         if self._phase == SENDING:
-            self._record.first_byte = time.monotonic() - self._since
+            now = time.monotonic()
+            self._record.first_byte = now - self._since
+            body = reader.body
+            if (
+                body.ended
+                and head.content_length is not None
+                and head.status < 500
+                and head.dated
+                and not self._streaming
+                and self._pool.sticky is None
+                and request.exchange is None
+                and request.head.upgrade is None
+            ):
+                self._part(head.status, now)
+                request.pass_on(head, b"".join(body.take()), now)
+                return
             if head.status == 101:
                 self._switch(head)
                 return
@@ -202,17 +217,24 @@ class Forward(Attempts):
         heads.clear()
 
     def _complete(self) -> None:
+        connection = self._connection
+        assert connection is not None
+        reader = connection.reader
+        body = reader.body
+        self._part(reader.head.status if reader.head is not None else 0, time.monotonic())
+        self._request.end(body.trailers)
+
+    def _part(self, status: int, now: float) -> None:
+        """The response is here: let the server and the connection go on to others."""
         connection, server = self._connection, self._server
         assert connection is not None
         assert server is not None
         self._phase = DONE
-        reader = connection.reader
-        status = reader.head.status if reader.head is not None else 0
-        if reader.reusable and not self._streaming and not connection.closed:
+        if connection.reader.reusable and not self._streaming and not connection.closed:
             connection.owner = None
-            now = time.monotonic()
-            if server.idle.put(connection, now):
-                connection.limit(server.idle.settings.idle)
+            idle = server.idle
+            if idle.put(connection, now):
+                connection.limit(idle.settings.idle)
             else:
                 connection.close()
         else:
@@ -220,10 +242,10 @@ class Forward(Attempts):
                 self._streaming = False
                 connection.transport.unregisterProducer()
             connection.close()
-        self._record.attempts = self._attempts
-        self._pool.end(server, self._record.first_byte, status not in _GATEWAY_ERRORS)
+        record = self._record
+        record.attempts = self._attempts
         self._request.consumer = None
-        self._request.end(reader.body.trailers)
+        self._pool.end(server, record.first_byte, status not in _GATEWAY_ERRORS)
 
     def _switch(self, head: ResponseHead) -> None:
         """The server agreed to another protocol."""

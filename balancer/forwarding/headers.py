@@ -21,7 +21,7 @@ __all__ = [
     "believed_client",
     "believed_scheme",
     "outgoing",
-    "request_bytes",
+    "request_frame",
     "with_framing",
 ]
 
@@ -146,24 +146,26 @@ def outgoing(
     return headers
 
 
-def request_bytes(
-    head: RequestHead, target: str, host: bytes | None, arrival: Arrival, policy: HeaderPolicy, request_id: str
-) -> bytes:
-    """Return a request without body, upgrade and trusted peer as it goes onto the wire, made in one go.
+def request_frame(
+    head: RequestHead, target: str, host: bytes | None, arrival: Arrival, policy: HeaderPolicy
+) -> tuple[bytes, bytes]:
+    """Return a request without body, upgrade and trusted peer as it goes onto the wire: what is before and after its id.
 
-    It is what :func:`outgoing`, :func:`with_framing` and the encoder would make of it.
+    With the id between them it is what :func:`outgoing`, :func:`with_framing` and the encoder would make of it.
     """
     block = head.block
     if block is None:
         block = encode.fields(head.plain)
     te = b"TE: trailers\r\nConnection: TE\r\n" if head.te_trailers else b""
     line = f"{head.method} {target} HTTP/1.1\r\n".encode("latin-1")
-    tail = b"X-Request-Id: %b\r\n" % request_id.encode("ascii") if policy.request_id and request_id else b""
-    if policy.via:
-        tail += b"Via: 1.1 balancer\r\n"
+    via = b"Via: 1.1 balancer\r\n" if policy.via else b""
     if host is None:
-        return b"%b%b%b%b%b\r\n" % (line, block, arrival.block, tail, te)
-    return b"%bHost: %b\r\n%b%bX-Forwarded-Host: %b\r\n%b%b\r\n" % (line, host, block, arrival.block, host, tail, te)
+        before = b"%b%b%b" % (line, block, arrival.block)
+    else:
+        before = b"%bHost: %b\r\n%b%bX-Forwarded-Host: %b\r\n" % (line, host, block, arrival.block, host)
+    if policy.request_id:
+        return before + b"X-Request-Id: ", b"\r\n%b%b\r\n" % (via, te)
+    return b"%b%b%b\r\n" % (before, via, te), b""
 
 
 def with_framing(headers: RawHeaders, head: RequestHead, *, length: int | None, chunked: bool) -> RawHeaders:

@@ -58,8 +58,8 @@ class AccessLog:
         """Log an exchange (:class:`~.records.ExchangeRecord`). Runs for every request."""
         line = self._exchange(record)
         self._lines.append(line)
-        self._size += len(line)
-        if self._call is None or self._size > FLUSH_SIZE:
+        size = self._size = self._size + len(line)
+        if self._call is None or size > FLUSH_SIZE:
             self._schedule()
 
     def session(self, record: Any) -> None:

@@ -64,10 +64,19 @@ class _SessionCell:
         self.datagrams_out = 0
 
 
-class Metrics(Collector):
-    """Counts exchanges and sessions; a Prometheus collector."""
+def _nothing_waits() -> None:
+    """Where every record is counted at once."""
 
-    def __init__(self) -> None:
+
+class Metrics(Collector):
+    """Counts exchanges and sessions; a Prometheus collector.
+
+    Args:
+        catch_up: called before each scrape, to count what waits to be counted.
+    """
+
+    def __init__(self, catch_up: Callable[[], None] = _nothing_waits) -> None:
+        self._catch_up = catch_up
         self._exchanges: dict[tuple[str, str, str, str, int], _Cell] = {}
         self._sessions: dict[tuple[str, str, str, str, str], _SessionCell] = {}
         self._reasons: dict[tuple[str, str], int] = {}
@@ -131,6 +140,7 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric family; called by prometheus_client."""
+        self._catch_up()
         yield from self._collect_exchanges()
         yield from self._collect_sessions()
         reasons = CounterMetricFamily(

@@ -75,6 +75,8 @@ class HTTPChannel(Protocol):
         self._reader = RequestReader(site().limits)
         self._arrival: Arrival | None = None
         self._policy: Any = None
+        self._last: Incoming | None = None  # the request before, and what is known of it, for when it is repeated
+        self._last_facts: RequestFacts | None = None
         self._current: Request | None = None
         self._refused: ExchangeError | None = None
         self._tunnel: Any = None
@@ -182,7 +184,7 @@ class HTTPChannel(Protocol):
                 self.transport.resumeProducing()
 
     def _begin(self, incoming: Incoming) -> None:
-        self._in_head = False
+        in_head, self._in_head = self._in_head, False
         site = self._site_now()
         head = incoming.head
         policy = site.policy
@@ -196,12 +198,20 @@ class HTTPChannel(Protocol):
         if arrival.trusted:
             peer, scheme = believed_client(head, arrival, policy), believed_scheme(head, arrival)
             request_id = believed_request_id(head, arrival) or site.new_id()
+            facts = RequestFacts(head.method, head.target, head.headers, peer, arrival.local, scheme, head.version)
         else:
-            peer, scheme, request_id = arrival.peer, arrival.scheme, site.new_id()
-        facts = RequestFacts(head.method, head.target, head.headers, peer, arrival.local, scheme, head.version)
+            request_id = site.new_id()
+            known = self._last_facts if incoming is self._last else None
+            if known is not None:
+                facts = known
+            else:
+                facts = self._last_facts = RequestFacts(
+                    head.method, head.target, head.headers, arrival.peer, arrival.local, arrival.scheme, head.version
+                )
+                self._last = incoming
         started = self._first_byte
         request = self._current = Request(self, incoming, facts, arrival, site, request_id, started)
-        request.record.head = site.now() - started
+        request.record.head = site.now() - started if in_head else 0.0
         try:
             walk.begin(request)
         except Exception as error:
@@ -233,10 +243,12 @@ class HTTPChannel(Protocol):
         if abort:
             self.transport.abortConnection()
             return
-        if request.keep_alive and self._reader.held is not None:
+        reader = self._reader
+        if request.keep_alive and reader.held is not None:
             self.resume_after_upgrade()
         if request.keep_alive and self._tunnel is None:
-            self._first_byte = request.site.now()
+            if reader.ready:  # its time begins when its turn has come
+                self._first_byte = request.site.now()
             self._advance()
         elif request.body.ended and self._refused is None:
             self.transport.loseConnection()

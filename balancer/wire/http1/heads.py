@@ -33,7 +33,8 @@ class RequestHead:
     Immutable by convention; lists may be shared. ``headers`` are the raw fields as received; ``plain`` those that are
     passed on untouched, the hop-by-hop, framing, forwarding and odd ones left out. ``host`` is the one ``Host`` value (None in HTTP/1.0 without). ``upgrade`` is the
     protocol asked for, None where an upgrade is not possible. ``dropped`` counts fields left out for odd names.
-    ``block`` is ``plain`` as it goes onto the wire, where the reader had it at hand.
+    ``block`` is ``plain`` as it goes onto the wire, where the reader had it at hand; ``frame`` what forwarding keeps of
+    the request as it was sent on, for when it is repeated.
     """
 
     __slots__ = (
@@ -43,6 +44,7 @@ class RequestHead:
         "dropped",
         "expect_continue",
         "forwarding",
+        "frame",
         "headers",
         "host",
         "keep_alive",
@@ -72,6 +74,7 @@ class RequestHead:
         self.request_id: bytes | None = None
         self.dropped = 0
         self.block: bytes | None = None
+        self.frame: tuple[object, bytes, bytes] | None = None
 
     def again(self, method: str, target: str) -> RequestHead:
         """Return the head of another request with the same fields, which has no body."""

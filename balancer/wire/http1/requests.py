@@ -8,8 +8,8 @@ One :class:`RequestReader` serves one client connection. Pipelined requests come
         incoming = reader.ready.popleft()
         incoming.head, incoming.body ...
 
-What a client repeats is not read twice: a request of one segment, without a body, whose header block is byte for byte
-that of the request before it takes that one's fields. Measured in memory, together with the same for responses: 58 to 43 µs per exchange where
+What a client repeats is not read twice: a request of one segment, without a body, that is byte for byte the one before
+it is that one, the same :class:`Incoming`; one with the same header block takes its fields. Measured in memory, together with the same for responses: 58 to 43 µs per exchange where
 requests have one field, 81 to 47 where they have ten.
 
 An ``Upgrade`` request stops the reader: bytes after it may belong to another protocol. They wait in ``held`` until
@@ -62,6 +62,7 @@ class RequestReader:
         "_headers",
         "_last",
         "_last_block",
+        "_last_data",
         "_limits",
         "_method",
         "_parser",
@@ -93,7 +94,8 @@ class RequestReader:
         self._url = b""
         self._method: str | None = None
         self._rest_of_upgrade = False
-        self._last: RequestHead | None = None  # the last head, where it may be repeated …
+        self._last: Incoming | None = None  # the last request, where it may be repeated …
+        self._last_data = b""  # … its bytes …
         self._last_block = b""  # … and its fields as they came, from the end of its first line on
 
     @property
@@ -138,31 +140,42 @@ class RequestReader:
     def _repeats(self, data: bytes) -> bool:
         """Take ``data`` if it is a whole request with the same fields as the last; return whether it is."""
         last = self._last
-        if last is None or not data.endswith(self._last_block) or self.closed or self._first_line:
+        if last is None or self.closed or self._first_line:
+            return False
+        if data == self._last_data:
+            self.ready.append(last)
+            return True
+        if not data.endswith(self._last_block):
             return False
         limits = self._limits
         size = len(data)
         match = _SIMPLE_LINE.fullmatch(data, 0, size - len(self._last_block))
         if match is None or size > limits.head_size or match.end(2) - match.start(2) > limits.uri_size:
             return False
-        self.ready.append(Incoming(last.again(match[1].decode("ascii"), match[2].decode("ascii")), Body.none()))
+        head = last.head.again(match[1].decode("ascii"), match[2].decode("ascii"))
+        self._last = Incoming(head, last.body)
+        self._last_data = data
+        self.ready.append(self._last)
         return True
 
     def _remember(self, piece: bytes) -> None:
         """Keep the fields of the request in ``piece``, if it was one whole request without a body."""
-        head = self.ready[-1].head if self.ready else None
+        self._last = None
+        last = self.ready[-1] if self.ready else None
+        if last is None:
+            return
+        head = last.head
         if (
-            head is None
-            or head.version != "1.1"
+            head.version != "1.1"
             or head.content_length is not None
             or head.chunked
             or head.expect_continue
             or head.upgrade is not None
             or not piece.endswith(b"\r\n\r\n")
         ):
-            self._last = None
             return
-        self._last = head
+        self._last = last
+        self._last_data = piece
         self._last_block = piece[piece.find(b"\r\n") :]
 
     def _cut(self, data: bytes) -> int:

@@ -32,11 +32,23 @@ _NO_BODY = frozenset([204, 304])
 class ResponseHead:
     """One response's head; immutable once it is read, as several responses may share it.
 
+    ``frame`` is what the client's side keeps of a whole response as it was sent on, for when it is repeated.
     ``plain`` are the fields passed on, hop-by-hop and framing ones left out. ``content_length`` is None where the length is not declared; ``upgrade`` the protocol of a 101. ``block`` is ``plain``
     as it goes onto the wire, where the reader had it at hand.
     """
 
-    __slots__ = ("block", "chunked", "content_length", "dated", "headers", "plain", "reason", "status", "upgrade")
+    __slots__ = (
+        "block",
+        "chunked",
+        "content_length",
+        "dated",
+        "frame",
+        "headers",
+        "plain",
+        "reason",
+        "status",
+        "upgrade",
+    )
 
     def __init__(self, status: int, reason: bytes, headers: RawHeaders) -> None:
         self.status = status
@@ -48,6 +60,7 @@ class ResponseHead:
         self.dated = False
         self.upgrade: bytes | None = None
         self.block: bytes | None = None
+        self.frame: tuple[object, bytes, bytes] | None = None
 
     def __repr__(self) -> str:
         return f"<ResponseHead {self.status} {self.reason.decode('latin-1')}>"
