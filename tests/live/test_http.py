@@ -406,6 +406,25 @@ class ErrorTests(BalancerTestCase):
             self.assertFalse(said.endswith(b"\r\n0\r\n\r\n"))
             self.assertEqual(running.records(1)[0]["reason"], "http_response_incomplete")
 
+    def test_reset_at_the_end(self) -> None:
+        """A body that would end with the connection is not whole where that was reset."""
+
+        def talk(peer: Peer) -> None:
+            peer.head()
+            peer.send(b"HTTP/1.0 200 OK\r\n\r\nhello")
+            reading.wait(20)
+            peer.reset()
+
+        reading = threading.Event()
+        server = self.server(talk)
+        running, port = self.web(server.address)
+        client = self.connect(port)
+        client.send(GET)
+        client.until(b"hello\r\n")
+        reading.set()
+        self.assertEqual(client.rest(), b"")
+        self.assertEqual(running.records(1)[0]["reason"], "http_response_incomplete")
+
     def test_not_http(self) -> None:
         """502 for what is no HTTP, or ambiguous; nothing of it reaches the client, nor the next exchange."""
         cases = [

@@ -171,10 +171,10 @@ class ResponseReader:
             self._last = head
             self._last_block = data[:size]
 
-    def eof(self) -> bool:
-        """Note the end of the connection; return whether it completes the response."""
+    def eof(self, *, clean: bool = True) -> bool:
+        """Note the end of the connection, ``clean`` where it was no reset; return whether it completes the response."""
         self.reusable = False
-        if self._busy and self._until_close:
+        if self._busy and self._until_close and clean:
             self._finish()
             return True
         return not self._busy
