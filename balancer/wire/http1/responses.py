@@ -222,10 +222,10 @@ class ResponseReader:
             raise ExchangeError(errors.HTTP_PROTOCOL_ERROR, f"status {status}")
         head = ResponseHead(status, self._reason, self._headers)
         _judge(head)
-        self._head_bytes = 0
-        if status < 200 and status != 101:
+        if status < 200 and status != 101:  # its bytes count on: 1xx without end are no head either
             self.informational.append(head)
             return
+        self._head_bytes = 0
         self.head = head
         if self._bodiless or status in _NO_BODY or status == 101:
             # llhttp cannot be told that the answer to HEAD has no body: it gets a successor instead.
