@@ -523,6 +523,29 @@ class LimitTests(BalancerTestCase):
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
         self.assertTrue(client.rest().startswith(b"HTTP/1.1 408 "))
 
+    def test_client_takes_nothing(self) -> None:
+        """A client that stops taking its answer is given up, and the server with it."""
+        ended: list[bytes] = []
+
+        def talk(peer: Peer) -> None:
+            peer.head()
+            try:
+                peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n" + b"x" * 50_000_000)
+            finally:
+                ended.append(b"")
+
+        server = self.server(talk)
+        running, port = self.web(server.address, pool="timeouts: {idle: 300ms}")
+        client = self.connect(port)
+        client.send(GET)
+        record = running.records(1)[0]
+        self.assertEqual((record["status"], record["detail"]), (200, ""))
+        self.assertEqual(record["reason"], "http_request_error")
+        wait_until(lambda: ended)
+        with self.assertRaises(ConnectionResetError):
+            while client.skt.recv(1_000_000):
+                pass
+
     def test_body_size(self) -> None:
         """413 for a body past the listener's limit, declared or not."""
         server = self.server(lambda peer: time.sleep(5))
