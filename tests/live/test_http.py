@@ -11,6 +11,7 @@ from typing import Any
 from tests.live.balancers import OK, BalancerTestCase, Peer, answering, wait_until
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+_TCP_CLOSE = 7  # of Linux's TCP_INFO: it was reset
 
 
 class ConversationTests(BalancerTestCase):
@@ -545,6 +546,24 @@ class LimitTests(BalancerTestCase):
         with self.assertRaises(ConnectionResetError):
             while client.skt.recv(1_000_000):
                 pass
+
+    def test_client_takes_nothing_at_the_end(self) -> None:
+        """A client that does not take the rest of its last answer is given up, however long the one before it took."""
+
+        def talk(peer: Peer) -> None:
+            peer.head()
+            time.sleep(1)  # past every limit of the listener: they do not count while a server is waited for
+            peer.send(OK)
+
+        big = "x" * 12_000_000
+        _, port = self.web(
+            self.server(talk).address,
+            listener="timeouts: {head: 300ms, body_idle: 300ms, keep_alive: 300ms}\nroutes:\n"
+            f"  - {{match: {{path: /big}}, respond: {{status: 200, body: {big}}}}}\n  - pool: web",
+        )
+        client = self.connect(port)
+        client.send(GET + b"GET /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        wait_until(lambda: client.skt.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE)
 
     def test_body_size(self) -> None:
         """413 for a body past the listener's limit, declared or not."""

@@ -158,7 +158,7 @@ class HTTPChannel(Protocol):
                     self._refuse(self._refused)
                     return
                 elif reader.closed or self._client_ended or self.draining:
-                    self.transport.loseConnection()
+                    self._close()
                     return
                 else:
                     self._wait()
@@ -239,7 +239,7 @@ class HTTPChannel(Protocol):
             self._first_byte = request.site.now()
             self._advance()
         elif request.body.ended and self._refused is None:
-            self.transport.loseConnection()
+            self._close()
         else:
             self._linger()
 
@@ -262,6 +262,12 @@ class HTTPChannel(Protocol):
         if consumer is not None:
             consumer.client_went()
         request.fail(error)
+
+    def _close(self) -> None:
+        """Close once the client has taken what is queued, for which it has no more time than for anything else."""
+        self._seen = 0
+        self._timer.reset(self._site_now().timeouts.body_idle)
+        self.transport.loseConnection()
 
     def _linger(self) -> None:
         self._lingering = True
