@@ -196,6 +196,22 @@ class FileTests(ResourceTestCase):
         self.assertIn("data.txt", self.curl(f"http://127.0.0.1:{port}/listed/open/"))
         self.assertEqual(self.get(port, "/files/data.txt", "DELETE").status, 405)
 
+    def test_client_takes_nothing(self) -> None:
+        """A client that stops taking a file is given up."""
+        folder = self.folder()
+        with (folder / "big").open("wb") as file:
+            file.truncate(50_000_000)
+        running, port = self.web(
+            "127.0.0.1:1",
+            listener="timeouts: {head: 300ms, body_idle: 300ms, keep_alive: 300ms}\n"
+            f"routes: [{{match: {{path: /files/**}}, resource: {{static: {folder}}}}}]",
+        )
+        client = self.connect(port)
+        client.send(b"GET /files/big HTTP/1.1\r\nHost: a\r\n\r\n")
+        record = running.records(1)[0]
+        self.assertEqual((record["status"], record["reason"]), (200, "http_request_error"))
+        self.assertLess(len(client.rest()), 50_000_000)
+
     def test_many_on_one_connection(self) -> None:
         """Resources and pools take turns on a kept connection, pipelined too."""
         _, port = self.start()

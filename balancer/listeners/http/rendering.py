@@ -201,6 +201,7 @@ class _RenderChannel:
             rendered_request.chunked = 0
         try:
             self._ours.respond(int(code), reason, pairs, length)
+            self._ours.channel.watch_answer(self._ours)
         except ExchangeError as error:  # of a filter, on the response: what the resource writes goes nowhere
             self.give_up(error)
 
