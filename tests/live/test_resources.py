@@ -196,6 +196,23 @@ class FileTests(ResourceTestCase):
         self.assertIn("data.txt", self.curl(f"http://127.0.0.1:{port}/listed/open/"))
         self.assertEqual(self.get(port, "/files/data.txt", "DELETE").status, 405)
 
+    def test_ranges(self) -> None:
+        """A range longer than the file is the file; one of another version of it, or of far too many, is the whole."""
+        _, port = self.start()
+        modified = self.get(port, "/files/data.txt").headers["Last-Modified"]
+        for headers, status, size in (
+            ({"Range": "bytes=-20000"}, 206, 10_000),
+            ({"Range": "bytes=-20000,0-0"}, 206, None),
+            ({"Range": "bytes=0-9", "If_Range": modified}, 206, 10),
+            ({"Range": "bytes=0-9", "If_Range": "Mon, 01 Jan 2001 00:00:00 GMT"}, 200, 10_000),
+            ({"Range": "bytes=0-9", "If_Range": '"etag"'}, 200, 10_000),
+            ({"Range": "bytes=" + "0-," * 1000 + "0-"}, 200, 10_000),
+        ):
+            found = self.get(port, "/files/data.txt", **headers)
+            self.assertEqual(found.status, status, headers)
+            if size is not None:
+                self.assertEqual(len(found.body), size, headers)
+
     def test_client_takes_nothing(self) -> None:
         """A client that stops taking a file is given up."""
         folder = self.folder()
