@@ -304,7 +304,7 @@ class Forward(Attempts):
             if unsent and unsent != self._unsent_before:  # the client is slow, but it moves
                 self._unsent_before = unsent
                 assert self._connection is not None
-                self._connection.touch()
+                self._connection.limit(self._pool.timeouts.idle)
                 return
             self._leave_server(ok=bool(unsent))
             self._fail(ExchangeError(errors.CLIENT_TOO_SLOW if unsent else errors.CONNECTION_READ_TIMEOUT))

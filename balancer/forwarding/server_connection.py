@@ -6,6 +6,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 from typing import Protocol as Shape
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -97,7 +98,7 @@ class ServerConnection(Protocol):
             self.server.idle.forget(self)
             return
         reader = self.reader
-        if reader.eof():
+        if reader.eof(clean=reason.check(ConnectionDone) is not None):
             owner.response_came()
         elif reader.head is not None:
             owner.server_failed(ExchangeError(errors.HTTP_RESPONSE_INCOMPLETE))

@@ -158,12 +158,12 @@ class RequestFacts:
         return found[0] if found else None
 
     def header_values(self, name: str) -> Sequence[str]:
-        """The values of every field called ``name`` (lower case), in order."""
+        """The values of every field called ``name`` (lower case), in order, without blanks around them."""
         index = self._index
         if index is None:
             index = self._index = {}
             for key, value in self.headers:
-                index.setdefault(key.lower().decode("latin-1"), []).append(value.decode("latin-1"))
+                index.setdefault(key.lower().decode("latin-1"), []).append(value.decode("latin-1").strip(" \t"))
         return index.get(name, ())
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from tests.live.balancers import OK, BalancerTestCase, Peer, answering, wait_until
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+_TCP_CLOSE = 7  # of Linux's TCP_INFO: it was reset
 
 
 class ConversationTests(BalancerTestCase):
@@ -406,6 +407,25 @@ class ErrorTests(BalancerTestCase):
             self.assertFalse(said.endswith(b"\r\n0\r\n\r\n"))
             self.assertEqual(running.records(1)[0]["reason"], "http_response_incomplete")
 
+    def test_reset_at_the_end(self) -> None:
+        """A body that would end with the connection is not whole where that was reset."""
+
+        def talk(peer: Peer) -> None:
+            peer.head()
+            peer.send(b"HTTP/1.0 200 OK\r\n\r\nhello")
+            reading.wait(20)
+            peer.reset()
+
+        reading = threading.Event()
+        server = self.server(talk)
+        running, port = self.web(server.address)
+        client = self.connect(port)
+        client.send(GET)
+        client.until(b"hello\r\n")
+        reading.set()
+        self.assertEqual(client.rest(), b"")
+        self.assertEqual(running.records(1)[0]["reason"], "http_response_incomplete")
+
     def test_not_http(self) -> None:
         """502 for what is no HTTP, or ambiguous; nothing of it reaches the client, nor the next exchange."""
         cases = [
@@ -503,6 +523,47 @@ class LimitTests(BalancerTestCase):
         client = self.connect(port)
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
         self.assertTrue(client.rest().startswith(b"HTTP/1.1 408 "))
+
+    def test_client_takes_nothing(self) -> None:
+        """A client that stops taking its answer is given up, and the server with it."""
+        ended: list[bytes] = []
+
+        def talk(peer: Peer) -> None:
+            peer.head()
+            try:
+                peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n" + b"x" * 50_000_000)
+            finally:
+                ended.append(b"")
+
+        server = self.server(talk)
+        running, port = self.web(server.address, pool="timeouts: {idle: 300ms}")
+        client = self.connect(port)
+        client.send(GET)
+        record = running.records(1)[0]
+        self.assertEqual((record["status"], record["detail"]), (200, ""))
+        self.assertEqual(record["reason"], "http_request_error")
+        wait_until(lambda: ended)
+        with self.assertRaises(ConnectionResetError):
+            while client.skt.recv(1_000_000):
+                pass
+
+    def test_client_takes_nothing_at_the_end(self) -> None:
+        """A client that does not take the rest of its last answer is given up, however long the one before it took."""
+
+        def talk(peer: Peer) -> None:
+            peer.head()
+            time.sleep(1)  # past every limit of the listener: they do not count while a server is waited for
+            peer.send(OK)
+
+        big = "x" * 12_000_000
+        _, port = self.web(
+            self.server(talk).address,
+            listener="timeouts: {head: 300ms, body_idle: 300ms, keep_alive: 300ms}\nroutes:\n"
+            f"  - {{match: {{path: /big}}, respond: {{status: 200, body: {big}}}}}\n  - pool: web",
+        )
+        client = self.connect(port)
+        client.send(GET + b"GET /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        wait_until(lambda: client.skt.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE)
 
     def test_body_size(self) -> None:
         """413 for a body past the listener's limit, declared or not."""

@@ -22,6 +22,14 @@ def application(environ, start_response):
     elif path == "/slow":
         time.sleep(0.5)
         body = b"slow"
+    elif path == "/measured":
+        body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    elif path in ("/short", "/long"):
+        start_response("200 OK", [("Content-Length", "100" if path == "/short" else "3")])
+        return [b"pieces"]
+    elif path == "/same":
+        start_response("304 Not Modified", [("ETag", "x")])
+        return []
     elif path == "/pieces":
         start_response("200 OK", [("Content-Type", "text/plain")])
         return iter([b"a" * 100_000] * 50)
@@ -149,6 +157,7 @@ listeners:
       - {{match: {{path: /listed/**}}, resource: {{static: {{directory: {files}, listing: true}}}}}}
       - {{match: {{path: /app/**}}, resource: {{wsgi: {{application: "shop:application", directory: {folder}}}}}}}
       - {{match: {{path: /sample/**}}, resource: sample}}
+      - {{match: {{path: /same}}, respond: {{status: 304}}}}
       - {{match: {{path: /answered}}, respond: {{status: 200, body: fine}}}}
       - pool: web
 pools: {{web: {{servers: ["{server.address}"]}}}}
@@ -196,6 +205,39 @@ class FileTests(ResourceTestCase):
         self.assertIn("data.txt", self.curl(f"http://127.0.0.1:{port}/listed/open/"))
         self.assertEqual(self.get(port, "/files/data.txt", "DELETE").status, 405)
 
+    def test_ranges(self) -> None:
+        """A range longer than the file is the file; one of another version of it, or of far too many, is the whole."""
+        _, port = self.start()
+        modified = self.get(port, "/files/data.txt").headers["Last-Modified"]
+        for headers, status, size in (
+            ({"Range": "bytes=-20000"}, 206, 10_000),
+            ({"Range": "bytes=-20000,0-0"}, 206, None),
+            ({"Range": "bytes=0-9", "If_Range": modified}, 206, 10),
+            ({"Range": "bytes=0-9", "If_Range": "Mon, 01 Jan 2001 00:00:00 GMT"}, 200, 10_000),
+            ({"Range": "bytes=0-9", "If_Range": '"etag"'}, 200, 10_000),
+            ({"Range": "bytes=" + "0-," * 1000 + "0-"}, 200, 10_000),
+        ):
+            found = self.get(port, "/files/data.txt", **headers)
+            self.assertEqual(found.status, status, headers)
+            if size is not None:
+                self.assertEqual(len(found.body), size, headers)
+
+    def test_client_takes_nothing(self) -> None:
+        """A client that stops taking a file is given up."""
+        folder = self.folder()
+        with (folder / "big").open("wb") as file:
+            file.truncate(50_000_000)
+        running, port = self.web(
+            "127.0.0.1:1",
+            listener="timeouts: {head: 300ms, body_idle: 300ms, keep_alive: 300ms}\n"
+            f"routes: [{{match: {{path: /files/**}}, resource: {{static: {folder}}}}}]",
+        )
+        client = self.connect(port)
+        client.send(b"GET /files/big HTTP/1.1\r\nHost: a\r\n\r\n")
+        record = running.records(1)[0]
+        self.assertEqual((record["status"], record["reason"]), (200, "http_request_error"))
+        self.assertLess(len(client.rest()), 50_000_000)
+
     def test_many_on_one_connection(self) -> None:
         """Resources and pools take turns on a kept connection, pipelined too."""
         _, port = self.start()
@@ -230,6 +272,32 @@ class WSGITests(ResourceTestCase):
         self.assertEqual(self.get(port, "/app/x").status, 201)
         seconds = [record["total"] for record in running.records(9) if record["target"] == "/app/slow"]
         self.assertLess(max(seconds), 2.0)
+
+    def test_chunked_body_is_measured(self) -> None:
+        """An application is told the length of a body that came without."""
+        _, port = self.start()
+        client = self.connect(port)
+        client.send(
+            b"POST /app/measured HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+        )
+        self.assertEqual(client.response()[::2], (201, b"abcde"))
+
+    def test_wrong_length(self) -> None:
+        """An answer shorter than its length cuts the connection, a longer one is cut: nothing runs into the next answer."""
+        _, port = self.start()
+        client = self.connect(port)
+        client.send(b"GET /app/long HTTP/1.1\r\nHost: a\r\n\r\n" + b"GET /app/short HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
+        self.assertEqual(client.response()[::2], (200, b"pie"))
+        client.head()
+        self.assertEqual(client.rest(), b"pieces")
+
+    def test_not_modified(self) -> None:
+        """A 304 says nothing of a length, which would be that of the whole."""
+        _, port = self.start()
+        modified = self.get(port, "/files/data.txt").headers["Last-Modified"]
+        for path in ("/files/data.txt", "/app/same", "/same"):
+            found = self.get(port, path, If_Modified_Since=modified)
+            self.assertEqual((found.status, found.headers["Content-Length"]), (304, None), path)
 
 
 class PackageTests(ResourceTestCase):

@@ -40,6 +40,8 @@ class FactsTests(SynchronousTestCase):
     def test_headers(self) -> None:
         facts = testing.facts(headers=[("X-A", "1"), ("x-a", "2")])
         self.assertEqual((facts.header("x-a"), facts.header_values("x-a")), ("1", ["1", "2"]))
+        facts = testing.facts(headers=[("X-A", "1 \t")])
+        self.assertEqual(facts.header("x-a"), "1")  # blanks around a value are none of it (RFC 9110 section 5.5)
         self.assertIsNone(facts.header("x-b"))
 
     def test_paths(self) -> None:

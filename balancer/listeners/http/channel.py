@@ -78,6 +78,7 @@ class HTTPChannel(Protocol):
         self._last: Incoming | None = None  # the request before, and what is known of it, for when it is repeated
         self._last_facts: RequestFacts | None = None
         self._current: Request | None = None
+        self._watched: Request | None = None
         self._refused: ExchangeError | None = None
         self._tunnel: Any = None
         self._first_byte = 0.0
@@ -160,7 +161,7 @@ class HTTPChannel(Protocol):
                     self._refuse(self._refused)
                     return
                 elif reader.closed or self._client_ended or self.draining:
-                    self.transport.loseConnection()
+                    self._close()
                     return
                 else:
                     self._wait()
@@ -251,7 +252,7 @@ class HTTPChannel(Protocol):
                 self._first_byte = request.site.now()
             self._advance()
         elif request.body.ended and self._refused is None:
-            self.transport.loseConnection()
+            self._close()
         else:
             self._linger()
 
@@ -268,12 +269,33 @@ class HTTPChannel(Protocol):
         self._current = request = Request(self, incoming, facts, arrival, site, site.new_id(), self._first_byte)
         request.fail(error)
 
+    def watch_answer(self, request: Request) -> None:
+        """Give up the client if it stops taking the answer that ``request`` gets here: no server side limits that."""
+        self._watched = request
+        self._seen = -1
+        self._timer.reset(request.site.timeouts.body_idle)
+
+    def _answer_timed_out(self, request: Request) -> None:
+        unsent = request.unsent()
+        taken = request.record.bytes_out - unsent
+        if unsent and taken == self._seen:
+            self._cut(request, ExchangeError(errors.CLIENT_TOO_SLOW))
+            return
+        self._seen = taken
+        self._timer.reset(request.site.timeouts.body_idle)
+
     def _cut(self, request: Request, error: ExchangeError) -> None:
-        """The body of a request in service is not valid: nothing more of it may reach the server."""
+        """What ``request`` is about has become pointless: its body is not valid, or nobody takes its answer."""
         consumer, request.consumer = request.consumer, None
         if consumer is not None:
             consumer.client_went()
         request.fail(error)
+
+    def _close(self) -> None:
+        """Close once the client has taken what is queued, for which it has no more time than for anything else."""
+        self._seen = 0
+        self._timer.reset(self._site_now().timeouts.body_idle)
+        self.transport.loseConnection()
 
     def _linger(self) -> None:
         self._lingering = True
@@ -356,6 +378,8 @@ class HTTPChannel(Protocol):
         elif request is not None:
             if not request.body.ended:
                 self._body_timed_out(request)
+            elif request is self._watched:
+                self._answer_timed_out(request)
         elif self._in_head:
             self._in_head = False
             self._refused = ExchangeError(errors.HTTP_REQUEST_TIMEOUT)

@@ -95,6 +95,8 @@ class RenderedRequest(server.Request):
         self.connectionLost(Failure(ConnectionDone()))
 
     def _all_came(self) -> None:
+        if self._ours.head.chunked:  # WSGI applications believe in a body where its length is given
+            self.requestHeaders.setRawHeaders(b"content-length", [b"%d" % self.content.tell()])
         # requestReceived() parses arguments and forms, and calls process().
         self.requestReceived(self.method, self.uri, self.clientproto)
 
@@ -165,6 +167,7 @@ class _RenderChannel:
     def __init__(self, ours: Request) -> None:
         self._ours = ours
         self._chunked = False
+        self._left: int | None = None  # bytes of the body that are still to come, where that was declared
         self._producer: Any = None
         self.site = ours.site.twisted_site
         self.transport = ours.channel.transport
@@ -199,13 +202,21 @@ class _RenderChannel:
             rendered_request = self._ours.consumer
             assert isinstance(rendered_request, RenderedRequest)
             rendered_request.chunked = 0
+        if code == b"304":  # Twisted counts its empty body; the length would be that of a 200 (RFC 9110 section 8.6)
+            length = None
+        elif self._ours.facts.method != "HEAD":
+            self._left = length
         try:
             self._ours.respond(int(code), reason, pairs, length)
+            self._ours.channel.watch_answer(self._ours)
         except ExchangeError as error:  # of a filter, on the response: what the resource writes goes nowhere
             self.give_up(error)
 
     def write(self, data: bytes) -> None:
         """Send a piece of the body."""
+        if self._left is not None:
+            data = data[: self._left]
+            self._left -= len(data)
         if not self._ours.finished:
             self._ours.send(data)
             self._ours.flush()
@@ -217,7 +228,12 @@ class _RenderChannel:
     def requestDone(self, request: Any) -> None:
         """The response is complete."""
         self._ours.consumer = None
-        if not self._ours.finished:
+        if self._ours.finished:
+            return
+        if self._left:
+            _log.error("the resource of {request} ended {left} bytes early", request=self._ours, left=self._left)
+            self._ours.fail(ExchangeError(errors.PROXY_INTERNAL_ERROR, "the resource ended its answer early"))
+        else:
             self._ours.end()
 
     def answer(self, reply: Reply) -> None:

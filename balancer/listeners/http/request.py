@@ -306,7 +306,8 @@ class Request:
             headers.append((b"Content-Type", kind))
         self._out.clear()
         try:
-            self.respond(reply.status, None, [*headers, (b"Date", http_date())], len(body))
+            length = None if reply.status == 304 else len(body)
+            self.respond(reply.status, None, [*headers, (b"Date", http_date())], length)
         except ExchangeError as error:
             self.fail(error)
             return

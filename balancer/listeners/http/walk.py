@@ -22,6 +22,7 @@ from balancer.model.exchange import Exchange, Reply
 from balancer.model.target import BadTargetError
 from balancer.routing.answer import answer
 from balancer.routing.decide import decide
+from balancer.wire.http1.heads import is_host
 
 if TYPE_CHECKING:
     from balancer.listeners.http.rendering import RenderedRequest
@@ -59,6 +60,8 @@ def _take_absolute(request: Request) -> None:
         return
     _, authority, path, query = request.facts.parts
     request.host = authority.encode("latin-1")
+    if not is_host(request.host):
+        raise BadTargetError("the host of an absolute target")
     request.target = f"{path}?{query}" if query else path
 
 

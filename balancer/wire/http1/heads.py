@@ -10,7 +10,7 @@ from balancer.errors import ExchangeError
 from balancer.model.headers import RawHeaders
 from balancer.wire.http1 import encode, fields
 
-__all__ = ["HeadLimits", "RequestHead", "judge"]
+__all__ = ["HeadLimits", "RequestHead", "is_host", "judge"]
 
 _PORT = r"(?:[0-5]?[0-9]{0,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 _HOST = re.compile(rf"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]+)(?::{_PORT})?\Z".encode())
@@ -92,6 +92,11 @@ class RequestHead:
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.method} {self.target} HTTP/{self.version}>"
+
+
+def is_host(value: bytes) -> bool:
+    """Whether ``value`` is a host with or without a port, as ``Host`` and an absolute target name one."""
+    return _HOST.match(value) is not None
 
 
 def judge(head: RequestHead, limits: HeadLimits) -> None:

@@ -184,10 +184,10 @@ class ResponseReader:
             self._last = head
             self._last_block = data[:size]
 
-    def eof(self) -> bool:
-        """Note the end of the connection; return whether it completes the response."""
+    def eof(self, *, clean: bool = True) -> bool:
+        """Note the end of the connection, ``clean`` where it was no reset; return whether it completes the response."""
         self.reusable = False
-        if self._busy and self._until_close:
+        if self._busy and self._until_close and clean:
             self._finish()
             return True
         return not self._busy
@@ -235,10 +235,10 @@ class ResponseReader:
             raise ExchangeError(errors.HTTP_PROTOCOL_ERROR, f"status {status}")
         head = ResponseHead(status, self._reason, self._headers)
         _judge(head)
-        self._head_bytes = 0
-        if status < 200 and status != 101:
+        if status < 200 and status != 101:  # its bytes count on: 1xx without end are no head either
             self.informational.append(head)
             return
+        self._head_bytes = 0
         self.head = head
         if self._bodiless or status in _NO_BODY or status == 101:
             # llhttp cannot be told that the answer to HEAD has no body: it gets a successor instead.

@@ -122,6 +122,10 @@ AMBIGUOUS: dict[str, bytes] = {
     "target without slash": _get(line=b"GET a HTTP/1.1"),
     "no target": _get(line=b"GET HTTP/1.1"),
     "absolute form without host": _get(line=b"GET http:///a HTTP/1.1"),
+    **{
+        f"absolute form with {value!r}": _get(line=b"GET http://" + value + b"/ HTTP/1.1")
+        for value in (b"a,b", b"a:b", b"a:99999", b"a:80:80", b"[::1", b"a[b]c", b":80", b"a]", b"[a]b")
+    },
     "another scheme": _get(line=b"GET ftp://a/ HTTP/1.1"),
     "user in the target": _get(line=b"GET http://a@b/ HTTP/1.1"),
     "asterisk with GET": _get(line=b"GET * HTTP/1.1"),

@@ -14,7 +14,7 @@ from balancer.wire.http1.requests import RequestReader
 from tests.wire.http1.ambiguous import AMBIGUOUS, HARMLESS
 
 # Decided once the head is read: the target by the routing, see balancer.model.target.
-_BY_TARGET = ("path ", "fragment", "absolute form without", "another scheme", "user in", "asterisk")
+_BY_TARGET = ("path ", "fragment", "absolute form with", "another scheme", "user in", "asterisk")
 
 
 def read(

@@ -127,6 +127,7 @@ class ResponseReaderTests(SynchronousTestCase):
         for start, endless in (
             (b"HTTP/1.1 200 OK\r\nX: ", b"a"),
             (b"HTTP/1.1 200 OK\r\n", b"X: a\r\n"),
+            (b"", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"),
             (chunked + b"2;", b"x"),
             (chunked + b"0\r\nX: ", b"y"),
             (chunked + b"0\r\n", b"X: y\r\n"),
