@@ -33,8 +33,7 @@ READ_SIZE = 65536
 """Bytes asked of the kernel at a time."""
 
 BULK_READ_SIZE = 262144
-"""Bytes asked for while every read is full: a fifth less CPU per GB. Not always: the larger buffer comes from mmap, which
-costs a small read 16 µs."""
+"""Bytes asked for while every read is full."""
 
 CORK_SIZE = 32768
 """Bytes of one connection that may wait for the end of the reactor's turn; more are sent at once."""

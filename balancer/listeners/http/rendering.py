@@ -96,6 +96,7 @@ class RenderedRequest(server.Request):
 
     def _all_came(self) -> None:
         if self._ours.head.chunked:  # WSGI applications believe in a body where its length is given
+            assert self.content is not None
             self.requestHeaders.setRawHeaders(b"content-length", [b"%d" % self.content.tell()])
         # requestReceived() parses arguments and forms, and calls process().
         self.requestReceived(self.method, self.uri, self.clientproto)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from balancer.model.headers import RawHeaders
 
-__all__ = ["Body"]
+__all__ = ["BULK", "Body"]
+
+BULK = 16 * 1024
+"""Bytes of a body of known length that are worth a new parser, to be counted instead of copied by llhttp."""
 
 
 class Body:

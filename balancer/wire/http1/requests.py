@@ -27,7 +27,7 @@ from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.model.headers import RawHeaders
 from balancer.wire.http1 import fields
-from balancer.wire.http1.body import Body
+from balancer.wire.http1.body import BULK, Body
 from balancer.wire.http1.heads import HeadLimits, RequestHead, judge
 
 __all__ = ["Incoming", "RequestReader"]
@@ -63,6 +63,7 @@ class RequestReader:
         "_last",
         "_last_block",
         "_last_data",
+        "_left",
         "_limits",
         "_method",
         "_parser",
@@ -97,6 +98,7 @@ class RequestReader:
         self._last: Incoming | None = None  # the last request, where it may be repeated …
         self._last_data = b""  # … its bytes …
         self._last_block = b""  # … and its fields as they came, from the end of its first line on
+        self._left = 0  # bytes of a body still to come, past the parser
 
     @property
     def in_head(self) -> bool:
@@ -112,8 +114,11 @@ class RequestReader:
         if self.held is not None:
             self.held += data
             return
-        if not self._begun and self._repeats(data):
-            return
+        if not self._begun:
+            if self._repeats(data):
+                return
+        elif self._left:
+            data = self._rest(data)
         while data and not self.closed:
             first = not self._begun
             if first:
@@ -134,6 +139,11 @@ class RequestReader:
                 self._refuse(error, piece)
             if self._begun:
                 self._count(piece)
+                current = self._current
+                if current is not None and (current.head.content_length or 0) - current.body.received >= BULK:
+                    self._left = (current.head.content_length or 0) - current.body.received
+                    if data:
+                        data = self._rest(data)
             elif first and not self.closed:
                 self._remember(piece)
 
@@ -157,6 +167,22 @@ class RequestReader:
         self._last_data = data
         self.ready.append(self._last)
         return True
+
+    def _rest(self, data: bytes) -> bytes:
+        """Take more of a body of known length, past the parser; return what follows it."""
+        left = self._left - len(data)
+        current = self._current
+        assert current is not None
+        if left > 0:
+            self._left = left
+            current.body.feed(data)
+            return b""
+        self._left = 0
+        after = data[left:] if left else b""
+        current.body.feed(data[:left] if left else data)
+        self._parser = httptools.HttpRequestParser(self)
+        self._complete(current)
+        return after
 
     def _remember(self, piece: bytes) -> None:
         """Keep the fields of the request in ``piece``, if it was one whole request without a body."""

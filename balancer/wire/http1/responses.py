@@ -7,8 +7,9 @@ One :class:`ResponseReader` serves one server connection, one exchange at a time
     reader.informational         # 1xx heads, to be passed on and cleared by the caller
     reader.head, reader.body     # once the final head is there
 
-What a server repeats is not read twice: a response of one segment whose head is byte for byte that of the one before it
-on the connection shares that one's :class:`ResponseHead`. The gain is measured with the requests'.
+What a server repeats is not read twice: a response whose head is byte for byte that of the one before it on the
+connection shares that one's :class:`ResponseHead`. The gain is measured with the requests'. What is left of a body of known
+length after the segment of its head does not go through llhttp: it is counted, not copied.
 
 A response is delimited as RFC 9112 section 6.3 says; one that ends with the connection is ended by :meth:`eof`.
 """
@@ -21,7 +22,7 @@ from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.model.headers import RawHeaders
 from balancer.wire.http1 import encode, fields
-from balancer.wire.http1.body import Body
+from balancer.wire.http1.body import BULK, Body
 
 __all__ = ["ResponseHead", "ResponseReader"]
 
@@ -77,6 +78,7 @@ class ResponseReader:
         "_headers",
         "_last",
         "_last_block",
+        "_left",
         "_parser",
         "_reason",
         "_trailers",
@@ -96,6 +98,7 @@ class ResponseReader:
         self.reusable = True  # whether another request may follow on this connection
         self._last: ResponseHead | None = None  # the last head, where it may be repeated …
         self._last_block = b""  # … and its bytes
+        self._left = 0  # bytes of a body still to come, past the parser
         self.expect("")
         self._busy = False
 
@@ -120,6 +123,9 @@ class ResponseReader:
             ExchangeError: not valid HTTP, or a head too large. Bytes after the response, or that no request asked
                 for, are dropped, and ``reusable`` turns False.
         """
+        if self._left:
+            self._rest(data)
+            return
         if self.leftover is not None:
             self.leftover += data
             return
@@ -141,6 +147,14 @@ class ResponseReader:
         if not self._busy:
             if not begun:
                 self._remember(data)
+        elif head is not None and head.content_length is not None:
+            self.reusable = self.reusable and self._parser.should_keep_alive()
+            if not begun:
+                self._remember(data)
+            left = head.content_length - self.body.received
+            if left >= BULK:
+                self._left = left
+                self._parser = httptools.HttpResponseParser(self)
         elif head is None:
             self._head_bytes += len(data)
             if self._head_bytes > _HEAD_SIZE:
@@ -155,12 +169,14 @@ class ResponseReader:
                     raise ExchangeError(errors.HTTP_RESPONSE_HEADER_SECTION_SIZE, "chunk extensions or trailers")
 
     def _repeats(self, data: bytes) -> bool:
-        """Take ``data`` if it is a whole response with the same head as the last; return whether it is."""
+        """Take ``data`` if it begins with the same head as the last response's; return whether it does."""
         last = self._last
         if last is None or self._bodiless or not data.startswith(self._last_block):
             return False
         size = len(self._last_block)
-        if len(data) - size != (last.content_length or 0):
+        length = 0 if last.status in _NO_BODY else last.content_length or 0
+        left = length - len(data) + size
+        if left < 0:
             return False
         if last.block is None:
             last.block = encode.fields(last.plain)
@@ -168,19 +184,35 @@ class ResponseReader:
         body = self.body
         if len(data) > size:
             body.feed(data[size:])
-        body.ended = True
-        self._busy = False
+        if left:
+            body.length = length
+            self._left = left
+        else:
+            body.ended = True
+            self._busy = False
         return True
 
+    def _rest(self, data: bytes) -> None:
+        """Take more of a body of known length."""
+        left = self._left - len(data)
+        if left < 0:
+            self.reusable = False
+            data = data[:left]
+            left = 0
+        self._left = left
+        self.body.feed(data)
+        if not left:
+            self._finish()
+
     def _remember(self, data: bytes) -> None:
-        """Keep the head of the response in ``data``, if it was a whole one with a length, or none, for a body."""
+        """Keep the head of the response that begins in ``data``, if it has a length, or none, for its body."""
         head = self.head
         if head is None or self._bodiless or not self.reusable or head.chunked or self.informational:
             return
         if head.content_length is None and head.status not in _NO_BODY:
             return
         size = data.find(b"\r\n\r\n") + 4
-        if len(data) - size == (head.content_length or 0) and (head.status not in _NO_BODY or len(data) == size):
+        if len(data) - size <= (head.content_length or 0) and (head.status not in _NO_BODY or len(data) == size):
             self._last = head
             self._last_block = data[:size]
 

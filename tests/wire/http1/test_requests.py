@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from balancer.errors import ExchangeError
+from balancer.wire.http1.body import BULK
 from balancer.wire.http1.heads import HeadLimits
 from balancer.wire.http1.requests import RequestReader
 from tests.wire.http1.ambiguous import AMBIGUOUS, HARMLESS
@@ -188,6 +189,35 @@ class _Forgetful(RequestReader):
 
     def _remember(self, piece: bytes) -> None:
         pass
+
+
+class LargeBodyTests(SynchronousTestCase):
+    """A body that is counted instead of parsed is the same body, and what follows it is read."""
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.lists(st.integers(0, 3 * BULK), min_size=1, max_size=4), st.data())
+    def test_any_split(self, sizes: list[int], data: st.DataObject) -> None:
+        text = b"".join(
+            b"POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b"
+            % (number, size, bytes([65 + number]) * size)
+            for number, size in enumerate(sizes)
+        )
+        text += b"GET /end HTTP/1.1\r\nHost: a\r\n\r\n"
+        cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
+        reader = RequestReader(HeadLimits())
+        for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True):
+            reader.feed(text[a:b])
+        found = [(each.head.target, b"".join(each.body.take()), each.body.ended) for each in reader.ready]
+        expected = [(f"/{number}", bytes([65 + number]) * size, True) for number, size in enumerate(sizes)]
+        self.assertEqual(found, [*expected, ("/end", b"", True)])
+
+    def test_nonsense_behind(self) -> None:
+        """What follows a large body and is no request is refused as ever."""
+        reader = RequestReader(HeadLimits())
+        reader.feed(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (2 * BULK))
+        reader.feed(b"x" * BULK)
+        self.assertRaises(ExchangeError, reader.feed, b"x" * BULK + b"smuggled\r\n\r\n")
+        self.assertTrue(reader.ready[0].body.ended)
 
 
 class RepeatedTests(SynchronousTestCase):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from balancer.errors import ExchangeError
+from balancer.wire.http1.body import BULK
 from balancer.wire.http1.responses import ResponseReader
 
 
@@ -160,6 +161,39 @@ class _Forgetful(ResponseReader):
 
     def _remember(self, data: bytes) -> None:
         pass
+
+
+class LargeBodyTests(SynchronousTestCase):
+    """A body that is counted instead of parsed is the same body."""
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.lists(st.tuples(st.integers(0, 3 * BULK), st.booleans()), min_size=1, max_size=5), st.data())
+    def test_any_split(self, answers: list[tuple[int, bool]], data: st.DataObject) -> None:
+        reader = ResponseReader()
+        for number, (size, close) in enumerate(answers):
+            head = b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n" % (
+                b"Connection: close\r\n" if close else b"",
+                size,
+            )
+            text = head + bytes([65 + number]) * size
+            reader.expect("GET")
+            cuts = sorted(data.draw(st.lists(st.integers(1, len(text)), max_size=5)))
+            for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True):
+                if a < b:
+                    reader.feed(text[a:b])
+            self.assertEqual(b"".join(reader.body.take()), bytes([65 + number]) * size)
+            self.assertTrue(reader.body.ended)
+            self.assertEqual(reader.reusable, not close)
+            if close:
+                return
+
+    def test_too_much(self) -> None:
+        """What a server sends behind a large body is dropped, and the connection is not used again."""
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (2 * BULK)
+        reader = read(head, b"x" * BULK, b"x" * BULK + b"HTTP/1.1 200 OK\r\n\r\n")
+        self.assertEqual(b"".join(reader.body.take()), b"x" * 2 * BULK)
+        self.assertTrue(reader.body.ended)
+        self.assertFalse(reader.reusable)
 
 
 class RepeatedTests(SynchronousTestCase):
