@@ -89,14 +89,16 @@ class ServerConnection(Protocol):
         """The server closed, or the network did."""
         self.closed = True
         if self._timer is not None:
-            self._timer.cancel()
+            self._timer.end()
         if self.tunnel is not None:
             self.tunnel.server_lost(reason)
-            return
-        owner = self.owner
-        if owner is None:
+        elif self.owner is None:
             self.server.idle.forget(self)
-            return
+        else:
+            self._lost_by(self.owner, reason)
+        self.reader.end()
+
+    def _lost_by(self, owner: _Owner, reason: Failure) -> None:
         reader = self.reader
         if reader.eof(clean=reason.check(ConnectionDone) is not None):
             owner.response_came()

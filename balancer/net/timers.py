@@ -25,6 +25,10 @@ _IDLE = -1
 _IN_HAND = -2  # taken out of its slot, its turn comes in this very tick
 
 
+def _nothing() -> None:
+    """What an entry calls that has ended."""
+
+
 class Entry:
     """A call due some time; made by :meth:`Wheel.schedule`.
 
@@ -69,6 +73,11 @@ class Entry:
         if self._slot >= 0:
             self._wheel._remove(self)
         self._slot = _IDLE
+
+    def end(self) -> None:
+        """Forget the call for good, and whoever it belongs to, so that both are freed at once."""
+        self.cancel()
+        self._call = _nothing
 
     def __repr__(self) -> str:
         if self._slot == _IDLE:

@@ -137,7 +137,8 @@ class HTTPChannel(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
-        self._timer.cancel()
+        self._timer.end()
+        self._reader.end()
         if self._tunnel is not None:
             self._tunnel.client_lost(reason)
         elif self._current is not None:

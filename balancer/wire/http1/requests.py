@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from typing import Any
 
 import httptools
 
@@ -79,7 +80,7 @@ class RequestReader:
 
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: Any = httptools.HttpRequestParser(self)
         self.ready: deque[Incoming] = deque()
         self.held: bytes | None = None
         self.closed = False  # the last request asked for close: what follows is not read
@@ -239,6 +240,11 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         if rest:
             self.feed(rest)
+
+    def end(self) -> None:
+        """Read no more; the parser and this refer to each other, and are freed at once this way."""
+        self.closed = True
+        self._parser = None
 
     def broken(self, head: RequestHead) -> Incoming:
         """Return a stand-in for the request that could not be read, so that an answer can be made to it."""

@@ -16,6 +16,8 @@ A response is delimited as RFC 9112 section 6.3 says; one that ends with the con
 
 from __future__ import annotations
 
+from typing import Any
+
 import httptools
 
 from balancer import errors
@@ -92,7 +94,7 @@ class ResponseReader:
     )
 
     def __init__(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self.informational: list[ResponseHead] = []
         self.leftover: bytes | None = None  # after a 101: bytes of the new protocol
         self.reusable = True  # whether another request may follow on this connection
@@ -223,6 +225,12 @@ class ResponseReader:
             self._finish()
             return True
         return not self._busy
+
+    def end(self) -> None:
+        """Read no more; the parser and this refer to each other, and are freed at once this way."""
+        self.reusable = self._busy = False
+        self._left = 0
+        self._parser = None
 
     def _refuse(self, error: httptools.HttpParserError) -> None:
         self.reusable = False
