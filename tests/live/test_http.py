@@ -220,15 +220,17 @@ class ConversationTests(BalancerTestCase):
         self.assertIn(b"GET /a?b=c HTTP/1.1\r\nHost: shop.example:81\r\n", seen[0])
 
     def test_refused_methods(self) -> None:
-        """CONNECT is refused; an unknown method is passed on."""
+        """CONNECT is refused, and nothing behind it is taken for a request; an unknown method is passed on."""
         seen: list[bytes] = []
         server = self.server(answering(OK, seen=seen))
         _, port = self.web(server.address)
         client = self.connect(port)
-        client.send(b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n")
+        client.send(b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n" + GET)
         status, head, _ = client.response()
         self.assertEqual(status, 405)
         self.assertIn(b"Allow:", head)
+        self.assertEqual(client.rest(), b"")
+        self.assertEqual(seen, [])
         client = self.connect(port)
         client.send(b"FROBNICATE / HTTP/1.1\r\nHost: a\r\n\r\n")
         self.assertEqual(client.response()[0], 200)
