@@ -251,6 +251,27 @@ class ConversationTests(BalancerTestCase):
         client.skt.shutdown(socket.SHUT_WR)
         self.assertTrue(client.rest().endswith(b"ok"))
 
+    def test_half_close_before_an_upgrade(self) -> None:
+        """A client that sends FIN before the protocol is switched has it passed on once it is."""
+
+        def talk(peer: Peer) -> None:
+            peer.head()
+            closed.wait(20)
+            peer.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n")
+            peer.send(b"heard " + peer.rest())
+
+        closed = threading.Event()
+        server = self.server(talk)
+        _, port = self.web(server.address)
+        client = self.connect(port)
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly")
+        client.skt.shutdown(socket.SHUT_WR)
+        wait_until(lambda: server.connections)
+        time.sleep(0.1)
+        closed.set()
+        self.assertTrue(client.head().startswith(b"HTTP/1.1 101"))
+        self.assertEqual(client.rest(), b"heard early")
+
     def test_early_answer(self) -> None:
         """A server that answers before it has the body ends the exchange; the client reads the answer."""
 

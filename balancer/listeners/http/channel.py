@@ -85,7 +85,7 @@ class HTTPChannel(Protocol):
         self._in_head = False
         self._advancing = False
         self._lingering = False
-        self._client_ended = False
+        self.client_ended = False
         self._body_held = False
         self._pipeline_held = False
         self._seen = 0  # bytes of the body at the last look; of unsent output once the response ended
@@ -125,7 +125,7 @@ class HTTPChannel(Protocol):
         if self._tunnel is not None:
             self._tunnel.client_ended()
             return
-        self._client_ended = True
+        self.client_ended = True
         current = self._current
         if current is None:
             self.transport.loseConnection()
@@ -160,7 +160,7 @@ class HTTPChannel(Protocol):
                 elif self._refused is not None:
                     self._refuse(self._refused)
                     return
-                elif reader.closed or self._client_ended or self.draining:
+                elif reader.closed or self.client_ended or self.draining:
                     self._close()
                     return
                 else:
@@ -300,7 +300,7 @@ class HTTPChannel(Protocol):
     def _linger(self) -> None:
         self._lingering = True
         self._timer.reset(_LINGER)
-        if self._client_ended:
+        if self.client_ended:
             self.transport.loseConnection()
         else:
             self.transport.loseWriteConnection()
