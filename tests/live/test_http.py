@@ -69,6 +69,25 @@ class ConversationTests(BalancerTestCase):
         for body in bodies[1::2]:
             self.assertEqual(body.replace(b"\r\n", b""), b"3abc2de0")
 
+    def test_pipelining_with_large_bodies(self) -> None:
+        """A body that is still on its way when its request's turn comes goes on arriving."""
+
+        def talk(peer: Peer) -> None:
+            while True:
+                head = peer.head().lower()
+                if b"content-length: " in head:
+                    peer.exactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
+                peer.send(OK)
+
+        server = self.server(talk)
+        _, port = self.web(server.address)
+        client = self.connect(port)
+        put = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000
+        sending = threading.Thread(target=client.skt.sendall, args=((GET + put) * 3,), daemon=True)
+        sending.start()
+        self.assertEqual([client.response()[0] for _ in range(6)], [200] * 6)
+        sending.join()
+
     def test_every_split(self) -> None:
         """A request may arrive in pieces of any size."""
         bodies: list[bytes] = []

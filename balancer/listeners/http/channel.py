@@ -179,6 +179,9 @@ class HTTPChannel(Protocol):
             self._in_head = False
             self._seen = 0
             self._timer.reset(timeouts.keep_alive)
+        self._read_on()
+
+    def _read_on(self) -> None:
         if self._pipeline_held:
             self._pipeline_held = False
             if not self._body_held:
@@ -217,9 +220,11 @@ class HTTPChannel(Protocol):
             walk.begin(request)
         except Exception as error:
             self._failed(request, error)
-        if not request.finished and not incoming.body.ended:
-            self._seen = 0
-            self._timer.reset(site.timeouts.body_idle)
+        if not incoming.body.ended:
+            self._read_on()  # what was held up behind the request before is this one's body
+            if not request.finished:
+                self._seen = 0
+                self._timer.reset(site.timeouts.body_idle)
 
     def _failed(self, request: Request, error: Exception) -> None:
         """The top of a connection: whatever was not foreseen ends this exchange, and only this one."""
