@@ -38,6 +38,10 @@ class ClientSide(Protocol):
 
     target: str
 
+    @property
+    def ended(self) -> bool:
+        """Whether the client has said (with FIN) that it sends no more."""
+
     def pauseProducing(self) -> None:
         """Take no more of the body from the client for now."""
 

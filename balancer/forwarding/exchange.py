@@ -261,6 +261,8 @@ class Forward(Attempts):
         leftover = connection.reader.leftover or b""
         transport, early = request.upgrade(headers, tunnel)
         tunnel.join(transport, early, leftover)
+        if request.ended:
+            tunnel.client_ended()
 
     def _tunnel_done(self, bytes_in: int, bytes_out: int, code: str) -> None:
         self._phase = DONE

@@ -6,6 +6,7 @@ Pure functions over heads; the live path and ``balancer explain`` both call them
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ __all__ = [
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _VIA = (b"Via", b"1.1 balancer")
-_KEPT_IDS = 128
+_PLAIN_ID = re.compile(rb"[!#-\[\]-~]{1,128}")  # no quotes or backslashes, which would mean something in a log
 
 
 class TrustedPeers:
@@ -117,8 +118,7 @@ def believed_request_id(head: RequestHead, arrival: Arrival) -> str | None:
     """Return the request id a trusted peer gave, if it is a plain token of sensible length."""
     if not arrival.trusted or not head.request_id:
         return None
-    text = head.request_id.decode("latin-1")
-    return text if len(text) <= _KEPT_IDS and text.isascii() and text.isprintable() and " " not in text else None
+    return head.request_id.decode("ascii") if _PLAIN_ID.fullmatch(head.request_id) else None
 
 
 def outgoing(
@@ -215,6 +215,8 @@ def _as_peer(text: str) -> Peer | None:
     elif text.count(":") == 1:
         host, _, after = text.partition(":")
         port = int(after) if after.isdigit() else 0
+    if "%" in host:  # a zone, which may hold anything, means nothing on another machine
+        return None
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -54,6 +54,7 @@ class ClientTests(SynchronousTestCase):
     def test_what_is_no_address_ends_the_walk(self) -> None:
         self.assertEqual(self.client("10.0.0.9", b"192.0.2.1, unknown, 10.1.1.1"), "10.1.1.1")
         self.assertEqual(self.client("10.0.0.9", b"unknown"), "10.0.0.9")
+        self.assertEqual(self.client("10.0.0.9", b'fe80::1%"x'), "10.0.0.9")
         self.assertEqual(self.client("10.0.0.9"), "10.0.0.9")
 
     def test_ports_and_brackets(self) -> None:
@@ -76,7 +77,16 @@ class BeliefTests(SynchronousTestCase):
 
     def test_request_id(self) -> None:
         head = _head()
-        for given, kept in ((b"abc-1", "abc-1"), (b"a b", None), (b"x" * 129, None), (b"\xe9", None), (b"", None)):
+        for given, kept in (
+            (b"abc-1", "abc-1"),
+            (b"Root=1-6789{x}", "Root=1-6789{x}"),
+            (b"a b", None),
+            (b"x" * 129, None),
+            (b"\xe9", None),
+            (b"", None),
+            (b'a"b', None),  # in a log it would end a string
+            (b"a\\", None),
+        ):
             head.request_id = given
             self.assertEqual(believed_request_id(head, _arrival("10.0.0.9")), kept)
         head.request_id = b"abc-1"

@@ -69,6 +69,25 @@ class ConversationTests(BalancerTestCase):
         for body in bodies[1::2]:
             self.assertEqual(body.replace(b"\r\n", b""), b"3abc2de0")
 
+    def test_pipelining_with_large_bodies(self) -> None:
+        """A body that is still on its way when its request's turn comes goes on arriving."""
+
+        def talk(peer: Peer) -> None:
+            while True:
+                head = peer.head().lower()
+                if b"content-length: " in head:
+                    peer.exactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
+                peer.send(OK)
+
+        server = self.server(talk)
+        _, port = self.web(server.address)
+        client = self.connect(port)
+        put = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000
+        sending = threading.Thread(target=client.skt.sendall, args=((GET + put) * 3,), daemon=True)
+        sending.start()
+        self.assertEqual([client.response()[0] for _ in range(6)], [200] * 6)
+        sending.join()
+
     def test_every_split(self) -> None:
         """A request may arrive in pieces of any size."""
         bodies: list[bytes] = []
@@ -220,15 +239,17 @@ class ConversationTests(BalancerTestCase):
         self.assertIn(b"GET /a?b=c HTTP/1.1\r\nHost: shop.example:81\r\n", seen[0])
 
     def test_refused_methods(self) -> None:
-        """CONNECT is refused; an unknown method is passed on."""
+        """CONNECT is refused, and nothing behind it is taken for a request; an unknown method is passed on."""
         seen: list[bytes] = []
         server = self.server(answering(OK, seen=seen))
         _, port = self.web(server.address)
         client = self.connect(port)
-        client.send(b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n")
+        client.send(b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n" + GET)
         status, head, _ = client.response()
         self.assertEqual(status, 405)
         self.assertIn(b"Allow:", head)
+        self.assertEqual(client.rest(), b"")
+        self.assertEqual(seen, [])
         client = self.connect(port)
         client.send(b"FROBNICATE / HTTP/1.1\r\nHost: a\r\n\r\n")
         self.assertEqual(client.response()[0], 200)
@@ -248,6 +269,27 @@ class ConversationTests(BalancerTestCase):
         client.send(GET)
         client.skt.shutdown(socket.SHUT_WR)
         self.assertTrue(client.rest().endswith(b"ok"))
+
+    def test_half_close_before_an_upgrade(self) -> None:
+        """A client that sends FIN before the protocol is switched has it passed on once it is."""
+
+        def talk(peer: Peer) -> None:
+            peer.head()
+            closed.wait(20)
+            peer.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n")
+            peer.send(b"heard " + peer.rest())
+
+        closed = threading.Event()
+        server = self.server(talk)
+        _, port = self.web(server.address)
+        client = self.connect(port)
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly")
+        client.skt.shutdown(socket.SHUT_WR)
+        wait_until(lambda: server.connections)
+        time.sleep(0.1)
+        closed.set()
+        self.assertTrue(client.head().startswith(b"HTTP/1.1 101"))
+        self.assertEqual(client.rest(), b"heard early")
 
     def test_early_answer(self) -> None:
         """A server that answers before it has the body ends the exchange; the client reads the answer."""

@@ -24,12 +24,7 @@ from zope.interface import implementer
 
 from balancer import errors
 from balancer.errors import ExchangeError
-from balancer.forwarding.headers import (
-    Arrival,
-    believed_client,
-    believed_request_id,
-    believed_scheme,
-)
+from balancer.forwarding.headers import Arrival, HeaderPolicy, believed_client, believed_request_id, believed_scheme
 from balancer.listeners.http import walk
 from balancer.listeners.http.request import Request
 from balancer.listeners.http.site import Site
@@ -85,7 +80,7 @@ class HTTPChannel(Protocol):
         self._in_head = False
         self._advancing = False
         self._lingering = False
-        self._client_ended = False
+        self.client_ended = False
         self._body_held = False
         self._pipeline_held = False
         self._seen = 0  # bytes of the body at the last look; of unsent output once the response ended
@@ -125,7 +120,7 @@ class HTTPChannel(Protocol):
         if self._tunnel is not None:
             self._tunnel.client_ended()
             return
-        self._client_ended = True
+        self.client_ended = True
         current = self._current
         if current is None:
             self.transport.loseConnection()
@@ -161,7 +156,7 @@ class HTTPChannel(Protocol):
                 elif self._refused is not None:
                     self._refuse(self._refused)
                     return
-                elif reader.closed or self._client_ended or self.draining:
+                elif reader.closed or self.client_ended or self.draining:
                     self._close()
                     return
                 else:
@@ -181,6 +176,10 @@ class HTTPChannel(Protocol):
             self._seen = 0
             self._timer.reset(timeouts.keep_alive)
         if self._pipeline_held:
+            self._read_on()
+
+    def _read_on(self) -> None:
+        if self._pipeline_held:
             self._pipeline_held = False
             if not self._body_held:
                 self.transport.resumeProducing()
@@ -192,11 +191,8 @@ class HTTPChannel(Protocol):
         policy = site.policy
         arrival = self._arrival
         if arrival is None or self._policy is not policy:
-            transport = self.transport
             self._policy = policy
-            arrival = self._arrival = Arrival(
-                _peer_of(transport.getPeer()), _peer_of(transport.getHost()), "http", policy
-            )
+            arrival = self._arrival = self._arrive(policy)
         if arrival.trusted:
             peer, scheme = believed_client(head, arrival, policy), believed_scheme(head, arrival)
             request_id = believed_request_id(head, arrival) or site.new_id()
@@ -218,9 +214,14 @@ class HTTPChannel(Protocol):
             walk.begin(request)
         except Exception as error:
             self._failed(request, error)
-        if not request.finished and not incoming.body.ended:
-            self._seen = 0
-            self._timer.reset(site.timeouts.body_idle)
+        if not incoming.body.ended:
+            self._read_on()  # what was held up behind the request before is this one's body
+            if not request.finished:
+                self._seen = 0
+                self._timer.reset(site.timeouts.body_idle)
+
+    def _arrive(self, policy: HeaderPolicy) -> Arrival:
+        return Arrival(_peer_of(self.transport.getPeer()), _peer_of(self.transport.getHost()), "http", policy)
 
     def _failed(self, request: Request, error: Exception) -> None:
         """The top of a connection: whatever was not foreseen ends this exchange, and only this one."""
@@ -239,9 +240,7 @@ class HTTPChannel(Protocol):
             return
         self._current = None
         if self._body_held:
-            self._body_held = False
-            if not self._pipeline_held:
-                self.transport.resumeProducing()
+            self.release_body()
         if abort:
             self.transport.abortConnection()
             return
@@ -263,9 +262,7 @@ class HTTPChannel(Protocol):
         head = RequestHead("GET", "/", "1.1", [])
         head.keep_alive = False
         incoming = self._reader.broken(head)
-        policy = site.policy
-        transport = self.transport
-        arrival = Arrival(_peer_of(transport.getPeer()), _peer_of(transport.getHost()), "http", policy)
+        arrival = self._arrive(site.policy)
         facts = RequestFacts("", "", [], arrival.peer, arrival.local)
         self._current = request = Request(self, incoming, facts, arrival, site, site.new_id(), self._first_byte)
         request.fail(error)
@@ -278,12 +275,11 @@ class HTTPChannel(Protocol):
 
     def _answer_timed_out(self, request: Request) -> None:
         unsent = request.unsent()
-        taken = request.record.bytes_out - unsent
-        if unsent and taken == self._seen:
+        before, self._seen = self._seen, request.record.bytes_out - unsent
+        if unsent and self._seen == before:
             self._cut(request, ExchangeError(errors.CLIENT_TOO_SLOW))
-            return
-        self._seen = taken
-        self._timer.reset(request.site.timeouts.body_idle)
+        else:
+            self._timer.reset(request.site.timeouts.body_idle)
 
     def _cut(self, request: Request, error: ExchangeError) -> None:
         """What ``request`` is about has become pointless: its body is not valid, or nobody takes its answer."""
@@ -301,7 +297,7 @@ class HTTPChannel(Protocol):
     def _linger(self) -> None:
         self._lingering = True
         self._timer.reset(_LINGER)
-        if self._client_ended:
+        if self.client_ended:
             self.transport.loseConnection()
         else:
             self.transport.loseWriteConnection()

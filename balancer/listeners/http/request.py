@@ -348,6 +348,11 @@ class Request:
 
     # Upgrades.
 
+    @property
+    def ended(self) -> bool:
+        """Whether the client has said (with FIN) that it sends no more."""
+        return self.channel.client_ended
+
     def upgrade(self, headers: RawHeaders, tunnel: Any) -> tuple[Any, bytes]:
         """Send a 101 and hand the connection to ``tunnel``; return the transport and what the client sent already."""
         self.responded = True

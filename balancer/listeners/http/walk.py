@@ -37,6 +37,7 @@ def begin(request: Request) -> None:
     """Serve ``request``; raises ExchangeError for what is refused before anything began."""
     head, site, facts = request.head, request.site, request.facts
     if head.method == "CONNECT":
+        request.keep_alive = False  # what follows may be meant for the tunnel that does not come
         raise ExchangeError(errors.HTTP_METHOD_REFUSED, "CONNECT")
     if site.body_size is not None and max(head.content_length or 0, request.body.received) > site.body_size:
         raise ExchangeError(errors.HTTP_BODY_TOO_LARGE)
