@@ -90,8 +90,14 @@ def _missing(loc: Loc, document: Document, shapes: Shapes) -> str:
         if isinstance(shape, type) and issubclass(shape, BaseModel):
             for name, field in shape.model_fields.items():
                 if (field.alias or name) == loc[-1] and field.description:
-                    return f"expected '{loc[-1]}': {field.description[0].lower()}{field.description[1:].rstrip('.')}"
+                    return f"expected '{loc[-1]}': {_as_clause(field.description)}"
     return f"expected '{loc[-1]}'"
+
+
+def _as_clause(sentence: str) -> str:
+    """Return ``sentence`` as it stands after a colon; a first word such as ``RE2`` keeps its capitals."""
+    first = sentence[0].lower() if sentence[1:2].islower() else sentence[0]
+    return first + sentence[1:].rstrip(".")
 
 
 def _unknown(loc: Loc, document: Document, shapes: Shapes) -> str:

@@ -20,7 +20,13 @@ class _Part(Settings):
     size: int = 0
 
 
+class _Rule(Settings):
+    regex: str = Field(description="RE2 expression.")
+    status: int = Field(description="Status of the answer.")
+
+
 class _Whole(Settings):
+    rule: _Rule | None = None
     flag: bool = False
     count: int = 0
     ratio: float = 0.5
@@ -78,6 +84,13 @@ class ProblemsOfTests(SynchronousTestCase):
         ]:
             with self.subTest(str(data)):
                 self.assertEqual(self._said(data), [expected])
+
+    def test_missing(self) -> None:
+        """What is missing is said in the words of its description, names in them left as they are."""
+        self.assertEqual(
+            self._said({"rule": {}}),
+            ["rule.regex: expected 'regex': RE2 expression", "rule.status: expected 'status': status of the answer"],
+        )
 
     def test_unions(self) -> None:
         """A union says once what it takes; where one arm fits further, only what that says."""
