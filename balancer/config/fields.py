@@ -187,7 +187,16 @@ PositiveDuration = Annotated[Duration, Field(gt=0, allow_inf_nan=False)]
 Percent = Annotated[
     float,
     PlainValidator(_percent),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s?%$", "examples": ["20%"], "x-unit": "percent"}),
+    WithJsonSchema(
+        {
+            "type": ["string", "integer"],
+            "pattern": r"^\d+(\.\d+)?\s?%$",
+            "minimum": 0,
+            "maximum": 0,
+            "examples": ["20%"],
+            "x-unit": "percent",
+        }
+    ),
 ]
 """A share from 0.0 to 1.0, written ``20%``."""
 
