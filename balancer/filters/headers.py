@@ -75,9 +75,7 @@ def _many(value: Any) -> Any:
 
 Name = Annotated[str, AfterValidator(_name)]
 RemovedName = Annotated[str, AfterValidator(_removed_name)]
-Value = Annotated[
-    str, BeforeValidator(_text), AfterValidator(_value), WithJsonSchema({"type": ["string", "number"]})
-]
+Value = Annotated[str, BeforeValidator(_text), AfterValidator(_value), WithJsonSchema({"type": ["string", "number"]})]
 Values = Annotated[
     tuple[Value, ...],
     BeforeValidator(_many),
