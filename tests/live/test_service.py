@@ -329,6 +329,14 @@ class LogTests(ServiceTestCase):
         running.records(1)
         wait_until(lambda: len(old.read_text().splitlines()) + len(running.log.read_text().splitlines()) == 10)
 
+    def test_no_such_folder(self) -> None:
+        """A log that cannot be opened is said at the start, before any client is there to miss in it."""
+        port = free_port()
+        running = self.run_balancer(
+            self.configuration(port, self.server(answering(OK)).address).replace("@log@", "/nowhere/at-all.log")
+        )
+        self.said(running, "/nowhere/at-all.log: No such file")
+
     def test_full_disk(self) -> None:
         """A log that cannot be written costs no request; it is said once."""
         if not Path("/dev/full").exists():
