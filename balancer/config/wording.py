@@ -27,11 +27,19 @@ def problems_of(error: ValidationError, document: Document, shapes: Shapes) -> l
     found: dict[tuple[int, int, str], list[Problem]] = {}
     for each in _without_lesser_arms(errors, document):
         broken = each["input"] is BROKEN or document.value(each["loc"]) is BROKEN
-        if broken and each["type"] != "extra_forbidden":
+        if (broken and each["type"] != "extra_forbidden") or _only_seems_short(each):
             continue
         problem = _problem(each, document, shapes)
         found.setdefault((problem.line, problem.column, problem.path), []).append(problem)
     return [problem for same in found.values() for problem in _united(same)]
+
+
+def _only_seems_short(error: Mapping[str, Any]) -> bool:
+    """Whether a list has entries enough, and pydantic has but not counted the wrong ones, which it reports anyway."""
+    given = error["input"]
+    return (
+        error["type"] == "too_short" and isinstance(given, (list, tuple)) and len(given) >= error["ctx"]["min_length"]
+    )
 
 
 def _without_lesser_arms(errors: list[dict[str, Any]], document: Document) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ class _Whole(Settings):
     count: int = 0
     ratio: float = 0.5
     text: str = ""
+    some: Annotated[tuple[int, ...], Field(min_length=1)] = (1,)
     short: Annotated[str, Field(max_length=3)] = ""
     coded: Annotated[str, Field(pattern="^[a-z]$")] = ""
     few: Annotated[list[int], Field(max_length=1)] = []
@@ -68,6 +69,8 @@ class ProblemsOfTests(SynchronousTestCase):
             ({"short": "long"}, "short: expected text of at most 3 characters, got 'long'"),
             ({"coded": ""}, "coded: expected text of the form ^[a-z]$, got an empty text"),
             ({"few": [1, 2]}, "few: expected at most 1 entry, got a list"),
+            ({"some": []}, "some: expected at least 1 entry, got an empty list"),
+            ({"some": ["x"]}, "some[0]: expected a whole number, got 'x'"),
             ({"few": 5}, "few: expected a list, got 5"),
             ({"part": 5}, "part: expected a mapping (keys: size), got 5"),
             ({"parts": [5]}, "parts[0]: expected a mapping (keys: size), got 5"),
