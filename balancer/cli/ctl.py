@@ -12,7 +12,7 @@ from urllib.parse import quote
 import click
 from rich.markup import escape
 
-from balancer.cli.tables import accounts_table, packages_table, servers_table, terminal
+from balancer.cli.tables import accounts_table, packages_table, servers_table, state_in_words, terminal
 from balancer.model.address import Address
 from balancer.model.units import format_duration
 
@@ -143,7 +143,7 @@ def plugins(admin: Admin, as_json: bool) -> None:
 
 def _change(admin: Admin, pool: str, server: str, wanted: dict[str, Any]) -> None:
     answer = admin.ask("POST", f"/pools/{quote(pool, safe='')}/servers/{quote(server, safe='')}", wanted)
-    click.echo(f"{pool}: {answer['name']} is {answer['state']}, weight {answer['weight']}")
+    click.echo(f"{pool}: {answer['name']} is {state_in_words(answer)}, weight {answer['weight']}")
 
 
 @ctl.command()

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-__all__ = ["accounts_table", "packages_table", "servers_table", "terminal"]
+__all__ = ["accounts_table", "packages_table", "servers_table", "state_in_words", "terminal"]
 
 _ENDLESS = 100_000
 _COLOURS = {"up": "green", "down": "red"}
@@ -45,11 +45,17 @@ def servers_table(servers: Iterable[Mapping[str, Any]]) -> Table:
     for server in servers:
         table.add_row(
             escape(server["name"]),
-            f"[{_COLOURS.get(server['state'], 'yellow')}]{server['state']}[/]",
+            f"[{_COLOURS.get(server['state'], 'yellow')}]{state_in_words(server)}[/]",
             *(str(server[key]) for key in ("weight", "active", "requests", "failures")),
             escape(server["reason"]),
         )
     return table
+
+
+def state_in_words(server: Mapping[str, Any]) -> str:
+    """Return the state of a server; one that is down or ejected may be drained besides."""
+    state = str(server["state"])
+    return f"{state}, draining" if server.get("draining") and state != "draining" else state
 
 
 def accounts_table(accounts: Iterable[Mapping[str, Any]]) -> Table:

@@ -219,7 +219,12 @@ class BalancerService(Service):
                     state=each.state,
                     weight=each.weight,
                 )
-                return {"name": each.name, "state": each.state, "weight": each.weight}
+                return {
+                    "name": each.name,
+                    "state": each.state,
+                    "draining": each.draining,
+                    "weight": each.weight,
+                }
         raise BalancerError(
             f"pool {pool!r} has no server {server!r}; servers: {', '.join(s.name for s in found.servers)}"
         )

@@ -9,7 +9,7 @@ from io import StringIO
 from rich.console import Console, RenderableType
 from twisted.trial.unittest import SynchronousTestCase
 
-from balancer.cli.tables import accounts_table, packages_table, servers_table, terminal
+from balancer.cli.tables import accounts_table, packages_table, servers_table, state_in_words, terminal
 
 _WHY = "The server refused the connection. (192.0.2.101:18001: Connection refused)"
 
@@ -32,6 +32,25 @@ class TableTests(SynchronousTestCase):
             self.assertIn(f"  {server['name']}  ", shown)
         self.assertNotIn("…", shown)
         self.assertEqual(_shown(servers_table(servers), 1000).count(_WHY), 2)
+
+    def test_drained_while_down(self) -> None:
+        """Whoever drains a server that is down sees that it is drained."""
+        for state, draining, words in (
+            ("down", True, "down, draining"),
+            ("draining", True, "draining"),
+            ("up", False, "up"),
+        ):
+            self.assertEqual(state_in_words({"state": state, "draining": draining}), words)
+        server = {
+            "name": "a",
+            "state": "down",
+            "draining": True,
+            "weight": 1,
+            "active": 0,
+            "requests": 0,
+            "failures": 0,
+        }
+        self.assertIn("  down, draining  ", _shown(servers_table([{**server, "reason": "x"}])))
 
     def test_packages(self) -> None:
         """The end of a long error is there too."""

@@ -261,7 +261,7 @@ class AdminTests(ServiceTestCase):
         self.assertEqual(status.returncode, 0, status.stderr)
         for word in ("web", "one", "two", "up"):
             self.assertIn(word, status.stdout)
-        self.assertEqual(self.ctl(running, "drain", "web", "one").returncode, 0)
+        self.assertEqual(self.ctl(running, "drain", "web", "one").stdout, "web: one is draining, weight 1\n")
         self.assertEqual({self.get(port).body for _ in range(20)}, {b"2."})
         self.assertIn("draining", self.ctl(running, "status").stdout)
         self.assertEqual(self.ctl(running, "undrain", "web", "one").returncode, 0)
