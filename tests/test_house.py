@@ -76,7 +76,6 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "cli/ctl.py",
         "cli/foreground.py",
         "cli/run.py",
-        "cli/tables.py",
         "cli/summary.py",
         "net/memory.py",
         "service/admin.py",

@@ -10,11 +10,9 @@ from typing import Any
 from urllib.parse import quote
 
 import click
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from balancer.cli.tables import packages_table
+from balancer.cli.tables import accounts_table, packages_table, servers_table, state_in_words, terminal
 from balancer.model.address import Address
 from balancer.model.units import format_duration
 
@@ -96,29 +94,18 @@ def status(admin: Admin, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    screen = terminal()
     uptime = format_duration(int(found["uptime"]))
-    console.print(f"balancer {found['version']}, up {uptime}, {found['reloads']} reloads, {escape(found['file'])}")
+    screen.print(f"balancer {found['version']}, up {uptime}, {found['reloads']} reloads, {escape(found['file'])}")
     for listener in found["listeners"]:
         addresses = ", ".join(listener["addresses"])
-        console.print(
+        screen.print(
             f"listener [bold]{escape(listener['name'])}[/] {listener['protocol']} on {escape(addresses)},"
             f" {listener['connections']} connections"
         )
     for pool in found["pools"]:
-        console.print(f"pool [bold]{escape(pool['name'])}[/] {escape(pool['algorithm'])}")
-        table = Table(
-            "server", "state", "weight", "active", "requests", "failures", "why", box=None, padding=(0, 2, 0, 2)
-        )
-        for server in pool["servers"]:
-            colour = "green" if server["state"] == "up" else "red" if server["state"] == "down" else "yellow"
-            table.add_row(
-                escape(server["name"]),
-                f"[{colour}]{server['state']}[/]",
-                *(str(server[key]) for key in ("weight", "active", "requests", "failures")),
-                escape(server["reason"]),
-            )
-        console.print(table)
+        screen.print(f"pool [bold]{escape(pool['name'])}[/] {escape(pool['algorithm'])}")
+        screen.print(servers_table(pool["servers"]))
 
 
 @ctl.command()
@@ -144,27 +131,19 @@ def plugins(admin: Admin, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
-    console = Console(highlight=False, soft_wrap=True)
     installed = [package for package in found["packages"] if not package["builtin"]]
     if not installed:
         click.echo("no plug-in packages are installed")
         return
-    console.print(packages_table(installed))
-    if not found["accounts"]:
-        return
-    table = Table(
-        "package", "kind", "name", "calls", "errors", "overruns", "skipped", "state", box=None, padding=(0, 2, 0, 0)
-    )
-    for account in found["accounts"]:
-        state = "[red]switched off[/]" if account["tripped"] else "[green]on[/]"
-        cells = (str(account[key]) for key in ("package", "kind", "name", "calls", "errors", "overruns", "skipped"))
-        table.add_row(*map(escape, cells), state)
-    console.print(table)
+    screen = terminal()
+    screen.print(packages_table(installed))
+    if found["accounts"]:
+        screen.print(accounts_table(found["accounts"]))
 
 
 def _change(admin: Admin, pool: str, server: str, wanted: dict[str, Any]) -> None:
     answer = admin.ask("POST", f"/pools/{quote(pool, safe='')}/servers/{quote(server, safe='')}", wanted)
-    click.echo(f"{pool}: {answer['name']} is {answer['state']}, weight {answer['weight']}")
+    click.echo(f"{pool}: {answer['name']} is {state_in_words(answer)}, weight {answer['weight']}")
 
 
 @ctl.command()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
+import shutil
 import socket
 import sys
 import tempfile
@@ -12,6 +14,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.markup import escape
+
+from balancer.cli.tables import terminal
 
 __all__ = ["configuration", "demo"]
 
@@ -51,8 +55,7 @@ def demo(show_config: bool) -> None:
         except OSError as error:
             click.echo(f"balancer: the sample servers cannot start: {error}", err=True)
             sys.exit(1)
-        console = Console(highlight=False, soft_wrap=True)
-        _say_what_to_try(console, ports, file)
+        _say_what_to_try(terminal(), ports, file)
         sys.exit(serve(file, None))
 
 
@@ -88,6 +91,13 @@ def _free(preferred: int, *, datagrams: bool) -> int:
     raise OSError("no free port")
 
 
+def _ourselves() -> str:
+    """Return what runs this very program from any folder: its name if that is on the PATH, else where it is."""
+    script = Path(sys.argv[0]).absolute()
+    found = shutil.which("balancer")
+    return "balancer" if found and Path(found).absolute() == script else shlex.quote(str(script))
+
+
 def _say_what_to_try(console: Console, ports: dict[str, int], file: Path) -> None:
     web = f"http://127.0.0.1:{ports['http']}"
     rows = [
@@ -102,8 +112,8 @@ def _say_what_to_try(console: Console, ports: dict[str, int], file: Path) -> Non
         ("layer 4, TCP echo", f"nc 127.0.0.1 {ports['tcp']}"),
         ("layer 4, UDP echo", f"nc -u 127.0.0.1 {ports['udp']}"),
         ("metrics", f"curl http://127.0.0.1:{ports['metrics']}/metrics"),
-        ("ask where a request goes", f"balancer explain {file} -H 'User-Agent: iPhone' {web}/"),
-        ("run its routing tests", f"balancer test {file}"),
+        ("ask where a request goes", f"{_ourselves()} explain {file} -H 'User-Agent: iPhone' {web}/"),
+        ("run its routing tests", f"{_ourselves()} test {file}"),
     ]
     width = max(len(what) for what, _ in rows)
     console.print(f"[bold]balancer demo[/]  {web}/   (Ctrl-C ends it)\n")

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from balancer.cli.loading import FILE, complaints, offline
+from balancer.cli.tables import terminal
 from balancer.errors import BalancerError
 from balancer.service.explaining import Explanation, Sample
 from balancer.service.explaining import explain as explained
@@ -66,7 +67,7 @@ def explain(
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2))
     else:
-        _show(Console(highlight=False, soft_wrap=True), sample, found)
+        _show(terminal(), sample, found)
     sys.exit(0)
 
 

@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from balancer.cli.loading import FILE, complaints
-from balancer.cli.tables import packages_table
+from balancer.cli.tables import packages_table, terminal
 from balancer.hooks.registry import Registry
 from balancer.service.build import loaded, registry_for
 
@@ -32,5 +31,5 @@ def plugins(config: Path | None, builtin: bool, as_json: bool) -> None:
     elif not packages:
         click.echo("no plug-in packages are installed; 'pip install' one to have it loaded at the next start or reload")
     else:
-        Console(highlight=False, soft_wrap=True).print(packages_table(packages))
+        terminal().print(packages_table(packages))
     sys.exit(1 if any(package["error"] for package in packages) else 0)

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from balancer.cli.loading import FILE, complaints
+from balancer.cli.tables import terminal
 
 __all__ = ["run", "serve"]
 
@@ -23,7 +24,7 @@ def run(file: Path, quiet: bool) -> None:
     SIGHUP reloads the configuration, SIGUSR1 reopens the access log; SIGTERM and Ctrl-C stop gracefully, a second
     Ctrl-C at once.
     """
-    console = None if quiet else Console(stderr=True, highlight=False, soft_wrap=True)
+    console = None if quiet else terminal(stderr=True)
     sys.exit(serve(file, console))
 
 

@@ -1,22 +1,77 @@
-"""Tables that more than one command prints."""
+"""What more than one command prints with: the console, and tables in which nothing is cut off.
+
+On a narrow terminal the last column folds; names and addresses stay whole. Where the output is no terminal, a line is
+as long as it must be, for ``grep`` and for logs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-__all__ = ["packages_table"]
+__all__ = ["accounts_table", "packages_table", "servers_table", "state_in_words", "terminal"]
+
+_ENDLESS = 100_000
+_COLOURS = {"up": "green", "down": "red"}
+
+
+def terminal(*, stderr: bool = False) -> Console:
+    """Return the console that commands print to."""
+    found = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not found.is_terminal and "COLUMNS" not in os.environ:
+        found.width = _ENDLESS
+    return found
 
 
 def packages_table(packages: Iterable[dict[str, Any]]) -> Table:
     """Return a table of plug-in packages, as :meth:`~balancer.hooks.registry.Registry.report` has them."""
-    table = Table("package", "version", "offers", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = _table(["package", "version"], "offers", header_style="dim")
     for package in packages:
         offers = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in package["offers"].items())
         error = package["error"]
         state = f"[red]not loaded: {escape(error)}[/]" if error else escape(offers)
         table.add_row(escape(package["name"]), escape(package["version"]), state)
+    return table
+
+
+def servers_table(servers: Iterable[Mapping[str, Any]]) -> Table:
+    """Return a table of a pool's servers, as the admin API has them."""
+    table = _table(["server", "state", "weight", "active", "requests", "failures"], "why", indent=2)
+    for server in servers:
+        table.add_row(
+            escape(server["name"]),
+            f"[{_COLOURS.get(server['state'], 'yellow')}]{state_in_words(server)}[/]",
+            *(str(server[key]) for key in ("weight", "active", "requests", "failures")),
+            escape(server["reason"]),
+        )
+    return table
+
+
+def state_in_words(server: Mapping[str, Any]) -> str:
+    """Return the state of a server; one that is down or ejected may be drained besides."""
+    state = str(server["state"])
+    return f"{state}, draining" if server.get("draining") and state != "draining" else state
+
+
+def accounts_table(accounts: Iterable[Mapping[str, Any]]) -> Table:
+    """Return a table of how the calls into plug-ins' objects went, as the admin API has it."""
+    table = _table(["package", "kind", "name", "calls", "errors", "overruns", "skipped"], "state")
+    for account in accounts:
+        state = "[red]switched off[/]" if account["tripped"] else "[green]on[/]"
+        cells = (str(account[key]) for key in ("package", "kind", "name", "calls", "errors", "overruns", "skipped"))
+        table.add_row(*map(escape, cells), state)
+    return table
+
+
+def _table(whole: Iterable[str], last: str, *, indent: int = 0, header_style: str | None = None) -> Table:
+    """Return an empty table whose columns ``whole`` keep their width, and whose ``last`` folds."""
+    table = Table(box=None, padding=(0, 2, 0, indent), header_style=header_style)
+    for name in whole:
+        table.add_column(name, no_wrap=True, overflow="fold")
+    table.add_column(last, overflow="fold")
     return table

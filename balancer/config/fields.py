@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from balancer.hooks.plugged import Pluggable, Plugged
+from balancer.hooks.plugged import Pluggable, Plugged, invalid
 from balancer.hooks.settings import NAME, Duration, Size, read_regex
 from balancer.model.address import Address, IPAddress
 from balancer.model.patterns import HostPattern, Network, PathPattern, parse_network
@@ -139,7 +139,10 @@ def _path(value: Any) -> PathPattern:
             other = next((key for key in value if key != "regex"), "")
             hint = " (a prefix is written '/a/**')" if other == "prefix" else did_you_mean(other, ["regex"])
             raise ValueError(f"expected a path, or {{regex: …}} with nothing beside it{hint}")
-        return PathPattern.regex(read_regex(value["regex"]))
+        try:
+            return PathPattern.regex(read_regex(value["regex"]))
+        except ValueError as error:
+            raise invalid(str(error), "regex") from None
     raise ValueError("expected a path such as '/a', '/a/**' or '/users/{id}', or {regex: …}")
 
 
@@ -187,7 +190,16 @@ PositiveDuration = Annotated[Duration, Field(gt=0, allow_inf_nan=False)]
 Percent = Annotated[
     float,
     PlainValidator(_percent),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s?%$", "examples": ["20%"], "x-unit": "percent"}),
+    WithJsonSchema(
+        {
+            "type": ["string", "integer"],
+            "pattern": r"^\d+(\.\d+)?\s?%$",
+            "minimum": 0,
+            "maximum": 0,
+            "examples": ["20%"],
+            "x-unit": "percent",
+        }
+    ),
 ]
 """A share from 0.0 to 1.0, written ``20%``."""
 

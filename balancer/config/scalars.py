@@ -9,6 +9,7 @@ without the newline at its end.
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,9 @@ def secret_from(path: str, directory: str) -> Secret:
         raise ValueError("expected the path of a file after !file")
     full = Path(directory, path)
     try:
+        mode = full.stat().st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):  # a running service would wait for the writer
+            raise ValueError(f"expected a file, got a pipe or socket: {full}")
         with full.open("rb") as file:
             content = file.read(_LARGEST_SECRET + 1)
     except OSError as error:

@@ -27,11 +27,19 @@ def problems_of(error: ValidationError, document: Document, shapes: Shapes) -> l
     found: dict[tuple[int, int, str], list[Problem]] = {}
     for each in _without_lesser_arms(errors, document):
         broken = each["input"] is BROKEN or document.value(each["loc"]) is BROKEN
-        if broken and each["type"] != "extra_forbidden":
+        if (broken and each["type"] != "extra_forbidden") or _only_seems_short(each):
             continue
         problem = _problem(each, document, shapes)
         found.setdefault((problem.line, problem.column, problem.path), []).append(problem)
     return [problem for same in found.values() for problem in _united(same)]
+
+
+def _only_seems_short(error: Mapping[str, Any]) -> bool:
+    """Whether a list has entries enough, and pydantic has but not counted the wrong ones, which it reports anyway."""
+    given = error["input"]
+    return (
+        error["type"] == "too_short" and isinstance(given, (list, tuple)) and len(given) >= error["ctx"]["min_length"]
+    )
 
 
 def _without_lesser_arms(errors: list[dict[str, Any]], document: Document) -> list[dict[str, Any]]:
@@ -90,8 +98,14 @@ def _missing(loc: Loc, document: Document, shapes: Shapes) -> str:
         if isinstance(shape, type) and issubclass(shape, BaseModel):
             for name, field in shape.model_fields.items():
                 if (field.alias or name) == loc[-1] and field.description:
-                    return f"expected '{loc[-1]}': {field.description[0].lower()}{field.description[1:].rstrip('.')}"
+                    return f"expected '{loc[-1]}': {_as_clause(field.description)}"
     return f"expected '{loc[-1]}'"
+
+
+def _as_clause(sentence: str) -> str:
+    """Return ``sentence`` as it stands after a colon; a first word such as ``RE2`` keeps its capitals."""
+    first = sentence[0].lower() if sentence[1:2].islower() else sentence[0]
+    return first + sentence[1:].rstrip(".")
 
 
 def _unknown(loc: Loc, document: Document, shapes: Shapes) -> str:

@@ -75,12 +75,19 @@ def _many(value: Any) -> Any:
 
 Name = Annotated[str, AfterValidator(_name)]
 RemovedName = Annotated[str, AfterValidator(_removed_name)]
-Value = Annotated[str, BeforeValidator(_text), AfterValidator(_value)]
+Value = Annotated[str, BeforeValidator(_text), AfterValidator(_value), WithJsonSchema({"type": ["string", "number"]})]
 Values = Annotated[
     tuple[Value, ...],
     BeforeValidator(_many),
     Field(min_length=1),
-    WithJsonSchema({"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+    WithJsonSchema(
+        {
+            "oneOf": [
+                {"type": ["string", "number"]},
+                {"type": "array", "items": {"type": ["string", "number"]}, "minItems": 1},
+            ]
+        }
+    ),
 ]
 
 

@@ -11,6 +11,7 @@ __all__ = ["Address", "IPAddress", "Peer"]
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAME = re.compile(r"(?=.{1,253}\.?\Z)(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?\Z")
+_PORT = re.compile(r"[0-9]{1,10}\Z")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,10 +37,13 @@ class Address:
             if not path or "\0" in path:
                 raise ValueError("expected 'unix:/path/to/socket'")
             return cls("", 0, path)
+        scheme, slashes, _ = text.partition("://")
+        if slashes:
+            raise ValueError(f"expected 'host:port' without '{scheme}://', got {text!r}")
         host, colon, port_text = text.rpartition(":")
-        if not colon:
+        if not colon or (host.startswith("[") and "]" not in host):
             raise ValueError(f"expected 'host:port' or 'unix:/path', got {text!r}")
-        if not (port_text.isascii() and port_text.isdigit()) or not 0 <= int(port_text) <= 65535:
+        if not _PORT.match(port_text) or int(port_text) > 65535:
             raise ValueError(f"expected a port from 0 to 65535, got {port_text!r}")
         if host.startswith("[") and host.endswith("]"):
             host = host[1:-1]

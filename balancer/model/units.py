@@ -17,8 +17,9 @@ _SIZE_UNITS = {
     "MiB": 1024**2,
     "GiB": 1024**3,
 }
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)", re.ASCII)
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s?(B|[kKMG]B|[KMG]iB)", re.ASCII)
+_MOST_DIGITS = 18
+_DURATION_PART = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)(us|ms|s|m|h|d)", re.ASCII)
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s?(B|[kKMG]B|[KMG]iB)", re.ASCII)
 
 
 def parse_duration(text: str | int | float) -> float:
@@ -49,7 +50,7 @@ def parse_size(text: str | int) -> int:
     if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
         return text
     if isinstance(text, str):
-        if text.isascii() and text.isdigit():
+        if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
             return int(text)
         match = _SIZE.fullmatch(text.strip())
         if match:

@@ -133,6 +133,10 @@ class AccessLog:
         """Write what is collected, then open the file anew at its path, after it was moved away."""
         self._write()
         self._close()
+        self.open()
+
+    def open(self) -> None:
+        """Open the file if it is not open, and say at once if that is not possible."""
         try:
             self._opened()
         except OSError as error:

@@ -53,6 +53,7 @@ class Server:
     __slots__ = (
         "_resting",
         "_turn",
+        "_written",
         "active",
         "address",
         "backup",
@@ -93,6 +94,7 @@ class Server:
         self.address = address
         self.name = name or str(address)
         self.weight = weight
+        self._written = weight  # in the configuration; the weight in use may have been set by hand since
         self.backup = backup
         self.limit = _NO_LIMIT if max_connections is None else max_connections
         self.idle = IdleConnections(keep_alive or KeepAlive())
@@ -172,7 +174,8 @@ class Server:
 
     def configure_as(self, other: Server) -> None:
         """Take the settings of ``other``, which stands for the same server in a newer configuration."""
-        self.weight = other.weight
+        if other._written != self._written:
+            self.weight = self._written = other._written
         self.backup = other.backup
         self.limit = other.limit
         self.idle.settings = other.idle.settings

@@ -59,5 +59,8 @@ def fixed_reply(
     typed = any(name.lower() == b"content-type" for name, _ in pairs)
     if body and not typed:
         pairs.insert(0, (b"Content-Type", header_value(content_type or "text/plain; charset=utf-8")))
-    content = body.encode() if body is not None else b"" if status < 400 else None
+    try:
+        content = body.encode() if body is not None else b"" if status < 400 else None
+    except UnicodeEncodeError:
+        raise ValueError("expected text for the body, got a lone surrogate") from None
     return Reply(status, tuple(pairs), content)

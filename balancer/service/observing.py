@@ -96,6 +96,11 @@ class Observing:
         if settings is not None and form is not None:
             self._log = AccessLog(self._clock, settings.path, form)
 
+    def open(self) -> None:
+        """Open the log's file now, so that what is wrong with it shows before there is traffic."""
+        if self._log is not None:
+            self._log.open()
+
     def reopen(self) -> None:
         """Open the log's file anew."""
         self.catch_up()

@@ -87,10 +87,18 @@ def _route(route: RouteSettings, order: int, registry: Registry, proxy: IResourc
         split = Split(route.split.weights, route.split.key)
         return Route(name, order, conditions, priority=priority, filters=filters, split=split, leaf=proxy)
     if route.redirect is not None:
-        redirect = _redirect(route.redirect)
+        try:
+            redirect = _redirect(route.redirect)
+        except ValueError as error:
+            report(("redirect", "to") if route.redirect.to is not None else ("redirect",), error)
+            return None
         return Route(name, order, conditions, priority=priority, filters=filters, redirect=redirect)
     if route.respond is not None:
-        reply = _reply(route.respond)
+        try:
+            reply = _reply(route.respond)
+        except ValueError as error:
+            report(("respond",), error)
+            return None
         return Route(name, order, conditions, priority=priority, filters=filters, reply=reply)
     assert route.resource is not None
     resource = _built("resources", route.resource, registry, report, "resource")

@@ -101,6 +101,7 @@ class BalancerService(Service):
         assert self.snapshot is not None
         assert self._runtime is not None
         self._started = time.monotonic()
+        self._runtime.observing.open()  # not before: the file is to be of the user that twistd became
         for pool in self.snapshot.pools.values():
             self._runtime.start(pool)
 
@@ -156,6 +157,7 @@ class BalancerService(Service):
         runtime.use(snapshot)
         listeners.swap(snapshot)
         self.snapshot = snapshot
+        runtime.observing.open()
         for pool in snapshot.pools.values():
             runtime.start(pool)
         for pool in old.pools.values():
@@ -217,7 +219,12 @@ class BalancerService(Service):
                     state=each.state,
                     weight=each.weight,
                 )
-                return {"name": each.name, "state": each.state, "weight": each.weight}
+                return {
+                    "name": each.name,
+                    "state": each.state,
+                    "draining": each.draining,
+                    "weight": each.weight,
+                }
         raise BalancerError(
             f"pool {pool!r} has no server {server!r}; servers: {', '.join(s.name for s in found.servers)}"
         )

@@ -50,6 +50,7 @@ def _pool(pool: Pool, settings: PoolSettings) -> dict[str, Any]:
                 "name": server.name,
                 "address": str(server.address),
                 "state": server.state,
+                "draining": server.draining,
                 "weight": server.weight,
                 "active": server.active,
                 "idle": len(server.idle),

@@ -31,3 +31,15 @@ class SchemaTests(CommandTestCase):
             },
         }
         self.assertEqual(list(Draft202012Validator(schema).iter_errors(content)), [])
+
+    def test_numbers_for_text_and_no_percent(self) -> None:
+        """What 'check' takes for a header's value or a share, the schema takes too."""
+        schema = json.loads(self.balancer("schema").stdout)
+        headers = {"request": {"set": {"X-Version": 2}, "add": {"X-Seen": [1, "b"], "X-Part": 0.5}}}
+        content = {
+            "listeners": {"a": {"bind": "127.0.0.1:1", "routes": [{"filters": [{"headers": headers}], "pool": "p"}]}},
+            "pools": {"p": {"servers": ["127.0.0.1:2"], "retry": {"budget": 0}, "health": {"jitter": 0}}},
+        }
+        self.assertEqual(list(Draft202012Validator(schema).iter_errors(content)), [])
+        content["pools"]["p"]["retry"]["budget"] = 1  # type: ignore[index]
+        self.assertNotEqual(list(Draft202012Validator(schema).iter_errors(content)), [])

@@ -72,6 +72,8 @@ class MatchTests(SynchronousTestCase):
             ("headers: {'a b': x}", ["match.headers[\"a b\"]: expected the name of a header, got 'a b'"]),
             ("scheme: ftp", ["match.scheme: expected http or https, got 'ftp'"]),
             ("not: {any: [{path: x}]}", ["match.not.any[0].path: expected a path that begins with '/', got 'x'"]),
+            ("path: {regex: (}", ["match.path.regex: expected an RE2 regular expression: missing ): ("]),
+            ("path: [/a, {regex: (}]", ["match.path[1].regex: expected an RE2 regular expression"]),
             (f"'{MATCHERS}': 5", [f"match[\"{MATCHERS}\"]: unknown key '{MATCHERS}'"]),
         ]:
             with self.subTest(conditions):

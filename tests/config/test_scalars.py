@@ -105,6 +105,12 @@ class SecretFromTests(SynchronousTestCase):
             file.write(content)
         return os.path.abspath(path)
 
+    def _pipe(self) -> str:
+        """Return the path of a named pipe, which would be waited for until somebody writes."""
+        path = os.path.abspath(self.mktemp())
+        os.mkfifo(path)
+        return path
+
     def test_newline(self) -> None:
         """One newline at the end is not part of the secret; the path counts from the directory."""
         for content, text in [(b"s3cret\n", "s3cret"), (b"s3cret\r\n", "s3cret"), (b"a\n\n", "a\n"), (b"", "")]:
@@ -122,6 +128,7 @@ class SecretFromTests(SynchronousTestCase):
             ("a\0b", "expected the path"),
             (self._file(b"\xff\xfe"), "expected a file in UTF-8"),
             (self._file(b"x" * (1024 * 1024 + 1)), "at most 1 MiB"),
+            (self._pipe(), "expected a file, got a pipe or socket"),
         ]:
             with self.subTest(path):
                 self.assertIn(words, str(self.assertRaises(ValueError, secret_from, path, "/")))

@@ -20,11 +20,18 @@ class _Part(Settings):
     size: int = 0
 
 
+class _Rule(Settings):
+    regex: str = Field(description="RE2 expression.")
+    status: int = Field(description="Status of the answer.")
+
+
 class _Whole(Settings):
+    rule: _Rule | None = None
     flag: bool = False
     count: int = 0
     ratio: float = 0.5
     text: str = ""
+    some: Annotated[tuple[int, ...], Field(min_length=1)] = (1,)
     short: Annotated[str, Field(max_length=3)] = ""
     coded: Annotated[str, Field(pattern="^[a-z]$")] = ""
     few: Annotated[list[int], Field(max_length=1)] = []
@@ -62,6 +69,8 @@ class ProblemsOfTests(SynchronousTestCase):
             ({"short": "long"}, "short: expected text of at most 3 characters, got 'long'"),
             ({"coded": ""}, "coded: expected text of the form ^[a-z]$, got an empty text"),
             ({"few": [1, 2]}, "few: expected at most 1 entry, got a list"),
+            ({"some": []}, "some: expected at least 1 entry, got an empty list"),
+            ({"some": ["x"]}, "some[0]: expected a whole number, got 'x'"),
             ({"few": 5}, "few: expected a list, got 5"),
             ({"part": 5}, "part: expected a mapping (keys: size), got 5"),
             ({"parts": [5]}, "parts[0]: expected a mapping (keys: size), got 5"),
@@ -78,6 +87,13 @@ class ProblemsOfTests(SynchronousTestCase):
         ]:
             with self.subTest(str(data)):
                 self.assertEqual(self._said(data), [expected])
+
+    def test_missing(self) -> None:
+        """What is missing is said in the words of its description, names in them left as they are."""
+        self.assertEqual(
+            self._said({"rule": {}}),
+            ["rule.regex: expected 'regex': RE2 expression", "rule.status: expected 'status': status of the answer"],
+        )
 
     def test_unions(self) -> None:
         """A union says once what it takes; where one arm fits further, only what that says."""

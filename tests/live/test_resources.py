@@ -64,6 +64,8 @@ class Sample(Resource):
             return NOT_DONE_YET
         if path == b"raise":
             raise RuntimeError("on purpose")
+        if path == b"exit":
+            raise SystemExit("on purpose")
         if path == b"midway":
             request.write(b"x" * 10)
             raise RuntimeError("on purpose, midway")
@@ -313,6 +315,7 @@ class PackageTests(ResourceTestCase):
         self.assertEqual(self.get(port, "/sample/later").body, b"later")
         self.assertEqual(self.get(port, "/sample/produced").body, b"p" * 1_000_000)
         self.assertEqual(self.get(port, "/sample/raise").status, 500)
+        self.assertEqual(self.get(port, "/sample/exit").status, 500)
         self.assertEqual(self.get(port, "/sample/wrong").status, 500)
         head = self.get(port, "/sample/x?q=1", "HEAD")
         self.assertEqual((head.status, head.body, head.headers["Content-Length"]), (200, b"", "8"))

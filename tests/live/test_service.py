@@ -261,7 +261,7 @@ class AdminTests(ServiceTestCase):
         self.assertEqual(status.returncode, 0, status.stderr)
         for word in ("web", "one", "two", "up"):
             self.assertIn(word, status.stdout)
-        self.assertEqual(self.ctl(running, "drain", "web", "one").returncode, 0)
+        self.assertEqual(self.ctl(running, "drain", "web", "one").stdout, "web: one is draining, weight 1\n")
         self.assertEqual({self.get(port).body for _ in range(20)}, {b"2."})
         self.assertIn("draining", self.ctl(running, "status").stdout)
         self.assertEqual(self.ctl(running, "undrain", "web", "one").returncode, 0)
@@ -328,6 +328,14 @@ class LogTests(ServiceTestCase):
             self.get(port)
         running.records(1)
         wait_until(lambda: len(old.read_text().splitlines()) + len(running.log.read_text().splitlines()) == 10)
+
+    def test_no_such_folder(self) -> None:
+        """A log that cannot be opened is said at the start, before any client is there to miss in it."""
+        port = free_port()
+        running = self.run_balancer(
+            self.configuration(port, self.server(answering(OK)).address).replace("@log@", "/nowhere/at-all.log")
+        )
+        self.said(running, "/nowhere/at-all.log: No such file")
 
     def test_full_disk(self) -> None:
         """A log that cannot be written costs no request; it is said once."""

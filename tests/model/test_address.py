@@ -37,6 +37,12 @@ class AddressTests(SynchronousTestCase):
             ("a b:80", "host name"),
             ("unix:", "unix:/path"),
             ("a:٣", "port"),
+            ("[::1]", "'host:port'"),
+            ("[::1", "'host:port'"),
+            ("http://10.0.0.1:80", "without 'http://'"),
+            ("10.0.0.1:80/", "port"),
+            ("[10.0.0.1]:80", "IPv6"),
+            ("a:" + "9" * 5000, "port"),
         ):
             self.assertIn(words, str(self.assertRaises(ValueError, Address.parse, text)))
 

@@ -36,6 +36,13 @@ class UnitTests(SynchronousTestCase):
         for wrong in (-1, "-1", "1XB", "KiB", "", None, True, 1.5, "٣"):
             self.assertRaises(ValueError, parse_size, wrong)
 
+    def test_beyond_all_measure(self) -> None:
+        """A number too large for anything is nonsense too, and no other error."""
+        for wrong in ("9" * 400 + "KiB", "9" * 5000):
+            self.assertIn("size", str(self.assertRaises(ValueError, parse_size, wrong)))
+        for wrong in ("9" * 400 + "d", "9" * 400 + "s1ms"):
+            self.assertIn("duration", str(self.assertRaises(ValueError, parse_duration, wrong)))
+
     @given(st.integers(0, 10**9))
     def test_what_is_written_can_be_read(self, number: int) -> None:
         self.assertEqual(parse_size(format_size(number)), number)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from balancer.observe.access_log import FLUSH_AFTER, AccessLog
@@ -45,6 +46,16 @@ class AccessLogTests(SynchronousTestCase):
         self.log.session(3)
         self.clock.advance(FLUSH_AFTER)
         self.assertEqual(self.path.read_text(), "one 1\ntwo 2\ntwo session 3\n")
+
+    def test_opened_before_the_first_line(self) -> None:
+        """A path that cannot be written to is known when the log is opened, not when the first client comes."""
+        self.log.open()
+        self.assertTrue(self.path.exists())
+        said: list[str] = []
+        globalLogPublisher.addObserver(observer := lambda event: said.append(formatEvent(event)))
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        AccessLog(self.clock, str(self.path / "below"), _Word("one")).open()
+        self.assertEqual(said, [f"access log {self.path / 'below'}: Not a directory; lines wait"])
 
     def test_moved_away(self) -> None:
         """After the file was moved away, a new one is opened at its path; nothing is lost."""

@@ -276,6 +276,20 @@ class AdoptTests(TestCase):
         self.assertEqual((b.weight, b.max_connections, b.draining, a.requests), (5, 9, True, 7))
         self.assertEqual(new.chosen(), {"a", "d"})
 
+    def test_weight_by_hand(self) -> None:
+        """A weight that was set by hand stays through reloads, until the file says another."""
+        a = self.old.servers[0]
+        self.old.pool.set_weight(a, 0)
+        same = self.made("abc")
+        same.pool.adopt(self.old.pool)
+        self.assertEqual((a.weight, same.chosen()), (0, {"b", "c"}))
+        changed = self.made([server("a", 3), server("b"), server("c")])
+        changed.pool.adopt(same.pool)
+        self.assertEqual(a.weight, 3)
+        back = self.made("abc")
+        back.pool.adopt(changed.pool)
+        self.assertEqual(a.weight, 1)
+
     def test_other_address_is_another_server(self) -> None:
         """A name at another address begins anew."""
         moved = server("other")

@@ -74,6 +74,39 @@ class BuiltTests(SynchronousTestCase):
             "package: the access log format 'broken' cannot be made: OSError: no such file", str(error.problems[0])
         )
 
+    def test_actions(self) -> None:
+        """Answers that cannot be given are problems at the action, not somewhere in the route."""
+        text = """\
+listeners:
+  web:
+    bind: 127.0.0.1:80
+    routes:
+      - match: {path: /a}
+        redirect:
+          to: javascript:x
+      - match: {path: /b}
+        redirect: nowhere
+      - match: {path: /c}
+        redirect:
+          host: a b
+      - match: {path: /d}
+        respond: {status: 204, body: x}
+      - match: {path: /e}
+        respond: {body: "\\ud800"}
+"""
+        error = self.assertRaises(ConfigurationError, _build, text)
+        self.assertEqual(
+            [(problem.line, problem.column, problem.path) for problem in error.problems],
+            [
+                (7, 15, "listeners.web.routes[0].redirect.to"),
+                (9, 19, "listeners.web.routes[1].redirect"),
+                (11, 9, "listeners.web.routes[2].redirect"),
+                (14, 9, "listeners.web.routes[3].respond"),
+                (16, 9, "listeners.web.routes[4].respond"),
+            ],
+        )
+        self.assertIn("expected text", error.problems[-1].message)
+
     def test_log_format(self) -> None:
         """The snapshot brings the format of its access log, none where there is no log."""
         text = (

@@ -117,7 +117,9 @@ class RenderedRequest(server.Request):
         self.sitepath = list(self.prepath)
         try:
             self.render(getChildForRequest(leaf, self))
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # sys.exit() in a resource ends its request, not its connection
             self.processingFailed(Failure())
 
     def render(self, resrc: IResource) -> None:

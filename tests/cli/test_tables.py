@@ -1,0 +1,75 @@
+"""Tests for :mod:`balancer.cli.tables`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from io import StringIO
+
+from rich.console import Console, RenderableType
+from twisted.trial.unittest import SynchronousTestCase
+
+from balancer.cli.tables import accounts_table, packages_table, servers_table, state_in_words, terminal
+
+_WHY = "The server refused the connection. (192.0.2.101:18001: Connection refused)"
+
+
+def _shown(table: RenderableType, width: int = 80) -> str:
+    output = StringIO()
+    Console(file=output, width=width).print(table)
+    return output.getvalue()
+
+
+class TableTests(SynchronousTestCase):
+    """On a narrow terminal nothing is cut off."""
+
+    def test_servers(self) -> None:
+        """Addresses stay whole, however long the reason is; that folds."""
+        counts = {"weight": 1, "active": 0, "requests": 123456, "failures": 7, "reason": _WHY}
+        servers = [{"name": f"192.0.2.10{at}:18001", "state": "down", **counts} for at in range(2)]
+        shown = _shown(servers_table(servers))
+        for server in servers:
+            self.assertIn(f"  {server['name']}  ", shown)
+        self.assertNotIn("…", shown)
+        self.assertEqual(_shown(servers_table(servers), 1000).count(_WHY), 2)
+
+    def test_drained_while_down(self) -> None:
+        """Whoever drains a server that is down sees that it is drained."""
+        for state, draining, words in (
+            ("down", True, "down, draining"),
+            ("draining", True, "draining"),
+            ("up", False, "up"),
+        ):
+            self.assertEqual(state_in_words({"state": state, "draining": draining}), words)
+        server = {
+            "name": "a",
+            "state": "down",
+            "draining": True,
+            "weight": 1,
+            "active": 0,
+            "requests": 0,
+            "failures": 0,
+        }
+        self.assertIn("  down, draining  ", _shown(servers_table([{**server, "reason": "x"}])))
+
+    def test_packages(self) -> None:
+        """The end of a long error is there too."""
+        error = "broken does not import: ImportError: x (/usr/lib/python3/site-packages/broken/__init__.py line 12)"
+        package = {"name": "balancer-broken", "version": "1.0", "offers": {}, "error": error}
+        shown = _shown(packages_table([package]), 60)
+        self.assertNotIn("…", shown)
+        self.assertIn("12)", shown)
+
+    def test_accounts(self) -> None:
+        """A kind of two words keeps its line."""
+        counts = {"calls": 10, "errors": 10, "overruns": 0, "skipped": 11, "tripped": True}
+        shown = _shown(accounts_table([{"package": "x", "kind": "access log format", "name": "tsv", **counts}]))
+        self.assertIn("access log format  ", shown)
+
+
+class TerminalTests(SynchronousTestCase):
+    def test_no_terminal(self) -> None:
+        """Where the output is a file or a pipe, a line is as long as it must be."""
+        self.patch(sys, "stdout", StringIO())
+        self.patch(os, "environ", {})
+        self.assertGreater(terminal().width, 1000)
