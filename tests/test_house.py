@@ -80,7 +80,6 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "net/memory.py",
         "service/admin.py",
         "service/listening.py",
-        "service/observing.py",
         "service/runtime.py",
         "service/service.py",
         "service/status.py",

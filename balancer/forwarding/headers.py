@@ -14,6 +14,7 @@ from balancer.model.address import IPAddress, Peer
 from balancer.model.headers import RawHeaders
 from balancer.wire.http1 import encode
 from balancer.wire.http1.heads import RequestHead
+from balancer.wire.http1.responses import ResponseHead
 
 __all__ = [
     "Arrival",
@@ -23,6 +24,7 @@ __all__ = [
     "believed_scheme",
     "outgoing",
     "request_frame",
+    "response_frame",
     "with_framing",
 ]
 
@@ -166,6 +168,18 @@ def request_frame(
     if policy.request_id:
         return before + b"X-Request-Id: ", b"\r\n%b%b\r\n" % (via, te)
     return b"%b%b%b\r\n" % (before, via, te), b""
+
+
+def response_frame(head: ResponseHead, policy: HeaderPolicy) -> tuple[bytes, bytes]:
+    """Return the head of a whole response for a client whose connection is kept: what is before and after the id."""
+    tail = b"Content-Length: %d\r\n" % (head.content_length or 0)
+    if policy.via:
+        tail += b"Via: 1.1 balancer\r\n"
+    if policy.request_id:
+        return encode.response_head(
+            head.status, head.reason, head.plain, tail + b"X-Request-Id: ", head.block
+        ), b"\r\n\r\n"
+    return encode.response_head(head.status, head.reason, head.plain, tail + b"\r\n", head.block), b""
 
 
 def with_framing(headers: RawHeaders, head: RequestHead, *, length: int | None, chunked: bool) -> RawHeaders:

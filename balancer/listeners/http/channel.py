@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -25,10 +25,10 @@ from zope.interface import implementer
 from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.forwarding.headers import Arrival, HeaderPolicy, believed_client, believed_request_id, believed_scheme
+from balancer.forwarding.session import to_peer
 from balancer.listeners.http import walk
 from balancer.listeners.http.request import Request
 from balancer.listeners.http.site import Site
-from balancer.model.address import Peer
 from balancer.model.facts import RequestFacts
 from balancer.net.timers import Wheel
 from balancer.wire.http1.heads import RequestHead
@@ -44,11 +44,6 @@ _SLOWEST_BODY = 1000
 """Bytes per second below which a body is given up."""
 _HELD_BODY = 256 * 1024
 """Bytes of a body that may wait for a server before the client is asked to pause."""
-
-
-def _peer_of(address: IAddress) -> Peer:
-    host = getattr(address, "host", None)
-    return Peer("", 0) if host is None else Peer(host, address.port)  # type: ignore[attr-defined]
 
 
 @implementer(IHalfCloseableProtocol)
@@ -221,7 +216,7 @@ class HTTPChannel(Protocol):
                 self._timer.reset(site.timeouts.body_idle)
 
     def _arrive(self, policy: HeaderPolicy) -> Arrival:
-        return Arrival(_peer_of(self.transport.getPeer()), _peer_of(self.transport.getHost()), "http", policy)
+        return Arrival(to_peer(self.transport.getPeer()), to_peer(self.transport.getHost()), "http", policy)
 
     def _failed(self, request: Request, error: Exception) -> None:
         """The top of a connection: whatever was not foreseen ends this exchange, and only this one."""

@@ -14,19 +14,18 @@ from zope.interface import implementer
 from zope.interface.interface import InterfaceClass
 
 from balancer import errors
-from balancer.errors import ExchangeError, Side
+from balancer.errors import ExchangeError
 from balancer.filters.chain import run_responses
 from balancer.forwarding.client_side import BodyConsumer
-from balancer.forwarding.headers import Arrival, HeaderPolicy, outgoing, request_frame
+from balancer.forwarding.headers import Arrival, outgoing, request_frame, response_frame
+from balancer.listeners.http import replies
 from balancer.listeners.http.site import Site
 from balancer.model.decision import Decision
 from balancer.model.exchange import Exchange, Reply
 from balancer.model.facts import RequestFacts
 from balancer.model.headers import RawHeaders
 from balancer.observe.records import ExchangeRecord
-from balancer.wire import answers
 from balancer.wire.http1 import encode
-from balancer.wire.http1.dates import http_date
 from balancer.wire.http1.requests import Incoming
 from balancer.wire.http1.responses import ResponseHead
 
@@ -249,7 +248,7 @@ class Request:
         policy = self.site.policy
         frame = head.frame
         if frame is None or frame[0] is not policy:
-            frame = head.frame = (policy, *_frame(head, policy))
+            frame = head.frame = (policy, *response_frame(head, policy))
         record = self.record
         record.status = head.status
         record.bytes_out = len(body)
@@ -293,55 +292,32 @@ class Request:
 
     def answer(self, reply: Reply) -> None:
         """Answer with one of the balancer's own replies, and end the exchange."""
-        headers = list(reply.headers)
-        body = reply.body
         if reply.reason or reply.status >= 400:
-            self.record.reason = reply.reason
-            self.record.detail = reply.detail
-            headers.append((b"Proxy-Status", answers.proxy_status(reply.reason, reply.detail)))
-        if body is None:
-            accept = self.facts.header("accept") or ""
-            text = reply.detail or f"{answers.status_phrase(reply.status)}."
-            kind, body = answers.error_page(reply.status, text, reply.reason, self.request_id, accept)
-            headers.append((b"Content-Type", kind))
+            self.record.reason, self.record.detail = reply.reason, reply.detail
+        headers, body = replies.of_reply(reply, self.request_id, self.facts.header("accept") or "")
         self._out.clear()
-        try:
-            length = None if reply.status == 304 else len(body)
-            self.respond(reply.status, None, [*headers, (b"Date", http_date())], length)
-        except ExchangeError as error:
-            self.fail(error)
-            return
-        self.send(body)
-        self.end()
+        self._answer(reply.status, headers, body)
 
     def fail(self, error: ExchangeError) -> None:
         """Answer with an error page, or cut the connection if a response has begun."""
         if self.finished:
             return
-        record, reason = self.record, error.reason
+        record = self.record
+        record.reason, record.detail = error.reason.code, error.detail
         if self.responded:
-            record.reason, record.detail = reason.code, error.detail
             self.keep_alive = False
             self._out.clear()
             self._finish(abort=True)
             return
-        headers: list[tuple[bytes, bytes]] = []
-        if reason.status == 503:
-            headers.append((b"Retry-After", b"1"))
-        elif reason.status == 405:
-            headers.append((b"Allow", b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"))
-        if reason.side is Side.CLIENT and reason.status in (400, 408, 413, 414, 431, 501, 505):
+        if replies.ends_connection(error):
             self.keep_alive = False
-        accept = self.facts.header("accept") or ""
-        kind, body = answers.error_page(reason.status, reason.text, reason.code, self.request_id, accept)
-        headers.append((b"Content-Type", kind))
-        headers.append((b"Proxy-Status", answers.proxy_status(reason.code, error.detail)))
-        headers.append((b"Date", http_date()))
-        record.reason, record.detail = reason.code, error.detail
+        self._answer(error.reason.status, *replies.of_error(error, self.request_id, self.facts.header("accept") or ""))
+
+    def _answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
         try:
-            self.respond(reason.status, None, headers, len(body))
-        except ExchangeError as another:  # of a filter's response part; each runs once, so this ends
-            self.fail(another)
+            self.respond(status, None, headers, None if status == 304 else len(body))
+        except ExchangeError as error:  # of a filter's response part; each runs once, so this ends
+            self.fail(error)
             return
         self.send(body)
         self.end()
@@ -422,15 +398,3 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request {self.head.method} {self.target} {self.request_id}>"
-
-
-def _frame(head: ResponseHead, policy: HeaderPolicy) -> tuple[bytes, bytes]:
-    """Return the head of a whole response for a client whose connection is kept: what is before and after the id."""
-    tail = b"Content-Length: %d\r\n" % (head.content_length or 0)
-    if policy.via:
-        tail += _VIA_LINE
-    if policy.request_id:
-        return encode.response_head(
-            head.status, head.reason, head.plain, tail + b"X-Request-Id: ", head.block
-        ), b"\r\n\r\n"
-    return encode.response_head(head.status, head.reason, head.plain, tail + b"\r\n", head.block), b""

@@ -18,7 +18,6 @@ An ``Upgrade`` request stops the reader: bytes after it may belong to another pr
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from typing import Any
 
@@ -27,16 +26,12 @@ import httptools
 from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.model.headers import RawHeaders
-from balancer.wire.http1 import fields
+from balancer.wire.http1 import fields, first_line
 from balancer.wire.http1.body import BULK, Body
 from balancer.wire.http1.heads import HeadLimits, RequestHead, judge
 
 __all__ = ["Incoming", "RequestReader"]
 
-_METHOD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) (?=[^ ])")
-_BEGINNING = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}(?: [^\x00-\x20\x7f]*(?: [HTP/.0-9]*\r?)?)?\Z")
-_SIMPLE_LINE = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[!\"$-~]*) HTTP/1\.1")
-_BLANK_LINES = 4
 _STAND_IN = b"POST"
 """llhttp knows a fixed list of methods; any other token is read as this one and named afterwards."""
 
@@ -160,7 +155,7 @@ class RequestReader:
             return False
         limits = self._limits
         size = len(data)
-        match = _SIMPLE_LINE.fullmatch(data, 0, size - len(self._last_block))
+        match = first_line.SIMPLE.fullmatch(data, 0, size - len(self._last_block))
         if match is None or size > limits.head_size or match.end(2) - match.start(2) > limits.uri_size:
             return False
         head = last.head.again(match[1].decode("ascii"), match[2].decode("ascii"))
@@ -251,33 +246,11 @@ class RequestReader:
         return Incoming(head, Body())
 
     def _start(self, data: bytes) -> bytes:
-        """Look at the first line of a message before llhttp does: what it would wave through is refused here."""
+        """Return what may be read of a message that begins; its first line is checked, and kept while it is incomplete."""
         if self._first_line:
-            data, self._first_line = self._first_line + data, b""
-        for _ in range(_BLANK_LINES):
-            if not data.startswith(b"\r\n"):
-                break
-            data = data[2:]
-        if data[:1] in (b"\n", b" ", b"\t", b"\r") and data != b"\r":
-            raise ExchangeError(errors.HTTP_REQUEST_ERROR, "not a request line")
-        end = data.find(b"\r\n")
-        if end < 0:
-            if len(data) > self._limits.uri_size + 64:
-                raise ExchangeError(errors.HTTP_URI_TOO_LONG)
-            if data not in (b"", b"\r") and not _plausible(data):
-                raise ExchangeError(errors.HTTP_REQUEST_ERROR, "not a request line")
-            self._first_line = data
-            return b""
-        if data.find(b" HTTP/1.", end - 9, end) < 0 or data.count(b" ", 0, end) != 2:
-            raise self._bad_first_line(data[:end])
+            data = self._first_line + data
+        data, self._first_line = first_line.begin(data, self._limits.uri_size)
         return data
-
-    @staticmethod
-    def _bad_first_line(line: bytes) -> ExchangeError:
-        version = re.search(rb" HTTP/(\d)\.\d\Z", line)
-        if version and version[1] != b"1":
-            return ExchangeError(errors.HTTP_VERSION_REFUSED, version[0].decode().strip())
-        return ExchangeError(errors.HTTP_REQUEST_ERROR, "not a request line")
 
     def _refuse(self, error: httptools.HttpParserError, data: bytes) -> None:
         """Raise the ExchangeError for what llhttp refused, unless it only saw bytes after the last request."""
@@ -289,7 +262,7 @@ class RequestReader:
         if self.closed:
             return
         if isinstance(error, httptools.HttpParserInvalidMethodError) and self._headers == [] and self._method is None:
-            match = _METHOD.match(data)
+            match = first_line.METHOD.match(data)
             if match and self._current is None:
                 self._read_unknown_method(match[1].decode(), data[match.end(1) :])
                 return
@@ -411,8 +384,3 @@ class RequestReader:
         self._current = None
         if not incoming.head.keep_alive:
             self.closed = True
-
-
-def _plausible(line: bytes) -> bool:
-    """Whether an incomplete first line can still become a request line."""
-    return _BEGINNING.match(line) is not None

@@ -1,0 +1,48 @@
+"""What the balancer itself answers: fields and body of fixed replies and of errors. Pure."""
+
+from __future__ import annotations
+
+from balancer.errors import ExchangeError, Side
+from balancer.model.exchange import Reply
+from balancer.model.headers import RawHeaders
+from balancer.wire import answers
+from balancer.wire.http1.dates import http_date
+
+__all__ = ["ends_connection", "of_error", "of_reply"]
+
+_ALLOWED = b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"
+_ENDING = frozenset([400, 408, 413, 414, 431, 501, 505])
+
+
+def of_reply(reply: Reply, request_id: str, accept: str) -> tuple[RawHeaders, bytes]:
+    """Return fields (but for framing) and body of ``reply``, a page in the form that ``accept`` prefers if it has none."""
+    headers = list(reply.headers)
+    body = reply.body
+    if reply.reason or reply.status >= 400:
+        headers.append((b"Proxy-Status", answers.proxy_status(reply.reason, reply.detail)))
+    if body is None:
+        text = reply.detail or f"{answers.status_phrase(reply.status)}."
+        kind, body = answers.error_page(reply.status, text, reply.reason, request_id, accept)
+        headers.append((b"Content-Type", kind))
+    headers.append((b"Date", http_date()))
+    return headers, body
+
+
+def of_error(error: ExchangeError, request_id: str, accept: str) -> tuple[RawHeaders, bytes]:
+    """Return fields (but for framing) and body of the error page for ``error``."""
+    reason = error.reason
+    headers: RawHeaders = []
+    if reason.status == 503:
+        headers.append((b"Retry-After", b"1"))
+    elif reason.status == 405:
+        headers.append((b"Allow", _ALLOWED))
+    kind, body = answers.error_page(reason.status, reason.text, reason.code, request_id, accept)
+    headers.append((b"Content-Type", kind))
+    headers.append((b"Proxy-Status", answers.proxy_status(reason.code, error.detail)))
+    headers.append((b"Date", http_date()))
+    return headers, body
+
+
+def ends_connection(error: ExchangeError) -> bool:
+    """Whether what the client sent leaves no doubt-free place to read on from."""
+    return error.reason.side is Side.CLIENT and error.reason.status in _ENDING
