@@ -1,76 +1,139 @@
-"""The servers behind the peers, and those who load them: nginx and iperf3, wrk and iperf3."""
+"""The servers behind the peers, and those who load them: small C programs made on the spot, and iperf3 for streams.
+
+The programs are our own because none that is packaged does all of this: a fixed rate whose latencies count from when a
+request was due, 100,000 different paths, connections that are held, single connections and datagrams in large numbers.
+"""
 
 from __future__ import annotations
 
 import json
-import re
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from bench.peers import program, started, wait_for
+from bench.processes import free_port, pinned, program, started, wait_for
 
-__all__ = ["get_requests", "servers", "stream"]
+__all__ = ["Behind", "Load", "behind", "compiled"]
 
-_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+_SOURCES = Path(__file__).resolve().parent / "generator"
+_PROGRAMS = ("serve", "load", "flows")
+
+
+def compiled(directory: Path) -> Path:
+    """Compile the programs into ``directory``; returns it.
+
+    Raises:
+        Missing: without gcc.
+        RuntimeError: with what gcc said.
+    """
+    for name in _PROGRAMS:
+        command = [program("gcc"), "-O2", "-Wall", "-o", str(directory / name), str(_SOURCES / f"{name}.c")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
+    return directory
+
+
+@dataclass(frozen=True)
+class Behind:
+    """The ports of the servers: HTTP, TCP echo, UDP echo, iperf3."""
+
+    http: int
+    tcp: int
+    udp: int
+    iperf: int
 
 
 @contextmanager
-def servers(directory: Path, http: int, tcp: int, core: int | None) -> Iterator[None]:
-    """Run an HTTP server that answers with 100 bytes, and an iperf3 server."""
-    file = directory / "server.conf"
-    file.write_text(f"""
-daemon off; worker_processes 1; user root; pid {directory}/server.pid; error_log stderr error;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off; keepalive_requests 100000000;
-  client_body_temp_path {directory}/sb; proxy_temp_path {directory}/sp;
-  fastcgi_temp_path {directory}/sf; uwsgi_temp_path {directory}/su; scgi_temp_path {directory}/ss;
-  server {{ listen 127.0.0.1:{http}; location / {{ return 200 "{"x" * 100}"; }} }}
-}}
-""")
-    web = [program("nginx"), "-c", str(file), "-p", str(directory)]
-    with started(web, core, directory / "server.out"):
-        wait_for(http)
-        iperf = [program("iperf3"), "-s", "-B", "127.0.0.1", "-p", str(tcp)]
-        with started(iperf, core, directory / "iperf.out"):
-            wait_for(tcp)
-            yield
+def behind(directory: Path, core: int | None) -> Iterator[Behind]:
+    """Run the servers on ``core``."""
+    ports = Behind(free_port(), free_port(), free_port(), free_port())
+    serve = [str(directory / "serve"), str(ports.http), str(ports.tcp), str(ports.udp)]
+    iperf = [program("iperf3"), "-s", "-B", "127.0.0.1", "-p", str(ports.iperf)]
+    with started(serve, core, directory / "serve.out") as servers:
+        wait_for(servers, [ports.http, ports.tcp], directory / "serve.out")
+        with started(iperf, core, directory / "iperf.out") as streams:
+            wait_for(streams, [ports.iperf], directory / "iperf.out")
+            yield ports
 
 
-def get_requests(port: int, seconds: float, connections: int, core: int | None) -> dict[str, float]:
-    """GET over kept connections for a while; returns requests, their rate, latencies in ms, and how many failed."""
-    command = [program("wrk"), "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", f"http://127.0.0.1:{port}/"]
-    output = _run(command, core)
-    found = re.search(r"(\d+) requests in", output)
-    if found is None:
-        raise RuntimeError(output)
-    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
-    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
-    return {
-        "requests": int(found[1]),
-        "rate": float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1]),  # type: ignore[index]
-        "failed": (sum(map(int, errors.groups())) if errors else 0) + (int(refused[1]) if refused else 0),
-        **{f"p{mark}": _latency(output, mark) for mark in ("50", "99")},
-    }
+@dataclass(frozen=True)
+class Load:
+    """Where the programs are, and the core they run on."""
+
+    directory: Path
+    core: int | None
+
+    def http(
+        self,
+        port: int,
+        seconds: float,
+        connections: int,
+        *,
+        rate: float = 0,
+        path: str = "/",
+        paths: int = 0,
+        body: int = 0,
+        close: bool = False,
+    ) -> dict[str, float]:
+        """Ask for a while; returns requests, failed, seconds, received and sent bytes, p50, p99, p99.9, max in ms.
+
+        ``rate`` per second, 0 as fast as answers come; ``paths`` different paths instead of ``path``; ``body`` bytes posted;
+        ``close``: a new connection each time.
+        """
+        where = str(paths) if paths else path
+        return self._run("load", "http", port, seconds, connections, rate, where, body, int(close), patience=seconds)
+
+    def connections(self, port: int, seconds: float, at_once: int) -> dict[str, float]:
+        """Connect, have a byte echoed, close, again and again; returns connections, failed, seconds, mean in ms."""
+        return self._run("flows", "tcp", port, seconds, at_once, patience=seconds)
+
+    def datagrams(self, port: int, seconds: float, flows: int, window: int, size: int) -> dict[str, float]:
+        """Have packets echoed, ``window`` of each flow on their way; returns packets, failed, seconds, mean in ms."""
+        return self._run("flows", "udp", port, seconds, flows, window, size, patience=seconds)
+
+    @contextmanager
+    def held(self, port: int, connections: int, failed: list[float]) -> Iterator[None]:
+        """Keep so many connections open, each having asked once; notes in ``failed`` how many were closed meanwhile."""
+        command = pinned([str(self.directory / "load"), "hold", str(port), str(connections)], self.core)
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as holding:
+            assert holding.stdin is not None
+            assert holding.stdout is not None
+            assert holding.stderr is not None
+            if holding.stdout.readline() != b"ready\n":
+                raise RuntimeError(holding.stderr.read().decode().strip() or "connections could not be held")
+            try:
+                yield
+            finally:
+                holding.stdin.close()
+                failed.append(json.loads(holding.stdout.read())["failed"])
+
+    def stream(self, port: int, seconds: float, download: bool) -> float:
+        """Send, or fetch, as much as goes through one TCP connection; returns bytes."""
+        command = [program("iperf3"), "-c", "127.0.0.1", "-p", str(port), "-t", f"{seconds:g}", "-J"]
+        done = _done(pinned([*command, "-R"] if download else command, self.core), seconds)
+        report = json.loads(done.stdout)
+        if "error" in report:
+            raise RuntimeError(f"iperf3: {report['error']}")
+        return float(report["end"]["sum_received"]["bytes"])
+
+    def _run(self, name: str, *arguments: object, patience: float) -> dict[str, Any]:
+        done = _done(pinned([str(self.directory / name), *map(str, arguments)], self.core), patience)
+        if done.returncode:
+            raise RuntimeError(f"{name} {' '.join(map(str, arguments))}: {done.stderr.strip()[-500:]}")
+        found: dict[str, Any] = json.loads(done.stdout)
+        if found["failed"] and done.stderr:
+            found["why"] = done.stderr[:300]
+        return found
 
 
-def _latency(output: str, mark: str) -> float:
-    found = re.search(rf"^\s+{mark}%\s+([\d.]+)(us|ms|s)$", output, re.MULTILINE)
-    return float(found[1]) * _UNITS[found[2]] if found else float("nan")
-
-
-def stream(port: int, seconds: float, core: int | None, download: bool) -> float:
-    """Send, or fetch, as much as goes through one TCP connection; returns bytes."""
-    command = [program("iperf3"), "-c", "127.0.0.1", "-p", str(port), "-t", f"{seconds:g}", "-J"]
-    report = json.loads(_run([*command, "-R"] if download else command, core))
-    if "error" in report:
-        raise RuntimeError(report["error"])
-    return float(report["end"]["sum_received"]["bytes"])
-
-
-def _run(command: list[str], core: int | None) -> str:
-    if core is not None:
-        command = [program("taskset"), "-c", str(core), *command]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout
+def _done(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=seconds + 60, check=False, env={**os.environ, "LC_ALL": "C"}
+    )

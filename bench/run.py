@@ -1,10 +1,13 @@
-"""``make bench``: what one request and one gigabyte cost the balancer, nginx and haproxy, in one run.
+"""``make bench``: what a request, a connection, a packet and a gigabyte cost the balancer and its peers, in one run.
 
-CPU time of the proxy's process is the measure: unlike requests per second it does not depend on what the load
-generator's core can do. The proxy has a core of its own; servers and load share the other. Each peer takes its turn in
-each round; the table shows the median of the rounds, and how it compares with nginx's.
+CPU time of the proxy's processes is the measure: unlike requests per second it does not depend on what the load
+generator's core can do. Latency is that at one fixed rate for all, counted from when a request was due. The proxy has a
+core of its own; servers and load have others. In each round each peer takes its turn, freshly started; the table shows
+the medians of the rounds. Any failed request makes the exit status 1.
 
-    make bench ARGS="--rounds 5 --seconds 6 --case http"
+    make bench                                                       # about eight minutes
+    make bench ARGS="--rounds 5 --seconds 6 --case http --peer nginx --peer balancer"
+    make bench ARGS="--full --write"                                 # everything, and into the documentation
 """
 
 from __future__ import annotations
@@ -13,124 +16,136 @@ import argparse
 import json
 import os
 import platform
-import statistics
+import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench.cpu import used  # noqa: E402
-from bench.load import get_requests, servers, stream  # noqa: E402
-from bench.peers import PEERS, Missing, Place, free_port, running  # noqa: E402
+from bench import table  # noqa: E402
+from bench.cases import CASES  # noqa: E402
+from bench.measure import measure  # noqa: E402
+from bench.peers import PEERS  # noqa: E402
+from bench.plot import plot  # noqa: E402
+from bench.processes import Missing, program  # noqa: E402
 
-Figures = dict[str, float]
-Case = Callable[[int, Place, float, "int | None"], Figures]
+_VERSIONS = {"nginx": ("-v",), "haproxy": ("-v",), "envoy": ("--version",), "caddy": ("version",)}
 
 
-def keep_alive_get(pid: int, place: Place, seconds: float, core: int | None) -> Figures:
-    """64 kept connections, a response of 100 bytes, access log on."""
-    get_requests(place.http, 1, 64, core)
-    before = used(pid)
-    found = get_requests(place.http, seconds, 64, core)
-    spent = used(pid) - before
-    each = 1e6 / found["requests"]
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each measurement")
+    parser.add_argument("--rate", type=float, default=2000.0, help="requests per second where latency is measured")
+    parser.add_argument("--case", action="append", default=[], help="only cases with this in their names; repeatable")
+    parser.add_argument("--peer", action="append", default=[], help="only peers with this in their names; repeatable")
+    parser.add_argument("--full", action="store_true", help="every case, not only the quick ones")
+    parser.add_argument("--write", action="store_true", help="put the table and the picture into the documentation")
+    parser.add_argument("--show", type=Path, metavar="FILE", help="show the results of an earlier run; measure nothing")
+    parser.add_argument("--list", action="store_true", help="name the cases and the peers")
+    parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results", help="folder for the figures")
+    return parser.parse_args(given)
+
+
+def _chosen(wanted: argparse.Namespace) -> tuple[list[Any], list[Any]]:
+    def named(name: str, parts: Sequence[str]) -> bool:
+        return any(part.lower() in name.lower() for part in parts)
+
+    cases = [case for case in CASES if (named(case.name, wanted.case) if wanted.case else wanted.full or case.in_quick)]
+    peers = [peer for peer in PEERS if not wanted.peer or named(peer.name, wanted.peer)]
+    return cases, peers
+
+
+def _version(name: str) -> str:
+    try:
+        done = subprocess.run([program(name), *_VERSIONS[name]], capture_output=True, text=True, check=False)
+    except Missing:
+        return ""
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    return lines[0].strip().removeprefix("nginx version: ").split(" h1:")[0] if lines else ""
+
+
+def _machine() -> dict[str, Any]:
+    model = [line.split(": ", 1)[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
     return {
-        "µs/request": spent.total * each,
-        "user": spent.user * each,
-        "system": spent.system * each,
-        "requests/s": found["rate"],
-        "p50 ms": found["p50"],
-        "p99 ms": found["p99"],
-        "failed": found["failed"],
+        "python": platform.python_version(),
+        "kernel": platform.release(),
+        "cores": os.cpu_count(),
+        "processor": model[0] if model else platform.machine(),
+        "load average before": os.getloadavg()[0],
+        "versions": {name: _version(name) for name in _VERSIONS},
     }
 
 
-def _stream(download: bool) -> Case:
-    def case(pid: int, place: Place, seconds: float, core: int | None) -> Figures:
-        before = used(pid)
-        moved = stream(place.tcp, seconds, core, download)
-        spent = used(pid) - before
-        return {"s/GB": spent.total / moved * 1e9, "GB/s": moved / seconds / 1e9}
-
-    return case
-
-
-CASES: dict[str, Case] = {
-    "HTTP keep-alive GET": keep_alive_get,
-    "TCP stream, upload": _stream(download=False),
-    "TCP stream, download": _stream(download=True),
-}
+def _about(run: dict[str, Any]) -> str:
+    """Return the sentence above the table in the documentation."""
+    machine, how = run["machine"], run["how"]
+    versions = ", ".join(_short(name, version) for name, version in machine["versions"].items() if version)
+    out = "".join(f" Left out: {peer} ({why.splitlines()[0]})." for peer, why in run["left out"].items())
+    return (
+        f"Medians of {how['rounds']} rounds of {how['seconds']:g} s, latencies at {how['rate']:g} requests/s; {machine['cores']} cores of "
+        f"{machine['processor']}, Linux {machine['kernel']}, Python {machine['python']}; {versions}.{out}"
+    )
 
 
-def measure(rounds: int, seconds: float, wanted: str) -> dict[str, dict[str, list[Figures]]]:
-    """Return the figures of each round, by case and peer, for the cases with ``wanted`` in their names."""
-    cases = {case: run for case, run in CASES.items() if wanted.lower() in case.lower()}
-    cores = sorted(os.sched_getaffinity(0))
-    proxy, others = (cores[0], cores[1]) if len(cores) > 1 else (None, None)
-    found: dict[str, dict[str, list[Figures]]] = {case: {} for case in cases}
-    missing: set[str] = set()
-    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        directory = Path(scratch)
-        http_server, tcp_server = free_port(), free_port()
-        with servers(directory, http_server, tcp_server, others):
-            for turn in range(rounds):
-                for name in PEERS:
-                    place = Place(directory, free_port(), free_port(), http_server, tcp_server)
-                    try:
-                        with running(name, place, proxy) as pid:
-                            for case, run in cases.items():
-                                _progress(f"round {turn + 1} of {rounds}: {name}, {case}")
-                                found[case].setdefault(name, []).append(run(pid, place, seconds, others))
-                    except Missing as error:
-                        missing.add(f"{name}: {error}")
-    _progress("")
-    for each in sorted(missing):
-        print(f"left out {each}")
-    return found
+def _short(name: str, version: str) -> str:
+    """Return the name with the number out of what a program prints as its version."""
+    words = version.replace("/", " ").split()
+    numbers = [word.removeprefix("v") for word in words if word.removeprefix("v")[:1].isdigit() and "." in word]
+    return f"{name} {numbers[0]}" if numbers else name
 
 
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
+def _finish(run: dict[str, Any], wanted: argparse.Namespace, file: Path) -> int:
+    """Print, draw, write; return the exit status."""
+    results = run["cases"]
+    print(f"\n{table.text(results)}\n")
+    for peer, why in run["left out"].items():
+        print(f"left out: {peer}: {why}")
+    failed = [*run["trouble"], *table.failures(results)]
+    for each in failed:
+        print(f"FAILED: {each}")
+    found, peers = table.rows(results), table.peers_of(results)
+    if not found:
+        return 1
+    pictures = [file.with_suffix(".svg"), file.with_suffix(".png")]
+    page = ROOT / "docs" / "explanation" / "performance.md"
+    if wanted.write:
+        pictures.append(page.with_suffix(".svg"))
+        table.write(page, results, _about(run))
+    try:
+        plot(found, peers, *pictures)
+        print(f"{file} and its .svg and .png")
+    except ImportError:
+        print(f"{file}; no picture: matplotlib is not installed")
+    return int(bool(failed))
 
 
-def show(found: dict[str, dict[str, list[Figures]]]) -> None:
-    """Print a table for each case."""
-    for case, peers in found.items():
-        names = list(next(iter(peers.values()))[0])
-        print(f"\n{case}\n" + f"  {'':12}" + "".join(f"{name:>13}" for name in [*names, "× nginx"]))
-        beside = _median(peers["nginx"])[names[0]] if "nginx" in peers else float("nan")
-        for peer, rounds in peers.items():
-            figures = _median(rounds)
-            cells = [f"{figures[name]:13,.2f}" if figures[name] < 1000 else f"{figures[name]:13,.0f}" for name in names]
-            print(f"  {peer:12}" + "".join(cells) + f"{figures[names[0]] / beside:13.2f}")
-
-
-def _median(rounds: list[Figures]) -> Figures:
-    return {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
-
-
-def main() -> int:
+def main(given: Sequence[str] | None = None) -> int:
     """Measure, print, and leave the figures of every round in ``bench/results``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=4.0, help="for each case of each round")
-    parser.add_argument("--case", default="", help="only cases with this in their names")
-    wanted = parser.parse_args()
-    found = measure(wanted.rounds, wanted.seconds, wanted.case)
-    show(found)
-    results = ROOT / "bench" / "results"
-    results.mkdir(exist_ok=True)
-    file = results / f"{time.strftime('%Y-%m-%dT%H%M%S')}.json"
-    machine = {"python": platform.python_version(), "kernel": platform.release(), "cores": os.cpu_count()}
-    file.write_text(json.dumps({"machine": machine, "cases": found}, indent=1, ensure_ascii=False))
-    print(f"\n{file.relative_to(ROOT)}")
-    failed = sum(each.get("failed", 0) for peers in found.values() for rounds in peers.values() for each in rounds)
-    return int(failed > 0)
+    wanted = _arguments(given)
+    if wanted.show:
+        return _finish(json.loads(wanted.show.read_text()), wanted, wanted.show)
+    cases, peers = _chosen(wanted)
+    if wanted.list or not cases or not peers:
+        print("cases: " + ", ".join(case.name + ("" if case.in_quick else " (full)") for case in CASES))
+        print("peers: " + ", ".join(peer.name for peer in PEERS))
+        return 0 if wanted.list else 2
+    machine = _machine()
+    try:
+        found = measure(cases, peers, wanted.rounds, wanted.seconds, wanted.rate)
+    except Missing as error:
+        print(f"{error}; the bench cannot do without", file=sys.stderr)
+        return 2
+    how = {"rounds": wanted.rounds, "seconds": wanted.seconds, "rate": wanted.rate}
+    run = {"machine": machine, "how": how, "cases": found.cases, "left out": found.left_out, "trouble": found.trouble}
+    wanted.results.mkdir(parents=True, exist_ok=True)
+    file = wanted.results / f"{time.strftime('%Y-%m-%dT%H%M%S')}.json"
+    file.write_text(json.dumps(run, indent=1, ensure_ascii=False))
+    return _finish(run, wanted, file)
 
 
 if __name__ == "__main__":

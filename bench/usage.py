@@ -1,11 +1,11 @@
-"""CPU time of processes, from the kernel's own accounting."""
+"""CPU time and memory of processes, from the kernel's own accounting."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-__all__ = ["Usage", "tree", "used"]
+__all__ = ["Usage", "proportional_memory", "tree", "used"]
 
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -29,7 +29,10 @@ def tree(pid: int) -> list[int]:
     found = [pid]
     for each in found:
         for task in Path(f"/proc/{each}/task").glob("*/children"):
-            found += map(int, task.read_text().split())
+            try:
+                found += map(int, task.read_text().split())
+            except OSError:  # a thread that ended
+                pass
     return found
 
 
@@ -37,7 +40,10 @@ def used(pid: int) -> Usage:
     """Return what ``pid`` and its descendants have used so far, threads included."""
     total = user = system = 0.0
     for each in tree(pid):
-        fields = Path(f"/proc/{each}/stat").read_text().rsplit(")", 1)[1].split()
+        try:
+            fields = Path(f"/proc/{each}/stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:  # a child that ended
+            continue
         user += int(fields[11]) / _TICK
         system += int(fields[12]) / _TICK
         for task in Path(f"/proc/{each}/task").iterdir():
@@ -46,3 +52,15 @@ def used(pid: int) -> Usage:
             except (OSError, ValueError):  # a thread that ended, or a kernel that does not keep this
                 pass
     return Usage(total or user + system, user, system)
+
+
+def proportional_memory(pid: int) -> int:
+    """Return the bytes of memory that ``pid`` and its descendants have, what they share divided among the sharers (PSS)."""
+    total = 0
+    for each in tree(pid):
+        try:
+            lines = Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return total

@@ -1,0 +1,67 @@
+"""What the bench knows of a peer: how it is set up, started, checked, told to reload, and what it can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["CONNECTIONS", "PER_CLIENT", "Peer", "Place"]
+
+CONNECTIONS = 16_000
+"""Client connections that each peer is told to allow."""
+PER_CLIENT = 15_000
+"""Of one address."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where everything is: a scratch directory, and ports on 127.0.0.1.
+
+    ``http``, ``tcp`` and ``udp`` are the peer's, ``servers`` the ports of what is behind them, in this order. The
+    configuration has ``routes`` routes ``/pN/…`` besides the one for all else, and one more that names its ``version``.
+    """
+
+    directory: Path
+    http: int
+    tcp: int
+    udp: int
+    servers: tuple[int, int, int]
+    routes: int = 0
+    version: int = 0
+
+    def prefixes(self) -> list[str]:
+        """Return the paths that have a route."""
+        return [f"/version-{self.version}/", *(f"/p{number}/" for number in range(self.routes))]
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file in the directory."""
+        return self.directory / name
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One proxy.
+
+    ``command`` writes the configuration of a place and returns what runs it; it raises Missing, saying what is not
+    there. ``check`` is the peer's own way to say whether the configuration is valid, to be called after ``command``.
+    ``reload`` gets the process id and the place with its new version. ``log`` is its access log in the directory.
+    """
+
+    name: str
+    command: Callable[[Place], list[str]]
+    check: Callable[[Place], list[str]]
+    reload: Callable[[int, Place], None]
+    log: str
+    abilities: frozenset[str] = frozenset({"http", "tcp", "udp"})
+    most_routes: int = 100_000
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is the balancer."""
+        return self.name.startswith("balancer")
+
+    def ports(self, place: Place) -> list[int]:
+        """Return the TCP ports on which it answers once it is up."""
+        return [place.http, place.tcp] if "tcp" in self.abilities else [place.http]
