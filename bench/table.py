@@ -40,13 +40,13 @@ class Row:
 
 
 def _divided(ours: float, theirs: float) -> float:
-    return ours / theirs if theirs and not math.isnan(theirs) else math.nan
+    return ours / theirs if theirs > 0 else math.nan
 
 
 def _number(value: float) -> str:
     if math.isnan(value):
         return "-"
-    if value == 0 or value >= 1000:
+    if value == 0 or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
 

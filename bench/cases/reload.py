@@ -36,6 +36,8 @@ def _reload(running: Running) -> Figures:
         raise trouble[0]
     return {
         "failed": found["failed"],
+        "refused": found["refused"],
+        "reopened": found["reopened"],
         "p50 ms": found["p50"],
         "p99 ms": found["p99"],
         "p99.9 ms": found["p99.9"],

@@ -12,21 +12,24 @@
  * hold: opens connections, asks once on each, says "ready", and keeps them until standard input ends; then says how
  * many the proxy closed meanwhile.
  *
- * A request has failed that is not answered by a whole response with status 200. A kept connection that is closed
- * between requests is opened again, which is no failure.
+ * A request has failed that is not answered by a whole response with status 200. A kept connection that is closed between
+ * requests is opened again for the next, which is no failure; one that is closed under a request is, though many clients
+ * would try such a GET again.
  */
 #include "common.h"
 
 #define READ_SIZE (256 << 10)
 #define GRACE 5000000000LL
+#define REFUSED_PAUSE 10000000LL /* nanoseconds until the next try to connect */
 
 enum state { CLOSED, CONNECTING, IDLE, BUSY };
 
 struct client {
     int fd;
-    enum state state;
+    enum state state;         /* between requests it stands in line, IDLE or CLOSED */
+    int asked;                /* there is a request to send once it is connected */
     int ended;                /* the proxy has said that it will send no more */
-    int64_t due;
+    int64_t due, retry_at;
     size_t out, out_at;       /* of request[], then of the body */
     long body_out_left, body_in_left;
     size_t head_length;
@@ -40,8 +43,8 @@ static long paths, body;
 static const char *path;
 static char *chunk, *filling;
 static struct client *clients, **idle;
-static int connections, idle_count, idle_first;
-static int64_t interval, began, finish, issued, done, failed, reconnects, received, sent_bytes, opened;
+static int connections, idle_count, idle_first, refused_waiting;
+static int64_t interval, began, finish, issued, done, failed, refused, reconnects, received, sent_bytes, opened;
 static uint32_t *latencies, seed = 12345; /* latencies in 100 ns */
 static size_t latency_count, latency_room;
 
@@ -61,8 +64,7 @@ static double quantile(double part) {
     return latencies[at < latency_count ? at : latency_count - 1] / 1e4;
 }
 
-static void set_idle(struct client *client) {
-    client->state = IDLE;
+static void stand_in_line(struct client *client) {
     idle[(idle_first + idle_count++) % connections] = client;
 }
 
@@ -99,7 +101,7 @@ static void send_more(struct client *client) {
 static void begin(struct client *client, int64_t now) {
     client->due = interval ? began + issued * interval : now;
     issued++;
-    client->state = BUSY;
+    client->asked = 1;
     client->head_length = client->in_body = client->last = 0;
     client->out_at = 0;
     char where[64];
@@ -114,10 +116,16 @@ static void begin(struct client *client, int64_t now) {
     length += snprintf(client->request + length, 64, "%s\r\n", closes ? "Connection: close\r\n" : "");
     client->out = length;
     client->body_out_left = body;
-    send_more(client);
+    if (client->state == CLOSED) {
+        open_client(client);
+    } else {
+        client->state = BUSY;
+        send_more(client);
+    }
 }
 
 static void finished(struct client *client, int64_t now, int good) {
+    client->asked = 0;
     if (good) {
         done++;
         note(now - client->due);
@@ -126,11 +134,11 @@ static void finished(struct client *client, int64_t now, int good) {
     }
     if (!good || closes || client->last || client->ended) {
         close_client(client);
-        if (good && !closes) reconnects++;
-        if (now < finish || interval) open_client(client);
+        reconnects += good && !closes;
     } else {
-        set_idle(client);
+        client->state = IDLE;
     }
+    stand_in_line(client);
 }
 
 /* Read the response; calls finished() when it is there or cannot come any more. */
@@ -181,30 +189,26 @@ static void event(struct client *client, uint32_t flags) {
         int error = 0;
         socklen_t size = sizeof error;
         getsockopt(client->fd, SOL_SOCKET, SO_ERROR, &error, &size);
-        if (error) {
-            failed++;
-            issued += !interval;
+        if (error) { /* it waits for a moment before it stands in line again */
+            refused++;
+            failed += client->asked;
+            client->asked = 0;
             close_client(client);
-            if (failed > 100000) exit(1);
-            if (now_ns() < finish + (interval ? GRACE : 0)) open_client(client);
+            client->retry_at = now_ns() + REFUSED_PAUSE;
+            refused_waiting++;
             return;
         }
         if (!(flags & EPOLLOUT)) return;
-        set_idle(client);
+        client->state = client->asked ? BUSY : IDLE;
+        if (!client->asked) stand_in_line(client);
     }
     if (flags & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) client->ended = 1;
     if (client->state == BUSY) {
         if (flags & EPOLLOUT) send_more(client);
         if (flags & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) read_more(client);
-    } else if (client->state == IDLE && client->ended) {
-        for (int at = 0; at < idle_count; at++) { /* take it out of the line */
-            if (idle[(idle_first + at) % connections] != client) continue;
-            for (; at + 1 < idle_count; at++) idle[(idle_first + at) % connections] = idle[(idle_first + at + 1) % connections];
-            idle_count--;
-        }
+    } else if (client->ended) {
         close_client(client);
         reconnects++;
-        if (now_ns() < finish || interval) open_client(client);
     }
 }
 
@@ -215,6 +219,15 @@ static void turn(int64_t until) {
     struct timespec limit = {wait / 1000000000LL, wait % 1000000000LL};
     int ready = epoll_pwait2(poller, events, 256, &limit, NULL);
     for (int each = 0; each < ready; each++) event(events[each].data.ptr, events[each].events);
+}
+
+static void forget_refusals(int64_t now) {
+    for (int each = 0; each < connections; each++) {
+        if (clients[each].state != CLOSED || !clients[each].retry_at || clients[each].retry_at > now) continue;
+        clients[each].retry_at = 0;
+        refused_waiting--;
+        stand_in_line(&clients[each]);
+    }
 }
 
 static struct client *next_idle(void) {
@@ -234,12 +247,15 @@ static void start(int count) {
 }
 
 static int run_http(double seconds, double rate) {
-    for (int each = 0; each < connections; each++) open_client(&clients[each]);
+    for (int each = 0; each < connections; each++) {
+        if (closes) clients[each].fd = -1, stand_in_line(&clients[each]);
+        else open_client(&clients[each]);
+    }
     interval = rate > 0 ? 1e9 / rate : 0;
     finish = INT64_MAX;
     int64_t patience = now_ns() + GRACE;
     if (!closes)
-        while (idle_count < connections && now_ns() < patience) turn(patience);
+        while (idle_count + refused_waiting < connections && now_ns() < patience) turn(patience);
     began = now_ns();
     finish = began + (int64_t)(seconds * 1e9);
     int64_t total = interval ? (finish - began) / interval : INT64_MAX;
@@ -251,18 +267,27 @@ static int run_http(double seconds, double rate) {
             while (idle_count && issued < due) begin(next_idle(), now);
         if (interval ? done + failed >= total : now >= finish && issued <= done + failed) break;
         if (now > finish + GRACE) {
-            failed += (interval ? total : issued) - done - failed;
+            int64_t missing = (interval ? total : issued) - done - failed;
+            int states[4] = {0};
+            for (int each = 0; each < connections; each++) states[clients[each].state]++;
+            fprintf(stderr, "%ld requests without an answer; of the connections %d are closed, %d not accepted, %d idle, %d busy\n",
+                    (long)missing, states[CLOSED], states[CONNECTING], states[IDLE], states[BUSY]);
+            failed += missing;
             break;
         }
         int64_t next = interval && issued < total && idle_count ? began + issued * interval : finish + GRACE + 1000000;
         if (!interval && now < finish) next = finish;
+        if (refused_waiting) {
+            forget_refusals(now);
+            if (next > now + REFUSED_PAUSE) next = now + REFUSED_PAUSE;
+        }
         turn(next);
     }
     qsort(latencies, latency_count, sizeof *latencies, in_order);
     printf("{\"requests\": %ld, \"failed\": %ld, \"seconds\": %.6f, \"received\": %ld, \"sent\": %ld, \"connections\": %ld, "
-           "\"reopened\": %ld, \"p50\": %.4f, \"p99\": %.4f, \"p99.9\": %.4f, \"max\": %.4f}\n",
+           "\"reopened\": %ld, \"refused\": %ld, \"p50\": %.4f, \"p99\": %.4f, \"p99.9\": %.4f, \"max\": %.4f}\n",
            (long)done, (long)failed, (now_ns() - began) / 1e9, (long)received, (long)sent_bytes, (long)opened,
-           (long)reconnects, quantile(.5), quantile(.99), quantile(.999), quantile(1));
+           (long)reconnects, (long)refused, quantile(.5), quantile(.99), quantile(.999), quantile(1));
     return 0;
 }
 

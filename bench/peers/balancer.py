@@ -14,13 +14,14 @@ __all__ = ["EPOLL", "UV"]
 
 
 def _configured(place: Place) -> str:
-    file = place.file("balancer.yaml")
-    metrics = file.with_suffix(".metrics")
+    metrics = place.file("balancer.metrics")
     if not metrics.exists():  # the same port after a reload
         metrics.write_text(str(free_port()))
     routes = "".join(f'\n      - {{match: {{path: "{prefix}**"}}, pool: web}}' for prefix in place.prefixes())
     http, tcp, udp = place.servers
-    file.write_text(f"""
+    file = place.put(
+        "balancer.yaml",
+        f"""
 access_log: {{format: json, path: {place.file("balancer.log")}}}
 metrics: {{bind: 127.0.0.1:{metrics.read_text()}}}
 limits: {{connections: {CONNECTIONS}, connections_per_client: {PER_CLIENT}}}
@@ -36,7 +37,8 @@ pools:
   web: {{servers: ["127.0.0.1:{http}"]}}
   stream: {{servers: ["127.0.0.1:{tcp}"]}}
   datagrams: {{servers: ["127.0.0.1:{udp}"]}}
-""")
+""",
+    )
     return str(file)
 
 

@@ -65,8 +65,7 @@ def _configuration(place: Place) -> dict[str, Any]:
 
 def _command(place: Place) -> list[str]:
     binary = program("caddy")
-    file = place.file("caddy.json")
-    file.write_text(json.dumps(_configuration(place)))
+    file = place.put("caddy.json", json.dumps(_configuration(place)))
     return [binary, "run", "--config", str(file)]
 
 

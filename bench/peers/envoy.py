@@ -65,9 +65,7 @@ def _routes(place: Place) -> dict[str, Any]:
 
 def _write_routes(place: Place) -> None:
     """Put the routes in their file by a rename, which is what Envoy looks out for."""
-    fresh = place.file("envoy-routes.new.json")
-    fresh.write_text(json.dumps({"version_info": str(place.version), "resources": [_routes(place)]}))
-    fresh.rename(place.file("envoy-routes.json"))
+    place.put("envoy-routes.json", json.dumps({"version_info": str(place.version), "resources": [_routes(place)]}))
 
 
 def _manager(place: Place) -> dict[str, Any]:
@@ -133,7 +131,6 @@ def _configured(place: Place) -> str:
         "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
         max_active_downstream_connections=CONNECTIONS,
     )
-    file = place.file("envoy.json")
     configuration = {
         "node": {"id": "bench", "cluster": "bench"},
         "overload_manager": {
@@ -150,8 +147,7 @@ def _configured(place: Place) -> str:
             "clusters": [_cluster("web", http), _cluster("stream", tcp), _cluster("datagrams", udp)],
         },
     }
-    file.write_text(json.dumps(configuration))
-    return str(file)
+    return str(place.put("envoy.json", json.dumps(configuration)))
 
 
 def _command(place: Place) -> list[str]:

@@ -13,10 +13,10 @@ __all__ = ["HAPROXY"]
 
 def _configured(place: Place) -> str:
     http, tcp, _ = place.servers
-    routes = place.file("haproxy.map")
-    routes.write_text("".join(f"{prefix} web\n" for prefix in place.prefixes()))
-    file = place.file("haproxy.cfg")
-    file.write_text(f"""
+    routes = place.put("haproxy.map", "".join(f"{prefix} web\n" for prefix in place.prefixes()))
+    file = place.put(
+        "haproxy.cfg",
+        f"""
 global
   nbthread 1
   no strict-limits
@@ -60,7 +60,8 @@ listen stream
   option tcplog
   bind 127.0.0.1:{place.tcp} backlog 4096
   server s 127.0.0.1:{tcp}
-""")
+""",
+    )
     return str(file)
 
 

@@ -15,11 +15,12 @@ _STREAM = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 
 
 def _configured(place: Place) -> str:
-    file = place.file("nginx.conf")
     here = place.directory
     http, tcp, udp = place.servers
     locations = "\n".join(f"    location {prefix} {{ proxy_pass http://web; }}" for prefix in place.prefixes())
-    file.write_text(f"""
+    file = place.put(
+        "nginx.conf",
+        f"""
 load_module {_STREAM};
 daemon off; master_process on; worker_processes 1; user root; pid {here}/nginx.pid; error_log stderr error;
 worker_shutdown_timeout 30s;
@@ -51,7 +52,8 @@ stream {{
   server {{ listen 127.0.0.1:{place.tcp} backlog=4096; proxy_pass 127.0.0.1:{tcp}; }}
   server {{ listen 127.0.0.1:{place.udp} udp; proxy_pass 127.0.0.1:{udp}; }}
 }}
-""")
+""",
+    )
     return str(file)
 
 

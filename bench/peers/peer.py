@@ -38,6 +38,12 @@ class Place:
         """Return the path of a file in the directory."""
         return self.directory / name
 
+    def put(self, name: str, text: str) -> Path:
+        """Write a file in the directory, whole or not at all for whoever reads it meanwhile; returns its path."""
+        fresh, file = self.file(f"{name}.new"), self.file(name)
+        fresh.write_text(text)
+        return fresh.rename(file)
+
 
 @dataclass(frozen=True)
 class Peer:
