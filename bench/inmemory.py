@@ -37,6 +37,8 @@ from balancer.service.build import built, loaded  # noqa: E402
 from balancer.service.runtime import Runtime  # noqa: E402
 
 CLIENTS = 64
+_TURN = CLIENTS / 20_000
+"""Seconds that pass, for timers, with each batch: at 20,000 requests per second."""
 _HOST = IPv4Address("TCP", "127.0.0.1", 8080)
 _PEER = IPv4Address("TCP", "127.0.0.1", 40000)
 _ANSWER = (
@@ -162,6 +164,7 @@ class Memory:
             asked, runtime.asked = runtime.asked, []
             for connection in asked:
                 connection.dataReceived(_ANSWER)
+            self.clock.advance(_TURN)  # what is put off until later is done, and paid for, here
 
     def check(self, expected: int) -> None:
         """Raise RuntimeError unless the clients were given so many responses, and the last of each is a good one."""
@@ -182,7 +185,6 @@ def measure(case: str, rounds: int, exchanges: int, routes: int) -> float:
         before = time.process_time_ns()
         memory.exchange(requests)
         found.append((time.process_time_ns() - before) / exchanges / 1000)
-        memory.clock.advance(0.2)
     memory.check(CLIENTS * 4 + rounds * exchanges)
     return min(found)
 

@@ -111,16 +111,22 @@ def _finish(run: dict[str, Any], wanted: argparse.Namespace, file: Path) -> int:
     found, peers = table.rows(results), table.peers_of(results)
     if not found:
         return 1
-    pictures = [file.with_suffix(".svg"), file.with_suffix(".png")]
     page = ROOT / "docs" / "explanation" / "performance.md"
-    if wanted.write:
-        pictures.append(page.with_suffix(".svg"))
-        table.write(page, results, _about(run))
+    pictures = [
+        file.with_suffix(".svg"),
+        file.with_suffix(".png"),
+        *([page.with_suffix(".svg")] if wanted.write else []),
+    ]
     try:
         plot(found, peers, *pictures)
-        print(f"{file} and its .svg and .png")
+        print(f"{file}, and as pictures {', '.join(str(each) for each in pictures)}")
     except ImportError:
         print(f"{file}; no picture: matplotlib is not installed")
+    if wanted.write:
+        picture = page.with_suffix(".svg")
+        shown = f"\n\n![Cost beside nginx]({picture.name})" if picture.exists() else ""
+        table.write(page, results, _about(run) + shown)
+        print(f"the table is in {page}")
     return int(bool(failed))
 
 
