@@ -95,7 +95,7 @@ class MemoryRuntime(Runtime):
 
     def connect_http(self, server: Server, timeout: float) -> Deferred[ServerConnection]:
         connection = ServerConnection(server, self.wheel)
-        connection.makeConnection(Transport(lambda: self.asked.append(connection)))  # type: ignore[arg-type]
+        connection.makeConnection(Transport(lambda: self.asked.append(connection)))
         return succeed(connection)
 
 

@@ -58,6 +58,9 @@ backend all
 listen stream
   mode tcp
   option tcplog
+  stick-table type ip size 100k expire 1m store conn_cur
+  tcp-request connection track-sc0 src
+  tcp-request connection reject if {{ sc0_conn_cur gt {PER_CLIENT} }}
   bind 127.0.0.1:{place.tcp} backlog 4096
   server s 127.0.0.1:{tcp}
 """,
