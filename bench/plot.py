@@ -1,4 +1,4 @@
-"""A picture of a run: each case's most telling figure, beside nginx's."""
+"""A picture of a run: the CPU time that each case costs, beside nginx's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from bench.table import Row
 
 __all__ = ["plot"]
 
+_COSTS = ("µs/", "s/")
+"""How the names of figures begin that are CPU time."""
 _COLOURS = {
     "balancer uv": "#1f5fa8",
     "balancer epoll": "#7fb0e0",
@@ -21,7 +23,7 @@ _COLOURS = {
 
 
 def plot(found: Sequence[Row], peers: Sequence[str], *files: Path) -> None:
-    """Draw the first row of each case that nginx took part in into ``files``; raises ImportError without matplotlib."""
+    """Draw what each case that nginx took part in costs in CPU time into ``files``; raises ImportError without matplotlib."""
     import matplotlib as mpl
 
     mpl.use("agg")
@@ -29,9 +31,11 @@ def plot(found: Sequence[Row], peers: Sequence[str], *files: Path) -> None:
     mpl.rcParams["svg.hashsalt"] = "bench"
     from matplotlib import pyplot
 
-    first = {row.case: row for row in reversed(found) if row.medians.get("nginx")}
+    first = {row.case: row for row in reversed(found) if row.medians.get("nginx") and row.figure.startswith(_COSTS)}
+    if not first:
+        return
     shown = [first[case] for case in dict.fromkeys(row.case for row in found) if case in first]
-    figure, axes = pyplot.subplots(figsize=(9, 1 + 0.9 * max(1, len(shown))), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(9, 1 + 0.9 * len(shown)), layout="constrained")
     height = 0.8 / max(1, len(peers))
     for number, peer in enumerate(peers):
         beside = [row.medians.get(peer, math.nan) / row.medians["nginx"] for row in shown]
@@ -42,8 +46,8 @@ def plot(found: Sequence[Row], peers: Sequence[str], *files: Path) -> None:
         [place + 0.4 - height / 2 for place in range(len(shown))], [f"{row.case}\n{row.figure}" for row in shown]
     )
     axes.invert_yaxis()
-    axes.set_xlabel("cost beside nginx in the same run: less is better")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.12), ncols=len(peers), frameon=False)
+    axes.set_xlabel("CPU time beside nginx in the same run: less is better")
+    figure.legend(loc="outside upper center", ncols=len(peers), frameon=False)
     for file in files:
         figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
     pyplot.close(figure)

@@ -277,6 +277,19 @@ class RunTests(BalancerTestCase):
         self.assertIn("status 3; it said: no such thing", found.left_out["failing"])
         self.assertEqual(list(found.cases["http get"]), ["nginx"])
 
+    def test_an_earlier_run(self) -> None:
+        """The results of an earlier run are shown again, failures and who was left out with them."""
+        file, printed = self.folder() / "run.json", io.StringIO()
+        run = {"machine": {}, "how": {}, "cases": RESULTS, "left out": {"envoy": "not there"}, "trouble": []}
+        file.write_text(json.dumps(run))
+        with contextlib.redirect_stdout(printed):
+            status = main(["--show", str(file)])
+        self.assertEqual(status, 1)
+        text = printed.getvalue()
+        self.assertIn("left out: envoy: not there", text)
+        self.assertIn("FAILED: caddy, http get: 2 failed", text)
+        self.assertIn("epoll × nginx", text)
+
     def test_nothing_chosen(self) -> None:
         """A case that there is not is a mistake, and those that there are are named."""
         printed = io.StringIO()
