@@ -45,6 +45,7 @@ def plot(found: Sequence[Row], peers: Sequence[str], *files: Path) -> None:
     axes.set_yticks(
         [place + 0.4 - height / 2 for place in range(len(shown))], [f"{row.case}\n{row.figure}" for row in shown]
     )
+    axes.margins(y=0.01)
     axes.invert_yaxis()
     axes.set_xlabel("CPU time beside nginx in the same run: less is better")
     figure.legend(loc="outside upper center", ncols=len(peers), frameon=False)

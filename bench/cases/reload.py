@@ -11,7 +11,7 @@ from bench.cases.case import Case, Figures, Running
 __all__ = ["CASE", "RELOADS"]
 
 RELOADS = 50
-_PAUSE = 0.06
+_PAUSE = 0.1
 
 
 def _reload(running: Running) -> Figures:
