@@ -1,12 +1,15 @@
-"""Datagram sockets on a reactor that watches descriptors: one that is bound, and one that is connected.
+"""Datagram sockets: one that is bound, and one that is connected; both under a :class:`~balancer.net.watching.Watch`.
 
-Twisted's own UDP port reads one datagram after another as these do, but cannot say on which of our addresses a
-datagram came, and on a machine with several addresses a reply has to leave from that one. A :class:`DatagramPort` on a
-wildcard address asks the kernel (``IP_PKTINFO``, RFC 3542 section 6) and answers from there; where the system cannot
-tell (anywhere but Linux, for IPv4) the kernel picks the address by its routes.
+Twisted's own UDP port reads one datagram after another, and cannot say on which of our addresses a datagram came, while
+on a machine with several addresses a reply has to leave from that one. A :class:`DatagramPort` on a wildcard address
+asks the kernel (``IP_PKTINFO``, RFC 3542 section 6) and answers from there; where the system cannot tell (anywhere but
+Linux, for IPv4) the kernel picks the address by its routes.
 
-Both read up to :data:`READS_PER_WAKEUP` datagrams before the reactor gets its turn again. What the kernel has no room
-to send is dropped and counted, as a router would.
+Datagrams come and go in batches, as lists of :class:`~balancer.net.slots.Slot`. On Linux a port receives all that waits
+with one call, and a socket too once it finds that datagrams come faster than one by one; replies to many clients leave
+with one call. Several datagrams of one flow leave as a train (``UDP_SEGMENT``), which the kernel or the network card
+cuts up again, and come as one where the kernel joined them (``UDP_GRO``): a third of the cost. What the kernel has no
+room to send is dropped and counted, as a router would.
 """
 
 from __future__ import annotations
@@ -17,92 +20,182 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.logger import Logger
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from balancer import errors
 from balancer.errors import BalancerError, ExchangeError
 from balancer.model.address import Address
+from balancer.net import mmsg
 from balancer.net.connecting import error_of
 from balancer.net.listening import resolve_bind, why_not
+from balancer.net.mmsg import CONTROL, NAME, UDP_GRO
+from balancer.net.slots import SLOTS, Slot
 from balancer.net.transports import plain
+from balancer.net.watching import Watch
 
-__all__ = ["DatagramPort", "DatagramSocket", "Origin"]
+__all__ = ["Batch", "Cut", "DatagramPort", "DatagramSocket", "Origin", "ReturnPath"]
 
-READS_PER_WAKEUP = 64
-LARGEST = 65535
 RECEIVE_BUFFER = 1 << 20
+
+UDP_SEGMENT = 103  # Linux; the socket module does not name it
+LONGEST_TRAIN = 64  # datagrams; newer kernels take 128
+MOST_BYTES = 65487  # of a train: what fits into one IPv6 or IPv4 packet
 
 _IP_PKTINFO = 8  # Linux; the socket module of Python 3.11 does not name it
 _CAN_TELL_V4 = sys.platform == "linux"
+_NO_TRAIN = (errno.EINVAL, errno.EMSGSIZE)
+_NO_TRAINS = (errno.EIO, errno.ENOPROTOOPT, errno.EOPNOTSUPP)
+_DROPPED = (errno.EAGAIN, errno.EMSGSIZE, errno.ENOBUFS, errno.EPERM)
+_SEGMENT = struct.Struct("=H")
 
-Origin = tuple[Any, ...]
-"""Where a datagram came from, as far as a reply needs it: the client's socket name, and ancillary data or None."""
+Origin = bytes | tuple[Any, ...]
+"""Which client wrote to which of our addresses: equal for the datagrams of one flow. See :meth:`DatagramPort.path`."""
+
+Batch = list[Slot]
+"""What has come, in order; good until whoever it is handed to returns."""
+
+Cut = tuple[int, ExchangeError]
+"""How many of a batch's slots were sent, and why the others were not."""
 
 _log = Logger()
 
 
-class _Descriptor:
-    """What both sockets have in common: being watched, and being closed."""
+@cache
+def _longest_segment() -> int:
+    """Return how long the datagrams of a train may be, as far as the system is concerned: 0 if it knows no trains.
 
-    def __init__(self, reactor: Any, skt: socket.socket) -> None:
-        self._reactor = reactor
+    A kernel without ``UDP_SEGMENT`` would not refuse it but send one long datagram.
+    """
+    if sys.platform != "linux":
+        return 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.getsockopt(socket.IPPROTO_UDP, UDP_SEGMENT)
+        except OSError:
+            return 0
+    return 65535
+
+
+def _run_end(batch: Batch, start: int, longest: int) -> int:
+    """Return where the train ends that begins at ``start``: all of one length, but the last may be shorter."""
+    slot = batch[start]
+    size = slot.segment or slot.length
+    end = start + 1
+    if not 0 < size <= longest or slot.length % size:
+        return end
+    length, count = slot.length, slot.count
+    while end < len(batch):
+        slot = batch[end]
+        length += slot.length
+        count += slot.count
+        fits = slot.segment == size or (not slot.segment and 0 < slot.length <= size)
+        if not fits or length > MOST_BYTES or count > LONGEST_TRAIN:
+            break
+        end += 1
+        if slot.length % size:
+            break
+    return end
+
+
+class _Descriptor:
+    """What both sockets have in common: being watched, sending trains, and being closed."""
+
+    def __init__(self, watch: Watch, skt: socket.socket) -> None:
+        self._watch = watch
         self._socket: socket.socket | None = skt
+        self._number = skt.fileno()
+        self._longest = _longest_segment()
         self.dropped = 0  # datagrams that the kernel had no room for, or that were too long
 
     def fileno(self) -> int:
         """The socket's descriptor, -1 once closed."""
-        return -1 if self._socket is None else self._socket.fileno()
+        return self._number
 
     def close(self) -> None:
         """Close the socket; harmless if it is closed."""
         if self._socket is not None:
-            self._reactor.removeReader(self)
+            self._watch.remove(self)
             self._socket.close()
             self._socket = None
+            self._number = -1
 
-    def connectionLost(self, reason: Failure) -> None:
-        """The reactor ends; or it takes an error on the socket for the end of a connection, which there is none of."""
-        if self._socket is not None and reason.check(ConnectionDone):
-            number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if number:
-                self._failed(OSError(number, os.strerror(number)))
-            if self._socket is not None:
-                self._reactor.addReader(self)
-        else:
-            self.close()
-
-    def _failed(self, error: OSError) -> None:
-        """The kernel reports ``error``."""
+    def read(self, first: int) -> tuple[int, int]:
+        """See :class:`~balancer.net.watching.Watched`."""
         raise NotImplementedError
 
-    def logPrefix(self) -> str:
-        """How the reactor names this in its log."""
-        return type(self).__name__
+    def _send_batch(
+        self, batch: Batch, ancillary: tuple[Any, ...] = (), where: tuple[Any, ...] = ()
+    ) -> tuple[int, OSError] | None:
+        """Send in as few calls as can be; return where it ended and why, if not at the end."""
+        skt = self._socket
+        if skt is None:
+            return None
+        start = 0
+        while start < len(batch):
+            end = _run_end(batch, start, self._longest)
+            slot = batch[start]
+            size = slot.segment or slot.length
+            try:
+                if end == start + 1 and not slot.segment:
+                    skt.sendmsg((slot.view[: slot.length],), ancillary, *where)
+                elif size > self._longest:
+                    self._send_singly(skt, batch[start:end], ancillary, where)
+                else:
+                    train = (socket.IPPROTO_UDP, UDP_SEGMENT, _SEGMENT.pack(size))
+                    skt.sendmsg([each.view[: each.length] for each in batch[start:end]], (*ancillary, train), *where)
+            except OSError as failed:
+                is_train = slot.segment or end > start + 1
+                if is_train and size <= self._longest and failed.errno in (*_NO_TRAIN, *_NO_TRAINS):
+                    # The network card cannot, or this is more than fits into one packet of the path.
+                    self._longest = 0 if failed.errno in _NO_TRAINS else size - 1
+                    continue
+                if failed.errno not in _DROPPED:
+                    return start, failed
+                if is_train:  # some of it may go
+                    try:
+                        self._send_singly(skt, batch[start:end], ancillary, where)
+                    except OSError as refused:
+                        return start, refused
+                else:
+                    self.dropped += 1
+            start = end
+        return None
+
+    def _send_singly(self, skt: socket.socket, batch: Batch, ancillary: tuple[Any, ...], where: tuple[Any, ...]) -> None:
+        for slot in batch:
+            for each in slot.datagrams():
+                try:
+                    skt.sendmsg((each.view[: each.length],), ancillary, *where)
+                except OSError as failed:
+                    if failed.errno not in _DROPPED:
+                        raise
+                    self.dropped += 1
+
+    def _join_trains(self, skt: socket.socket) -> bool:
+        """Have the kernel join datagrams that come together; return whether it will."""
+        try:
+            skt.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+        except OSError:
+            return False
+        return True
 
 
-@implementer(IReadDescriptor)
 class DatagramPort(_Descriptor):
     """A bound UDP socket.
 
     Args:
-        reactor: watches the socket.
+        watch: watches the socket.
         bind: ``10.0.0.1:53``, ``[::1]:53``, ``*:53`` (IPv4 and IPv6) or ``localhost:53``.
-        received: called with ``(data, origin, local)`` for each datagram: ``origin`` is for :meth:`reply`, ``local``
-            the address on which it came. Equal origins are one client on one of our addresses.
+        received: called with ``(batch, origin)``: what came from one client to one of our addresses.
 
     Raises:
         BalancerError: naming the address and what is wrong with it.
     """
 
-    def __init__(self, reactor: Any, bind: str, received: Callable[[bytes, Origin, str], Any]) -> None:
-        if not IReactorFDSet.providedBy(reactor):
-            raise BalancerError(f"cannot listen on {bind}: the reactor {type(reactor).__name__} watches no descriptors")
+    def __init__(self, watch: Watch, bind: str, received: Callable[[Batch, Origin], Any]) -> None:
         if bind.startswith("unix:") or not bind.rpartition(":")[2].isdecimal():
             raise BalancerError(f"cannot listen on {bind}: UDP takes host:port, [IPv6]:port or *:port")
         host, port, dual_stack = resolve_bind(bind)
@@ -124,64 +217,212 @@ class DatagramPort(_Descriptor):
             if skt is not None:
                 skt.close()
             raise BalancerError(f"cannot listen on {bind}: {why_not(refused)}") from refused
-        super().__init__(reactor, skt)
+        super().__init__(watch, skt)
         self._received = received
         self._asks = wildcard and (family == socket.AF_INET6 or _CAN_TELL_V4)
+        self._is_v6 = family == socket.AF_INET6
+        self._name_length = 28 if self._is_v6 else 16
+        # How much ancillary data comes with a datagram that is no train.
+        self._told = (socket.CMSG_SPACE(20 if self._is_v6 else 12)) if self._asks else 0
+        self._paths: list[ReturnPath] = []  # of the replies that wait for the end of the round,
+        self._slots: list[Slot] = []  # and what they are
         name = skt.getsockname()
         self.address = Address(name[0], name[1])
         self._local = str(name[0])
-        reactor.addReader(self)
+        if watch.messages is not None:
+            self._messages = watch.messages
+            self.read = self._read_many  # type: ignore[method-assign]
+            self._join_trains(skt)
+        watch.add(self)
 
-    def doRead(self) -> None:
-        """Hand on what has arrived."""
-        for _ in range(READS_PER_WAKEUP):
-            skt = self._socket
-            if skt is None:
-                return
-            try:
-                if self._asks:
-                    data, ancillary, _flags, name = skt.recvmsg(LARGEST, 128)
-                    source, local = _local_end(ancillary, self._local)
-                    origin: Origin = (name, source)
-                else:
-                    data, name = skt.recvfrom(LARGEST)
-                    local = self._local
-                    origin = (name, None)
-            except BlockingIOError:
-                return
-            except OSError as failed:
-                self._failed(failed)
-                return
-            self._received(data, origin, local)
+    def read(self, first: int) -> tuple[int, int]:
+        """Hand on one datagram; where batches are to be had :meth:`_read_many` stands in."""
+        skt = self._socket
+        assert skt is not None
+        slot = self._watch.slots[first]
+        try:
+            if self._asks:
+                slot.length, ancillary, flags, name = skt.recvmsg_into((slot.view,), 128)
+                if flags & socket.MSG_TRUNC:
+                    self.dropped += 1
+                    return 1, first
+                source, local = _local_end(ancillary, self._local)
+            else:
+                slot.length, name = skt.recvfrom_into(slot.view)
+                source, local = None, self._local
+        except BlockingIOError:
+            return 0, first
+        except OSError as failed:
+            self._failed(failed)
+            return 0, first
+        slot.segment = 0
+        self._received([slot], (name, source, local))
+        return 1, first
+
+    def _read_many(self, first: int) -> tuple[int, int]:
+        messages = self._messages
+        try:
+            count = messages.receive(self._number, first)
+        except BlockingIOError:
+            return 0, first
+        except OSError as failed:
+            self._failed(failed)
+            return 0, first
+        told = self._told
+        lengths = messages.control_lengths(first, count)
+        if lengths.count(told) != count:
+            messages.find_trains(first, lengths)
+        start = first * (NAME + CONTROL)
+        raw = bytes(messages.origins[start : start + count * (NAME + CONTROL)])
+        filled = self._watch.slots[first : first + count]
+        name_length = self._name_length
+        groups: dict[bytes, Batch] = {}
+        place = 0
+        for index, slot in enumerate(filled):
+            origin = raw[place : place + name_length]
+            if told:
+                origin += self._local_part(raw, place + NAME, first + index, lengths[index])
+            place += NAME + CONTROL
+            if slot.length < 0:  # longer than the slot
+                self.dropped += 1
+            elif origin in groups:
+                groups[origin].append(slot)
+            else:
+                groups[origin] = [slot]
+        for origin, batch in groups.items():
+            self._received(batch, origin)
+        return count, first
+
+    def _local_part(self, raw: bytes, place: int, index: int, length: int) -> bytes:
+        """Return our address as it is in the ancillary data at ``place``."""
+        if length == self._told:  # nothing but that
+            if not self._is_v6:
+                return raw[place + 20 : place + 24]
+            if raw[place + 16 : place + 18] != b"\xfe\x80":
+                return raw[place + 16 : place + 32] + b"\0\0\0\0"
+        for level, kind, data in self._messages.controls(index, length):
+            if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
+                return data[4:8]
+            if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
+                # Only a link-local address needs its interface.
+                return data[:20] if data.startswith(b"\xfe\x80") else data[:16] + b"\0\0\0\0"
+        return bytes(20 if self._is_v6 else 4)
 
     def _failed(self, error: OSError) -> None:
         _log.warn("UDP {address}: {error}", address=self.address, error=error.strerror)
 
-    def reply(self, data: bytes, origin: Origin) -> None:
-        """Send ``data`` back to where a datagram came from, from the address on which it came."""
+    def path(self, origin: Origin) -> ReturnPath:
+        """Return the way back to where datagrams came from."""
+        if isinstance(origin, tuple):
+            name, source, local = origin
+            return ReturnPath(self, name, local, b"", () if source is None else (source,), b"")
+        raw_name, told = origin[: self._name_length], origin[self._name_length :]
+        port = int.from_bytes(raw_name[2:4], "big")
+        name = (socket.inet_ntop(socket.AF_INET, raw_name[4:8]), port)
+        if self._is_v6:
+            scope = int.from_bytes(raw_name[24:28], sys.byteorder)
+            name = (socket.inet_ntop(socket.AF_INET6, raw_name[8:24]), port, 0, scope)  # type: ignore[assignment]
+        if not told:
+            return ReturnPath(self, name, self._local, raw_name, (), b"")
+        if self._is_v6:
+            level, kind, data = socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, told
+            local = plain(socket.inet_ntop(socket.AF_INET6, told[:16]))
+        else:
+            level, kind, data = socket.IPPROTO_IP, _IP_PKTINFO, bytes(4) + told + bytes(4)
+            local = socket.inet_ntop(socket.AF_INET, told)
+        control = struct.pack("=QII", 16 + len(data), level, kind) + data
+        return ReturnPath(self, name, local, raw_name, ((level, kind, data),), control.ljust(self._told, b"\0"))
+
+    def hold(self, path: ReturnPath, slot: Slot) -> None:
+        """Keep a reply until the end of the round."""
+        if not self._slots:
+            self._watch.waiting.append(self)
+        self._paths.append(path)
+        self._slots.append(slot)
+
+    def flush(self) -> None:
+        """Send the replies that wait."""
+        paths, held = self._paths, self._slots
+        if not held:
+            return
+        self._paths, self._slots = [], []
         skt = self._socket
         if skt is None:
             return
-        name, source = origin
-        try:
-            if source is None:
-                skt.sendto(data, name)
-            else:
-                skt.sendmsg((data,), (source,), 0, name)
-        except OSError:
-            self.dropped += 1
+        if len(held) < 3:  # not worth it
+            for path, slot in zip(paths, held):
+                path.send_now([slot])
+            return
+        messages = self._messages
+        number = self._number
+        for start in range(0, len(held), SLOTS):
+            part = held[start : start + SLOTS]
+            whose = paths[start : start + SLOTS]
+            messages.lay_out([path.raw_name for path in whose], [path.control for path in whose], part)
+            sent = 0
+            while sent < len(part):
+                try:
+                    sent += messages.send(number, sent, len(part) - sent)
+                except OSError:
+                    self.dropped += 1
+                    sent += 1
+
+    def send_batch(self, batch: Batch, ancillary: tuple[Any, ...], name: Any) -> None:
+        """Send at once."""
+        while batch:
+            cut = self._send_batch(batch, ancillary, (0, name))
+            if cut is None:
+                return
+            self.dropped += batch[cut[0]].count
+            batch = batch[cut[0] + 1 :]
 
 
-@implementer(IReadDescriptor)
+class ReturnPath:
+    """The way back to one client, from the address of ours that it wrote to."""
+
+    __slots__ = ("_ancillary", "_name", "_port", "control", "local", "raw_name")
+
+    def __init__(
+        self, port: DatagramPort, name: Any, local: str, raw_name: bytes, ancillary: tuple[Any, ...], control: bytes
+    ) -> None:
+        self._port = port
+        self._name = name
+        self._ancillary = ancillary
+        self.local = local
+        """Our address as text."""
+        self.raw_name = raw_name
+        self.control = control
+
+    @property
+    def client(self) -> tuple[str, int]:
+        """Address and port of the client."""
+        return plain(self._name[0]), self._name[1]
+
+    def send(self, batch: Batch) -> None:
+        """Send datagrams to the client; at the end of the round where that is cheaper."""
+        port = self._port
+        if port._watch.is_busy and port._number >= 0:
+            slot = batch[0]
+            if len(batch) == 1 and not slot.segment:
+                port.hold(self, slot)
+                return
+            port.flush()
+        self.send_now(batch)
+
+    def send_now(self, batch: Batch) -> None:
+        """Send datagrams to the client."""
+        self._port.send_batch(batch, self._ancillary, self._name)
+
+
 class DatagramSocket(_Descriptor):
     """A UDP socket connected to one server, so that the kernel reports an unreachable one.
 
     Args:
-        reactor: watches the socket.
+        watch: watches the socket.
         address: the server's IP address and port.
-        received: called with each datagram that comes back.
+        received: called with each batch that comes back.
         refused: called with an :class:`~balancer.errors.ExchangeError` each time the server turns out unreachable
-            (by ICMP, or by our own routes).
+            (by ICMP, or by our own routes) while nothing is being sent.
 
     Raises:
         ExchangeError: if there cannot be such a socket.
@@ -189,9 +430,9 @@ class DatagramSocket(_Descriptor):
 
     def __init__(
         self,
-        reactor: Any,
+        watch: Watch,
         address: Address,
-        received: Callable[[bytes], Any],
+        received: Callable[[Batch], Any],
         refused: Callable[[ExchangeError], Any],
     ) -> None:
         if address.path:
@@ -205,42 +446,73 @@ class DatagramSocket(_Descriptor):
             if skt is not None:
                 skt.close()
             raise error_of(failed, address) from failed
-        super().__init__(reactor, skt)
+        super().__init__(watch, skt)
         self._address = address
         self._received = received
         self._refused = refused
-        reactor.addReader(self)
+        self._receive_into = skt.recv_into
+        self._send = skt.send
+        self._joins = False
+        self._round = -1  # the last one in which something came,
+        self._row = 0  # how many there were in a row,
+        self._patience = 1  # and how many make worth while to ask for several datagrams at once
+        watch.add(self)
 
-    def send(self, data: bytes) -> None:
-        """Send ``data`` to the server."""
-        assert self._socket is not None
-        try:
-            self._socket.send(data)
-        except BlockingIOError:
-            self.dropped += 1
-        except OSError as failed:
-            if failed.errno in (errno.EMSGSIZE, errno.ENOBUFS, errno.EPERM):
-                self.dropped += 1
-            else:
-                self._failed(failed)
-
-    def _failed(self, error: OSError) -> None:
-        self._refused(error_of(error, self._address))
-
-    def doRead(self) -> None:
-        """Hand on what has come back."""
-        for _ in range(READS_PER_WAKEUP):
-            skt = self._socket
-            if skt is None:
-                return
+    def send(self, batch: Batch) -> Cut | None:
+        """Send ``batch`` to the server; return what came between, if the server turns out unreachable."""
+        slot = batch[0]
+        if len(batch) == 1 and not slot.segment:
             try:
-                data = skt.recv(LARGEST)
-            except BlockingIOError:
-                return
+                self._send(slot.view[: slot.length])
             except OSError as failed:
-                self._failed(failed)
-                return
-            self._received(data)
+                if failed.errno in _DROPPED:
+                    self.dropped += 1
+                else:
+                    return 0, error_of(failed, self._address)
+            return None
+        cut = self._send_batch(batch)
+        return None if cut is None else (cut[0], error_of(cut[1], self._address))
+
+    def read(self, first: int) -> tuple[int, int]:
+        """Hand on what has come back: one datagram, or all that waits if there were some round after round."""
+        watch = self._watch
+        slot = watch.slots[first]
+        last, self._round = self._round, watch.round
+        try:
+            if watch.messages is not None and (self._joins or last == self._round - 1):
+                self._row += 1
+                if self._joins or self._row >= self._patience:
+                    return self._read_many(first)
+            else:
+                self._row = 0
+            slot.length = self._receive_into(slot.view)
+        except BlockingIOError:
+            return 0, first
+        except OSError as failed:
+            self._refused(error_of(failed, self._address))
+            return 0, first
+        slot.segment = 0
+        self._received([slot])
+        return 1, first + 1
+
+    def _read_many(self, first: int) -> tuple[int, int]:
+        messages = self._watch.messages
+        skt = self._socket
+        assert messages is not None
+        assert skt is not None
+        count = messages.receive(self._number, first)
+        if self._joins:
+            messages.find_trains(first, messages.control_lengths(first, count))
+        elif count > SLOTS // 4:
+            self._joins = self._join_trains(skt)
+        if count == 1:
+            self._row = 0
+            self._patience = min(2 * self._patience, 64)
+        elif count > 2:
+            self._patience = 1
+        batch = self._watch.slots[first : first + count]
+        self._received(batch)
+        return count, first + count
 
 
 def _local_end(ancillary: list[tuple[int, int, bytes]], otherwise: str) -> tuple[Any, str]:
