@@ -59,6 +59,7 @@ class Flow:
         "_server",
         "_socket",
         "_timer",
+        "_touch",
         "_tried",
         "_unanswered",
         "live",
@@ -92,6 +93,7 @@ class Flow:
         self._unanswered = b""  # the last datagram, until the first reply
         self._sent = clock.seconds()
         self._timer = wheel.schedule(timeout, self._timed_out)
+        self._touch = self._timer.touch
         self.live = True
         self.record = record
         record.started = self._sent
@@ -107,21 +109,34 @@ class Flow:
         0 a batch is one datagram.
         """
         record = self.record
-        for slot in batch:
-            record.datagrams_in += slot.count if slot.segment else 1
+        slot = batch[0]
+        is_one = len(batch) == 1 and not slot.segment
+        if is_one:
+            record.datagrams_in += 1
             record.bytes_in += slot.length
-        self._timer.touch()
-        if self._socket is None:
-            self._unanswered = b""
+        else:
+            for slot in batch:
+                record.datagrams_in += slot.count
+                record.bytes_in += slot.length
+        self._touch()
+        socket = self._socket
+        if socket is None:
             self._choose(None, batch)
         else:
-            cut = self._socket.send(batch)
+            cut = None
+            if is_one:
+                try:
+                    socket.send_one(slot.view[: slot.length])
+                except OSError as error:
+                    cut = socket.explain(error)
+            else:
+                cut = socket.send(batch)
             if cut is not None:
                 return self._cut_short(batch, cut)
         if not record.datagrams_out:
             self._unanswered = batch[-1].last()
-        if self._responses == 0:
-            self.end()
+            if self._responses == 0:
+                self.end()
         return len(batch)
 
     def _cut_short(self, batch: Batch, cut: Cut) -> int:
@@ -206,10 +221,15 @@ class Flow:
         if not record.datagrams_out:
             record.connect = self._clock.seconds() - self._sent
             self._unanswered = b""
-        for slot in batch:
-            record.datagrams_out += slot.count if slot.segment else 1
+        slot = batch[0]
+        if len(batch) == 1 and not slot.segment:
+            record.datagrams_out += 1
             record.bytes_out += slot.length
-        self._timer.touch()
+        else:
+            for slot in batch:
+                record.datagrams_out += slot.count
+                record.bytes_out += slot.length
+        self._touch()
         self._reply(batch)
         responses = self._responses
         if responses is not None and record.datagrams_out >= responses * record.datagrams_in:

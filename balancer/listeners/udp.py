@@ -227,12 +227,6 @@ class _Table:
         self.port = DatagramPort(watch, bind, self._received)
 
     def _received(self, batch: Batch, origin: Origin) -> None:
-        flow = self.flows.get(origin)
-        if flow is not None:
-            taken = flow.forward(batch)
-            if taken == len(batch):
-                return
-            batch = batch[taken:]  # came after its end
         if self._listener.one_by_one:
             for slot in batch:
                 for each in slot.datagrams():
@@ -257,8 +251,10 @@ class _Table:
         )
         if flow is not None:
             self.flows[origin] = flow
+            self.port.sinks[origin] = flow.forward
         return flow
 
     def _ended(self, origin: Origin, flow: Flow) -> None:
         del self.flows[origin]
+        del self.port.sinks[origin]
         self._listener.ended(flow)

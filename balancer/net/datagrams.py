@@ -50,6 +50,7 @@ _NO_TRAIN = (errno.EINVAL, errno.EMSGSIZE)
 _NO_TRAINS = (errno.EIO, errno.ENOPROTOOPT, errno.EOPNOTSUPP)
 _DROPPED = (errno.EAGAIN, errno.EMSGSIZE, errno.ENOBUFS, errno.EPERM)
 _SEGMENT = struct.Struct("=H")
+_STRIDE = NAME + CONTROL
 
 Origin = bytes | tuple[Any, ...]
 """Which client wrote to which of our addresses: equal for the datagrams of one flow. See :meth:`DatagramPort.path`."""
@@ -122,7 +123,7 @@ class _Descriptor:
             self._socket = None
             self._number = -1
 
-    def read(self, first: int) -> tuple[int, int]:
+    def read(self, first: int) -> int:
         """See :class:`~balancer.net.watching.Watched`."""
         raise NotImplementedError
 
@@ -189,7 +190,8 @@ class DatagramPort(_Descriptor):
     Args:
         watch: watches the socket.
         bind: ``10.0.0.1:53``, ``[::1]:53``, ``*:53`` (IPv4 and IPv6) or ``localhost:53``.
-        received: called with ``(batch, origin)``: what came from one client to one of our addresses.
+        received: called with ``(batch, origin)``: what came from one client to one of our addresses, if :attr:`sinks`
+            has nothing for it.
 
     Raises:
         BalancerError: naming the address and what is wrong with it.
@@ -218,14 +220,18 @@ class DatagramPort(_Descriptor):
                 skt.close()
             raise BalancerError(f"cannot listen on {bind}: {why_not(refused)}") from refused
         super().__init__(watch, skt)
+        self.sinks: dict[Origin, Callable[[Batch], int]] = {}
+        """Where batches of known origins go; each returns how many slots it took, and the others go to ``received``."""
         self._received = received
         self._asks = wildcard and (family == socket.AF_INET6 or _CAN_TELL_V4)
         self._is_v6 = family == socket.AF_INET6
         self._name_length = 28 if self._is_v6 else 16
         # How much ancillary data comes with a datagram that is no train.
         self._told = (socket.CMSG_SPACE(20 if self._is_v6 else 12)) if self._asks else 0
-        self._paths: list[ReturnPath] = []  # of the replies that wait for the end of the round,
-        self._slots: list[Slot] = []  # and what they are
+        self.paths: list[ReturnPath] = []
+        """Of the replies that wait for the end of the round."""
+        self.held: list[Slot] = []
+        """What they are."""
         name = skt.getsockname()
         self.address = Address(name[0], name[1])
         self._local = str(name[0])
@@ -235,63 +241,85 @@ class DatagramPort(_Descriptor):
             self._join_trains(skt)
         watch.add(self)
 
-    def read(self, first: int) -> tuple[int, int]:
-        """Hand on one datagram; where batches are to be had :meth:`_read_many` stands in."""
+    def read(self, first: int) -> int:
+        """Hand on one datagram, and return 1 if there was one; where batches are to be had :meth:`_read_many` stands in."""
         skt = self._socket
         assert skt is not None
         slot = self._watch.slots[first]
         try:
             if self._asks:
                 slot.length, ancillary, flags, name = skt.recvmsg_into((slot.view,), 128)
-                if flags & socket.MSG_TRUNC:
-                    self.dropped += 1
-                    return 1, first
                 source, local = _local_end(ancillary, self._local)
             else:
-                slot.length, name = skt.recvfrom_into(slot.view)
+                slot.length, _, flags, name = skt.recvmsg_into((slot.view,))
                 source, local = None, self._local
         except BlockingIOError:
-            return 0, first
+            return 0
         except OSError as failed:
             self._failed(failed)
-            return 0, first
-        slot.segment = 0
-        self._received([slot], (name, source, local))
-        return 1, first
+            return 0
+        if flags & socket.MSG_TRUNC:
+            self.dropped += 1
+        else:
+            self._hand_on([slot], (name, source, local))
+        return 1
 
-    def _read_many(self, first: int) -> tuple[int, int]:
+    def _read_many(self, first: int) -> int:
         messages = self._messages
         try:
             count = messages.receive(self._number, first)
         except BlockingIOError:
-            return 0, first
+            return first
         except OSError as failed:
             self._failed(failed)
-            return 0, first
+            return first
+        watch = self._watch
+        watch.left -= count - 1
         told = self._told
         lengths = messages.control_lengths(first, count)
-        if lengths.count(told) != count:
+        has_trains = lengths.count(told) != count
+        if has_trains:
             messages.find_trains(first, lengths)
-        start = first * (NAME + CONTROL)
-        raw = bytes(messages.origins[start : start + count * (NAME + CONTROL)])
-        filled = self._watch.slots[first : first + count]
-        name_length = self._name_length
-        groups: dict[bytes, Batch] = {}
-        place = 0
-        for index, slot in enumerate(filled):
-            origin = raw[place : place + name_length]
-            if told:
-                origin += self._local_part(raw, place + NAME, first + index, lengths[index])
-            place += NAME + CONTROL
-            if slot.length < 0:  # longer than the slot
-                self.dropped += 1
-            elif origin in groups:
-                groups[origin].append(slot)
-            else:
-                groups[origin] = [slot]
-        for origin, batch in groups.items():
-            self._received(batch, origin)
-        return count, first
+        start = first * _STRIDE
+        raw = bytes(messages.origins[start : start + count * _STRIDE])
+        length = self._name_length
+        origins = [raw[place : place + length] for place in range(0, count * _STRIDE, _STRIDE)]
+        if told:
+            for index, origin in enumerate(origins):
+                origins[index] = origin + self._local_part(raw, index * _STRIDE + NAME, first + index, lengths[index])
+        batches = watch.singles[first : first + count]
+        if messages.is_cut:  # longer than a slot
+            whole = [index for index in range(count) if batches[index][0].length >= 0]
+            self.dropped += count - len(whole)
+            origins, batches = [origins[index] for index in whole], [batches[index] for index in whole]
+        sinks = self.sinks
+        if count == 1 or len(set(origins)) == len(origins):
+            for origin, batch in zip(origins, batches):
+                sink = sinks.get(origin)
+                if sink is None or not sink(batch):
+                    self._received(batch, origin)
+        else:
+            groups: dict[bytes, Batch] = {}
+            for origin, batch in zip(origins, batches):
+                if origin in groups:
+                    groups[origin] += batch
+                else:
+                    groups[origin] = batch[:]
+            for origin, batch in groups.items():
+                self._hand_on(batch, origin)
+        if has_trains:
+            for slot in watch.slots[first : first + count]:
+                slot.segment = 0
+        return first
+
+    def _hand_on(self, batch: Batch, origin: Origin) -> None:
+        sink = self.sinks.get(origin)
+        if sink is not None:
+            taken = sink(batch)
+            if taken == len(batch):
+                return
+            batch = batch[taken:]  # came after its end
+        self._received(batch, origin)
 
     def _local_part(self, raw: bytes, place: int, index: int, length: int) -> bytes:
         """Return our address as it is in the ancillary data at ``place``."""
@@ -333,19 +361,12 @@ class DatagramPort(_Descriptor):
         control = struct.pack("=QII", 16 + len(data), level, kind) + data
         return ReturnPath(self, name, local, raw_name, ((level, kind, data),), control.ljust(self._told, b"\0"))
 
-    def hold(self, path: ReturnPath, slot: Slot) -> None:
-        """Keep a reply until the end of the round."""
-        if not self._slots:
-            self._watch.waiting.append(self)
-        self._paths.append(path)
-        self._slots.append(slot)
-
     def flush(self) -> None:
         """Send the replies that wait."""
-        paths, held = self._paths, self._slots
+        paths, held = self.paths, self.held
         if not held:
             return
-        self._paths, self._slots = [], []
+        self.paths, self.held = [], []
         skt = self._socket
         if skt is None:
             return
@@ -380,12 +401,13 @@ class DatagramPort(_Descriptor):
 class ReturnPath:
     """The way back to one client, from the address of ours that it wrote to."""
 
-    __slots__ = ("_ancillary", "_name", "_port", "control", "local", "raw_name")
+    __slots__ = ("_ancillary", "_name", "_port", "_watch", "control", "local", "raw_name")
 
     def __init__(
         self, port: DatagramPort, name: Any, local: str, raw_name: bytes, ancillary: tuple[Any, ...], control: bytes
     ) -> None:
         self._port = port
+        self._watch = port._watch
         self._name = name
         self._ancillary = ancillary
         self.local = local
@@ -401,10 +423,12 @@ class ReturnPath:
     def send(self, batch: Batch) -> None:
         """Send datagrams to the client; at the end of the round where that is cheaper."""
         port = self._port
-        if port._watch.is_busy and port._number >= 0:
-            slot = batch[0]
-            if len(batch) == 1 and not slot.segment:
-                port.hold(self, slot)
+        if self._watch.is_busy:
+            if len(batch) == 1 and not batch[0].segment:
+                if not port.held:
+                    self._watch.waiting.append(port)
+                port.paths.append(self)
+                port.held += batch
                 return
             port.flush()
         self.send_now(batch)
@@ -451,68 +475,80 @@ class DatagramSocket(_Descriptor):
         self._received = received
         self._refused = refused
         self._receive_into = skt.recv_into
-        self._send = skt.send
+        self.send_one: Callable[[memoryview], int] = skt.send
+        """Send one datagram to the server; an OSError is to be given to :meth:`explain`."""
         self._joins = False
-        self._round = -1  # the last one in which something came,
-        self._row = 0  # how many there were in a row,
-        self._patience = 1  # and how many make worth while to ask for several datagrams at once
+        self._is_deep = False  # datagrams come several at a time
+        self._round = -1  # the last one in which a datagram came
+        self._row = 0  # how often one came in the very next round, too,
+        self._patience = 1  # and how often makes it worth while to ask for several at once
         watch.add(self)
 
     def send(self, batch: Batch) -> Cut | None:
         """Send ``batch`` to the server; return what came between, if the server turns out unreachable."""
-        slot = batch[0]
-        if len(batch) == 1 and not slot.segment:
-            try:
-                self._send(slot.view[: slot.length])
-            except OSError as failed:
-                if failed.errno in _DROPPED:
-                    self.dropped += 1
-                else:
-                    return 0, error_of(failed, self._address)
-            return None
         cut = self._send_batch(batch)
         return None if cut is None else (cut[0], error_of(cut[1], self._address))
 
-    def read(self, first: int) -> tuple[int, int]:
+    def explain(self, error: OSError) -> Cut | None:
+        """Return what kept :meth:`send_one` from sending, if the server is unreachable; else the datagram is dropped."""
+        if error.errno in _DROPPED:
+            self.dropped += 1
+            return None
+        return 0, error_of(error, self._address)
+
+    def read(self, first: int) -> int:
         """Hand on what has come back: one datagram, or all that waits if there were some round after round."""
         watch = self._watch
-        slot = watch.slots[first]
-        last, self._round = self._round, watch.round
         try:
-            if watch.messages is not None and (self._joins or last == self._round - 1):
+            last = watch.round - 1
+            if self._is_deep:
+                return self._read_many(first)
+            if self._round == last:
                 self._row += 1
-                if self._joins or self._row >= self._patience:
+                if self._row >= self._patience and watch.messages is not None:
                     return self._read_many(first)
-            else:
-                self._row = 0
+            self._round = last + 1
+            batch = watch.singles[first]
+            slot = batch[0]
             slot.length = self._receive_into(slot.view)
         except BlockingIOError:
-            return 0, first
+            return first
         except OSError as failed:
             self._refused(error_of(failed, self._address))
-            return 0, first
-        slot.segment = 0
-        self._received([slot])
-        return 1, first + 1
+            return first
+        self._received(batch)
+        return first + 1
 
-    def _read_many(self, first: int) -> tuple[int, int]:
-        messages = self._watch.messages
+    def _read_many(self, first: int) -> int:
+        watch = self._watch
+        messages = watch.messages
         skt = self._socket
         assert messages is not None
         assert skt is not None
         count = messages.receive(self._number, first)
+        watch.left -= count - 1
+        batch = watch.slots[first : first + count]
+        has_trains = False
         if self._joins:
-            messages.find_trains(first, messages.control_lengths(first, count))
+            lengths = messages.control_lengths(first, count)
+            has_trains = any(lengths)
+            if has_trains:
+                messages.find_trains(first, lengths)
         elif count > SLOTS // 4:
             self._joins = self._join_trains(skt)
-        if count == 1:
-            self._row = 0
-            self._patience = min(2 * self._patience, 64)
-        elif count > 2:
+        self._row = 0
+        if count > 2:
+            self._is_deep = True
             self._patience = 1
-        batch = self._watch.slots[first : first + count]
+        elif count == 1 and not self._joins:
+            self._is_deep = False
+            self._patience = min(2 * self._patience, 64)
         self._received(batch)
-        return count, first + count
+        if has_trains:
+            watch.flush()
+            for slot in batch:
+                slot.segment = 0
+        return first + count
 
 
 def _local_end(ancillary: list[tuple[int, int, bytes]], otherwise: str) -> tuple[Any, str]:

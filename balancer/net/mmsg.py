@@ -55,32 +55,32 @@ class Messages:
         self._receive = library.recvmmsg
         self._send = library.sendmmsg
         self._null = ffi.NULL
+        self.is_cut = False
+        """Whether something is odd with what was received last, such as a length of -1."""
         self._kept: list[Any] = []
         count = len(into)
         start = self._address(into.memory)
         stride = len(into.memory) // count
         for index, slot in enumerate(into):
             slot.address = start + index * stride
-        self.origins = self._block(count * (NAME + CONTROL))
+        origins, names = self._block(count * (NAME + CONTROL))
+        self.origins = origins
         """For each slot: the sockaddr from which its datagram came, and its ancillary data."""
-        vectors = self._block(count * 16).cast("Q")
-        self._headers_in = self._block(count * _HEADER)
+        vectors, vectors_at = self._block(count * 16)
+        self._headers_in, self._in_at = self._block(count * _HEADER)
         self._fields_in = self._headers_in.cast("Q")
-        self._headers_at = ffi.from_buffer(self._headers_in)
-        names, vectors_at = self._address(self.origins), self._address(vectors)
         for index, slot in enumerate(into):
-            vectors[2 * index], vectors[2 * index + 1] = slot.address, len(slot.view)
+            vectors.cast("Q")[2 * index : 2 * index + 2] = array("Q", (slot.address, len(slot.view)))
             name = names + index * (NAME + CONTROL)
             self._set(self._fields_in, index, name, NAME, vectors_at + index * 16, name + NAME, CONTROL)
         self._template = memoryview(bytes(self._headers_in))
 
-        self._names_out = self._block(count * NAME)
-        self._controls_out = self._block(count * CONTROL)
-        self._vectors_out = self._block(count * 16).cast("Q")
-        self._headers_out = self._block(count * _HEADER)
-        self._fields_out = self._headers_out.cast("Q")
-        self._out_at = ffi.from_buffer(self._headers_out)
-        self._vectors_at = self._address(self._vectors_out)
+        self._names_out, self._names_at = self._block(count * NAME)
+        self._controls_out, self._controls_at = self._block(count * CONTROL)
+        vectors, self._vectors_at = self._block(count * 16)
+        self._vectors_out = vectors.cast("Q")
+        headers, self._out_at = self._block(count * _HEADER)
+        self._fields_out = headers.cast("Q")
         self._shape = (0, 0)  # lengths of names and controls for which the headers are laid out
         
     def receive(self, fd: int, first: int) -> int:
@@ -93,7 +93,7 @@ class Messages:
         """
         start = first * _HEADER
         self._headers_in[start:] = self._template[start:]
-        count: int = self._receive(fd, self._headers_at + start, len(self._slots) - first, socket.MSG_DONTWAIT, self._null)
+        count: int = self._receive(fd, self._in_at + start, len(self._slots) - first, socket.MSG_DONTWAIT, self._null)
         if count < 0:
             raise OSError(self._ffi.errno, os.strerror(self._ffi.errno))
         fields = self._fields_in
@@ -101,9 +101,9 @@ class Messages:
         filled = self._slots[first : first + count]
         for slot, length in zip(filled, fields[begin + 7 : end : 8].tolist()):
             slot.length = length
-            slot.segment = 0
         flags = fields[begin + 6 : end : 8].tolist()
-        if any(flags):
+        self.is_cut = any(flags)
+        if self.is_cut:
             for slot, flag in zip(filled, flags):
                 if flag & _TRUNCATED:
                     slot.length = -1
@@ -143,10 +143,9 @@ class Messages:
         shape = (len(names[0]), len(controls[0]))
         if shape != self._shape:
             self._shape = shape
-            names_at, controls_at = self._address(self._names_out), self._address(self._controls_out)
             for index in range(len(self._slots)):
-                name = names_at + index * shape[0]
-                control = controls_at + index * shape[1] if shape[1] else 0
+                name = self._names_at + index * shape[0]
+                control = self._controls_at + index * shape[1] if shape[1] else 0
                 self._set(self._fields_out, index, name, shape[0], self._vectors_at + index * 16, control, shape[1])
         count = len(datagrams)
         self._names_out[: count * shape[0]] = b"".join(names)
@@ -168,10 +167,12 @@ class Messages:
             raise OSError(self._ffi.errno, os.strerror(self._ffi.errno))
         return taken
 
-    def _block(self, size: int) -> memoryview:
-        return memoryview(bytearray(size))
+    def _block(self, size: int) -> tuple[memoryview, int]:
+        block = bytearray(size)
+        return memoryview(block), self._address(block)
 
-    def _address(self, block: memoryview) -> int:
+    def _address(self, block: bytearray) -> int:
+        # Of the bytearray, not of a view of it: the pointer's hold on a view ends badly when Python does.
         pointer = self._ffi.from_buffer(block)
         self._kept.append(pointer)
         return int(self._ffi.cast("uintptr_t", pointer))
@@ -193,8 +194,8 @@ def shared() -> Messages | None:
 
         ffi = FFI()
         ffi.cdef("""
-            int recvmmsg(int, char *, unsigned int, int, void *);
-            int sendmmsg(int, char *, unsigned int, int);
+            int recvmmsg(int, uintptr_t, unsigned int, int, void *);
+            int sendmmsg(int, uintptr_t, unsigned int, int);
         """)
         messages = Messages(slots.shared(), ffi, ffi.dlopen(None))
     except (ImportError, OSError, AttributeError):

@@ -64,8 +64,9 @@ class Slots(list[Slot]):
 
     def __init__(self, count: int = SLOTS, size: int = SIZE) -> None:
         stride = size + _STRIDE - SIZE
-        self.memory = memoryview(bytearray(count * stride))
-        super().__init__(Slot(self.memory[start : start + size]) for start in range(0, count * stride, stride))
+        self.memory = bytearray(count * stride)
+        view = memoryview(self.memory)
+        super().__init__(Slot(view[start : start + size]) for start in range(0, count * stride, stride))
 
 
 def slots_of(*datagrams: bytes) -> list[Slot]:

@@ -30,6 +30,9 @@ __all__ = ["MOST", "Replies", "Watch", "Watched"]
 MOST = 256
 """Datagrams received in one turn, more or less."""
 
+ENOUGH = slots.SLOTS * 3 // 4
+"""Slots in use from which on replies are sent before more is received: several datagrams of one socket find room."""
+
 _log = Logger()
 
 
@@ -39,10 +42,10 @@ class Watched(Protocol):
     def fileno(self) -> int:
         """The descriptor, -1 once closed."""
 
-    def read(self, first: int) -> tuple[int, int]:
-        """Receive into the slots from ``first`` on and hand on.
+    def read(self, first: int) -> int:
+        """Receive into the slots from ``first`` on, and hand on.
 
-        Returns how many datagrams came, and the first slot that is free afterwards.
+        Returns the first slot that is free afterwards. More than one datagram is taken off :attr:`Watch.left`.
         """
 
 
@@ -69,11 +72,15 @@ class Watch:
             raise BalancerError(f"the reactor {type(reactor).__name__} watches no descriptors")
         self._reactor = reactor
         self.slots = slots.shared()
+        self.singles = [[slot] for slot in self.slots]
+        """Each slot as a batch."""
         self.messages = mmsg.shared() if hasattr(select, "epoll") else None
         self.is_busy = False
         """Whether replies may wait, as :meth:`doRead` will have them sent."""
         self.round = 0
         """Counts how often sockets were looked at; two rounds in a row are two numbers in a row."""
+        self.left = 0
+        """How many more datagrams may be served in this turn."""
         self.waiting: list[Replies] = []
         self._sockets: dict[int, Watched] = {}
         self._descriptors: dict[Watched, _Single] = {}
@@ -109,34 +116,34 @@ class Watch:
     def doRead(self) -> None:
         """Serve the sockets that have something."""
         sockets = self._sockets
-        left = MOST
+        self.left = MOST
         self.is_busy = True
         try:
-            while left > 0 and self._epoll is not None:
+            while self.left > 0 and self._epoll is not None:
+                before = self.left
                 events = self._epoll.poll(0, slots.SLOTS)
                 self.round += 1
-                came = first = 0
+                self.left -= len(events)
+                first = 0
                 for number, _ in events:
                     socket = sockets.get(number)
                     if socket is None:
                         continue  # closed by what was served before it
-                    if first > slots.SLOTS // 2:
-                        self._flush()
-                        first = 0
                     try:
-                        count, first = socket.read(first)
+                        first = socket.read(first)
                     except Exception:
                         _log.failure("a datagram could not be served")
-                        continue
-                    came += count
-                self._flush()
-                if came < 2:
+                    if first >= ENOUGH:
+                        self.flush()
+                        first = 0
+                self.flush()
+                if before - self.left < 2:
                     break  # looking again would be in vain, mostly
-                left -= came
         finally:
             self.is_busy = False
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send the replies that wait."""
         waiting, self.waiting = self.waiting, []
         for replies in waiting:
             replies.flush()
@@ -171,12 +178,9 @@ class _Single:
         return self._socket.fileno()
 
     def doRead(self) -> None:
-        left = MOST // 4
-        while left > 0 and self._socket.fileno() >= 0:
-            count, _ = self._socket.read(0)
-            if not count:
+        for _ in range(MOST // 4):
+            if self._socket.fileno() < 0 or not self._socket.read(0):
                 break
-            left -= count
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor ends; or it takes an error on the socket for the end of a connection, which there is none of."""
