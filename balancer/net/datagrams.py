@@ -44,6 +44,7 @@ UDP_SEGMENT = 103  # Linux; the socket module does not name it
 LONGEST_TRAIN = 64  # datagrams; newer kernels take 128
 MOST_BYTES = 65487  # of a train: what fits into one IPv6 or IPv4 packet
 
+_SO_RCVBUFFORCE = 33
 _IP_PKTINFO = 8  # Linux; the socket module of Python 3.11 does not name it
 _CAN_TELL_V4 = sys.platform == "linux"
 _NO_TRAIN = (errno.EINVAL, errno.EMSGSIZE)
@@ -99,6 +100,14 @@ def _run_end(batch: Batch, start: int, longest: int) -> int:
         if slot.length % size:
             break
     return end
+
+
+def _ask_for_room(skt: socket.socket) -> None:
+    """Have datagrams wait while others are served; the kernel caps it for whoever is not root."""
+    try:
+        skt.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER)
+    except OSError:
+        skt.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
 
 
 class _Descriptor:
@@ -206,7 +215,7 @@ class DatagramPort(_Descriptor):
         try:
             skt = socket.socket(family, socket.SOCK_DGRAM)
             skt.setblocking(False)
-            skt.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)  # the kernel caps it
+            _ask_for_room(skt)
             if family == socket.AF_INET6:
                 skt.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual_stack else 1)
             wildcard = host in ("0.0.0.0", "::")
@@ -481,7 +490,7 @@ class DatagramSocket(_Descriptor):
         self._is_deep = False  # datagrams come several at a time
         self._round = -1  # the last one in which a datagram came
         self._row = 0  # how often one came in the very next round, too,
-        self._patience = 1  # and how often makes it worth while to ask for several at once
+        self._patience = 2  # and how often makes it worth while to ask for several at once
         watch.add(self)
 
     def send(self, batch: Batch) -> Cut | None:
@@ -536,11 +545,12 @@ class DatagramSocket(_Descriptor):
                 messages.find_trains(first, lengths)
         elif count > SLOTS // 4:
             self._joins = self._join_trains(skt)
+            _ask_for_room(skt)
         self._row = 0
-        if count > 2:
+        if count > 3:
             self._is_deep = True
-            self._patience = 1
-        elif count == 1 and not self._joins:
+            self._patience = 2
+        elif not self._joins:
             self._is_deep = False
             self._patience = min(2 * self._patience, 64)
         self._received(batch)

@@ -120,8 +120,9 @@ class Watch:
         self.is_busy = True
         try:
             while self.left > 0 and self._epoll is not None:
-                before = self.left
                 events = self._epoll.poll(0, slots.SLOTS)
+                if not events:
+                    break
                 self.round += 1
                 self.left -= len(events)
                 first = 0
@@ -137,8 +138,6 @@ class Watch:
                         self.flush()
                         first = 0
                 self.flush()
-                if before - self.left < 2:
-                    break  # looking again would be in vain, mostly
         finally:
             self.is_busy = False
 
