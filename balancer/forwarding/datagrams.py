@@ -16,9 +16,10 @@ from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.model.address import Address
 from balancer.model.facts import SessionFacts
-from balancer.net.datagrams import Batch, Cut, DatagramSocket
+from balancer.net.datagram_socket import Cut, DatagramSocket
 from balancer.net.slots import slots_of
 from balancer.net.timers import Wheel
+from balancer.net.trains import Batch
 from balancer.observe.records import SessionRecord
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Flow:
     Args:
         clock: tells the time (seconds()).
         wheel: the shared timer.
-        connect: ``connect(address, received, refused)`` returns a connected :class:`~balancer.net.datagrams.DatagramSocket`.
+        connect: ``connect(address, received, refused)`` returns a connected :class:`~balancer.net.datagram_socket.DatagramSocket`.
         pool: chooses the server.
         facts: which client came to which of our addresses.
         record: filled in as things happen; ``listener`` and ``route`` are set by the caller.

@@ -20,8 +20,10 @@ from balancer.forwarding.session import SHUTDOWN
 from balancer.listeners.accept import Gate
 from balancer.model.address import Peer
 from balancer.model.facts import SessionFacts
-from balancer.net.datagrams import Batch, DatagramPort, DatagramSocket, Origin
+from balancer.net.datagram_socket import DatagramSocket
+from balancer.net.datagrams import DatagramPort, Origin
 from balancer.net.timers import Wheel
+from balancer.net.trains import Batch
 from balancer.net.watching import Watch
 from balancer.observe.records import SessionRecord
 from balancer.routing.l4 import L4Routes, decide

@@ -1,199 +1,47 @@
-"""Datagram sockets: one that is bound, and one that is connected; both under a :class:`~balancer.net.watching.Watch`.
+"""A bound datagram socket, and the ways back to its clients; under a :class:`~balancer.net.watching.Watch`.
 
 Twisted's own UDP port reads one datagram after another, and cannot say on which of our addresses a datagram came, while
 on a machine with several addresses a reply has to leave from that one. A :class:`DatagramPort` on a wildcard address
 asks the kernel (``IP_PKTINFO``, RFC 3542 section 6) and answers from there; where the system cannot tell (anywhere but
 Linux, for IPv4) the kernel picks the address by its routes.
 
-Datagrams come and go in batches, as lists of :class:`~balancer.net.slots.Slot`. On Linux a port receives all that waits
-with one call, and a socket too once it finds that datagrams come faster than one by one; replies to many clients leave
-with one call. Several datagrams of one flow leave as a train (``UDP_SEGMENT``), which the kernel or the network card
-cuts up again, and come as one where the kernel joined them (``UDP_GRO``): a third of the cost. What the kernel has no
-room to send is dropped and counted, as a router would.
+Datagrams come and go in batches, as lists of :class:`~balancer.net.slots.Slot`. On Linux all that waits is received with
+one call and handed on flow by flow, in order; replies that arise meanwhile leave with one call, or as trains where
+several go to one client (:mod:`.trains`).
 """
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
 import struct
 import sys
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from twisted.logger import Logger
 
-from balancer import errors
-from balancer.errors import BalancerError, ExchangeError
+from balancer.errors import BalancerError
 from balancer.model.address import Address
-from balancer.net import mmsg
-from balancer.net.connecting import error_of
 from balancer.net.listening import resolve_bind, why_not
-from balancer.net.mmsg import CONTROL, NAME, UDP_GRO
+from balancer.net.mmsg import CONTROL, NAME
 from balancer.net.slots import SLOTS, Slot
+from balancer.net.trains import Batch, Descriptor, ask_for_room
 from balancer.net.transports import plain
 from balancer.net.watching import Watch
 
-__all__ = ["Batch", "Cut", "DatagramPort", "DatagramSocket", "Origin", "ReturnPath"]
+__all__ = ["DatagramPort", "Origin", "ReturnPath"]
 
-RECEIVE_BUFFER = 1 << 20
-
-UDP_SEGMENT = 103  # Linux; the socket module does not name it
-LONGEST_TRAIN = 64  # datagrams; newer kernels take 128
-MOST_BYTES = 65487  # of a train: what fits into one IPv6 or IPv4 packet
-
-_SO_RCVBUFFORCE = 33
 _IP_PKTINFO = 8  # Linux; the socket module of Python 3.11 does not name it
 _CAN_TELL_V4 = sys.platform == "linux"
-_NO_TRAIN = (errno.EINVAL, errno.EMSGSIZE)
-_NO_TRAINS = (errno.EIO, errno.ENOPROTOOPT, errno.EOPNOTSUPP)
-_DROPPED = (errno.EAGAIN, errno.EMSGSIZE, errno.ENOBUFS, errno.EPERM)
-_SEGMENT = struct.Struct("=H")
 _STRIDE = NAME + CONTROL
 
 Origin = bytes | tuple[Any, ...]
 """Which client wrote to which of our addresses: equal for the datagrams of one flow. See :meth:`DatagramPort.path`."""
 
-Batch = list[Slot]
-"""What has come, in order; good until whoever it is handed to returns."""
-
-Cut = tuple[int, ExchangeError]
-"""How many of a batch's slots were sent, and why the others were not."""
-
 _log = Logger()
 
 
-@cache
-def _longest_segment() -> int:
-    """Return how long the datagrams of a train may be, as far as the system is concerned: 0 if it knows no trains.
-
-    A kernel without ``UDP_SEGMENT`` would not refuse it but send one long datagram.
-    """
-    if sys.platform != "linux":
-        return 0
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.getsockopt(socket.IPPROTO_UDP, UDP_SEGMENT)
-        except OSError:
-            return 0
-    return 65535
-
-
-def _run_end(batch: Batch, start: int, longest: int) -> int:
-    """Return where the train ends that begins at ``start``: all of one length, but the last may be shorter."""
-    slot = batch[start]
-    size = slot.segment or slot.length
-    end = start + 1
-    if not 0 < size <= longest or slot.length % size:
-        return end
-    length, count = slot.length, slot.count
-    while end < len(batch):
-        slot = batch[end]
-        length += slot.length
-        count += slot.count
-        fits = slot.segment == size or (not slot.segment and 0 < slot.length <= size)
-        if not fits or length > MOST_BYTES or count > LONGEST_TRAIN:
-            break
-        end += 1
-        if slot.length % size:
-            break
-    return end
-
-
-def _ask_for_room(skt: socket.socket) -> None:
-    """Have datagrams wait while others are served; the kernel caps it for whoever is not root."""
-    try:
-        skt.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER)
-    except OSError:
-        skt.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-
-
-class _Descriptor:
-    """What both sockets have in common: being watched, sending trains, and being closed."""
-
-    def __init__(self, watch: Watch, skt: socket.socket) -> None:
-        self._watch = watch
-        self._socket: socket.socket | None = skt
-        self._number = skt.fileno()
-        self._longest = _longest_segment()
-        self.dropped = 0  # datagrams that the kernel had no room for, or that were too long
-
-    def fileno(self) -> int:
-        """The socket's descriptor, -1 once closed."""
-        return self._number
-
-    def close(self) -> None:
-        """Close the socket; harmless if it is closed."""
-        if self._socket is not None:
-            self._watch.remove(self)
-            self._socket.close()
-            self._socket = None
-            self._number = -1
-
-    def read(self, first: int) -> int:
-        """See :class:`~balancer.net.watching.Watched`."""
-        raise NotImplementedError
-
-    def _send_batch(
-        self, batch: Batch, ancillary: tuple[Any, ...] = (), where: tuple[Any, ...] = ()
-    ) -> tuple[int, OSError] | None:
-        """Send in as few calls as can be; return where it ended and why, if not at the end."""
-        skt = self._socket
-        if skt is None:
-            return None
-        start = 0
-        while start < len(batch):
-            end = _run_end(batch, start, self._longest)
-            slot = batch[start]
-            size = slot.segment or slot.length
-            try:
-                if end == start + 1 and not slot.segment:
-                    skt.sendmsg((slot.view[: slot.length],), ancillary, *where)
-                elif size > self._longest:
-                    self._send_singly(skt, batch[start:end], ancillary, where)
-                else:
-                    train = (socket.IPPROTO_UDP, UDP_SEGMENT, _SEGMENT.pack(size))
-                    skt.sendmsg([each.view[: each.length] for each in batch[start:end]], (*ancillary, train), *where)
-            except OSError as failed:
-                is_train = slot.segment or end > start + 1
-                if is_train and size <= self._longest and failed.errno in (*_NO_TRAIN, *_NO_TRAINS):
-                    # The network card cannot, or this is more than fits into one packet of the path.
-                    self._longest = 0 if failed.errno in _NO_TRAINS else size - 1
-                    continue
-                if failed.errno not in _DROPPED:
-                    return start, failed
-                if is_train:  # some of it may go
-                    try:
-                        self._send_singly(skt, batch[start:end], ancillary, where)
-                    except OSError as refused:
-                        return start, refused
-                else:
-                    self.dropped += 1
-            start = end
-        return None
-
-    def _send_singly(self, skt: socket.socket, batch: Batch, ancillary: tuple[Any, ...], where: tuple[Any, ...]) -> None:
-        for slot in batch:
-            for each in slot.datagrams():
-                try:
-                    skt.sendmsg((each.view[: each.length],), ancillary, *where)
-                except OSError as failed:
-                    if failed.errno not in _DROPPED:
-                        raise
-                    self.dropped += 1
-
-    def _join_trains(self, skt: socket.socket) -> bool:
-        """Have the kernel join datagrams that come together; return whether it will."""
-        try:
-            skt.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
-        except OSError:
-            return False
-        return True
-
-
-class DatagramPort(_Descriptor):
+class DatagramPort(Descriptor):
     """A bound UDP socket.
 
     Args:
@@ -215,7 +63,7 @@ class DatagramPort(_Descriptor):
         try:
             skt = socket.socket(family, socket.SOCK_DGRAM)
             skt.setblocking(False)
-            _ask_for_room(skt)
+            ask_for_room(skt)
             if family == socket.AF_INET6:
                 skt.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual_stack else 1)
             wildcard = host in ("0.0.0.0", "::")
@@ -247,8 +95,12 @@ class DatagramPort(_Descriptor):
         if watch.messages is not None:
             self._messages = watch.messages
             self.read = self._read_many  # type: ignore[method-assign]
-            self._join_trains(skt)
-        watch.add(self)
+            self.join_trains(skt)
+        try:
+            watch.add(self)
+        except OSError as failed:
+            self.close()
+            raise BalancerError(f"cannot listen on {bind}: {why_not(failed)}") from failed
 
     def read(self, first: int) -> int:
         """Hand on one datagram, and return 1 if there was one; where batches are to be had :meth:`_read_many` stands in."""
@@ -303,13 +155,13 @@ class DatagramPort(_Descriptor):
             origins, batches = [origins[index] for index in whole], [batches[index] for index in whole]
         sinks = self.sinks
         if count == 1 or len(set(origins)) == len(origins):
-            for origin, batch in zip(origins, batches):
+            for origin, batch in zip(origins, batches, strict=False):
                 sink = sinks.get(origin)
                 if sink is None or not sink(batch):
                     self._received(batch, origin)
         else:
             groups: dict[bytes, Batch] = {}
-            for origin, batch in zip(origins, batches):
+            for origin, batch in zip(origins, batches, strict=False):
                 if origin in groups:
                     groups[origin] += batch
                 else:
@@ -351,14 +203,14 @@ class DatagramPort(_Descriptor):
     def path(self, origin: Origin) -> ReturnPath:
         """Return the way back to where datagrams came from."""
         if isinstance(origin, tuple):
-            name, source, local = origin
-            return ReturnPath(self, name, local, b"", () if source is None else (source,), b"")
+            client, source, local = origin
+            return ReturnPath(self, client, local, b"", () if source is None else (source,), b"")
         raw_name, told = origin[: self._name_length], origin[self._name_length :]
         port = int.from_bytes(raw_name[2:4], "big")
-        name = (socket.inet_ntop(socket.AF_INET, raw_name[4:8]), port)
+        name: tuple[Any, ...] = (socket.inet_ntop(socket.AF_INET, raw_name[4:8]), port)
         if self._is_v6:
             scope = int.from_bytes(raw_name[24:28], sys.byteorder)
-            name = (socket.inet_ntop(socket.AF_INET6, raw_name[8:24]), port, 0, scope)  # type: ignore[assignment]
+            name = (socket.inet_ntop(socket.AF_INET6, raw_name[8:24]), port, 0, scope)
         if not told:
             return ReturnPath(self, name, self._local, raw_name, (), b"")
         if self._is_v6:
@@ -380,7 +232,7 @@ class DatagramPort(_Descriptor):
         if skt is None:
             return
         if len(held) < 3:  # not worth it
-            for path, slot in zip(paths, held):
+            for path, slot in zip(paths, held, strict=False):
                 path.send_now([slot])
             return
         messages = self._messages
@@ -396,15 +248,6 @@ class DatagramPort(_Descriptor):
                 except OSError:
                     self.dropped += 1
                     sent += 1
-
-    def send_batch(self, batch: Batch, ancillary: tuple[Any, ...], name: Any) -> None:
-        """Send at once."""
-        while batch:
-            cut = self._send_batch(batch, ancillary, (0, name))
-            if cut is None:
-                return
-            self.dropped += batch[cut[0]].count
-            batch = batch[cut[0] + 1 :]
 
 
 class ReturnPath:
@@ -444,121 +287,13 @@ class ReturnPath:
 
     def send_now(self, batch: Batch) -> None:
         """Send datagrams to the client."""
-        self._port.send_batch(batch, self._ancillary, self._name)
-
-
-class DatagramSocket(_Descriptor):
-    """A UDP socket connected to one server, so that the kernel reports an unreachable one.
-
-    Args:
-        watch: watches the socket.
-        address: the server's IP address and port.
-        received: called with each batch that comes back.
-        refused: called with an :class:`~balancer.errors.ExchangeError` each time the server turns out unreachable
-            (by ICMP, or by our own routes) while nothing is being sent.
-
-    Raises:
-        ExchangeError: if there cannot be such a socket.
-    """
-
-    def __init__(
-        self,
-        watch: Watch,
-        address: Address,
-        received: Callable[[Batch], Any],
-        refused: Callable[[ExchangeError], Any],
-    ) -> None:
-        if address.path:
-            raise ExchangeError(errors.PROXY_INTERNAL_ERROR, f"{address}: UDP goes to no unix socket")
-        skt = None
-        try:
-            skt = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_DGRAM)
-            skt.setblocking(False)
-            skt.connect((address.host, address.port))
-        except OSError as failed:
-            if skt is not None:
-                skt.close()
-            raise error_of(failed, address) from failed
-        super().__init__(watch, skt)
-        self._address = address
-        self._received = received
-        self._refused = refused
-        self._receive_into = skt.recv_into
-        self.send_one: Callable[[memoryview], int] = skt.send
-        """Send one datagram to the server; an OSError is to be given to :meth:`explain`."""
-        self._joins = False
-        self._is_deep = False  # datagrams come several at a time
-        self._round = -1  # the last one in which a datagram came
-        self._row = 0  # how often one came in the very next round, too,
-        self._patience = 2  # and how often makes it worth while to ask for several at once
-        watch.add(self)
-
-    def send(self, batch: Batch) -> Cut | None:
-        """Send ``batch`` to the server; return what came between, if the server turns out unreachable."""
-        cut = self._send_batch(batch)
-        return None if cut is None else (cut[0], error_of(cut[1], self._address))
-
-    def explain(self, error: OSError) -> Cut | None:
-        """Return what kept :meth:`send_one` from sending, if the server is unreachable; else the datagram is dropped."""
-        if error.errno in _DROPPED:
-            self.dropped += 1
-            return None
-        return 0, error_of(error, self._address)
-
-    def read(self, first: int) -> int:
-        """Hand on what has come back: one datagram, or all that waits if there were some round after round."""
-        watch = self._watch
-        try:
-            last = watch.round - 1
-            if self._is_deep:
-                return self._read_many(first)
-            if self._round == last:
-                self._row += 1
-                if self._row >= self._patience and watch.messages is not None:
-                    return self._read_many(first)
-            self._round = last + 1
-            batch = watch.singles[first]
-            slot = batch[0]
-            slot.length = self._receive_into(slot.view)
-        except BlockingIOError:
-            return first
-        except OSError as failed:
-            self._refused(error_of(failed, self._address))
-            return first
-        self._received(batch)
-        return first + 1
-
-    def _read_many(self, first: int) -> int:
-        watch = self._watch
-        messages = watch.messages
-        skt = self._socket
-        assert messages is not None
-        assert skt is not None
-        count = messages.receive(self._number, first)
-        watch.left -= count - 1
-        batch = watch.slots[first : first + count]
-        has_trains = False
-        if self._joins:
-            lengths = messages.control_lengths(first, count)
-            has_trains = any(lengths)
-            if has_trains:
-                messages.find_trains(first, lengths)
-        elif count > SLOTS // 4:
-            self._joins = self._join_trains(skt)
-            _ask_for_room(skt)
-        self._row = 0
-        if count > 3:
-            self._is_deep = True
-            self._patience = 2
-        elif not self._joins:
-            self._is_deep = False
-            self._patience = min(2 * self._patience, 64)
-        self._received(batch)
-        if has_trains:
-            watch.flush()
-            for slot in batch:
-                slot.segment = 0
-        return first + count
+        port = self._port
+        while batch:
+            cut = port.send_batch(batch, self._ancillary, (0, self._name))
+            if cut is None:
+                return
+            port.dropped += batch[cut[0]].count
+            batch = batch[cut[0] + 1 :]
 
 
 def _local_end(ancillary: list[tuple[int, int, bytes]], otherwise: str) -> tuple[Any, str]:

@@ -82,7 +82,7 @@ class Messages:
         headers, self._out_at = self._block(count * _HEADER)
         self._fields_out = headers.cast("Q")
         self._shape = (0, 0)  # lengths of names and controls for which the headers are laid out
-        
+
     def receive(self, fd: int, first: int) -> int:
         """Receive what waits at the socket ``fd`` into the slots from ``first`` on; return how many were filled.
 
@@ -99,12 +99,12 @@ class Messages:
         fields = self._fields_in
         begin, end = 8 * first, 8 * (first + count)
         filled = self._slots[first : first + count]
-        for slot, length in zip(filled, fields[begin + 7 : end : 8].tolist()):
+        for slot, length in zip(filled, fields[begin + 7 : end : 8].tolist(), strict=False):
             slot.length = length
         flags = fields[begin + 6 : end : 8].tolist()
         self.is_cut = any(flags)
         if self.is_cut:
-            for slot, flag in zip(filled, flags):
+            for slot, flag in zip(filled, flags, strict=False):
                 if flag & _TRUNCATED:
                     slot.length = -1
         return count

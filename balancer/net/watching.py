@@ -96,13 +96,15 @@ class Watch:
             self._epoll = select.epoll()
             self._reactor.addReader(self)
         number = socket.fileno()
-        self._sockets[number] = socket
         self._epoll.register(number, select.EPOLLIN)
+        self._sockets[number] = socket
 
     def remove(self, socket: Watched) -> None:
         """Forget a socket that is about to be closed; with the last one, the reactor forgets this."""
         if self.messages is None:
-            self._reactor.removeReader(self._descriptors.pop(socket))
+            single = self._descriptors.pop(socket, None)
+            if single is not None:
+                self._reactor.removeReader(single)
         elif self._epoll is not None and self._sockets.pop(socket.fileno(), None) is not None:
             if self._sockets:
                 self._epoll.unregister(socket.fileno())
