@@ -24,6 +24,8 @@ __all__ = ["Cut", "DatagramSocket"]
 
 MOST_PATIENCE = 64
 
+_NON_BLOCKING = socket.SOCK_DGRAM | getattr(socket, "SOCK_NONBLOCK", 0)  # saves a system call
+
 Cut = tuple[int, ExchangeError]
 """How many of a batch's slots were sent, and why the others were not."""
 
@@ -53,8 +55,9 @@ class DatagramSocket(Descriptor):
             raise ExchangeError(errors.PROXY_INTERNAL_ERROR, f"{address}: UDP goes to no unix socket")
         skt = None
         try:
-            skt = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_DGRAM)
-            skt.setblocking(False)
+            skt = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, _NON_BLOCKING)
+            if skt.gettimeout() != 0:
+                skt.setblocking(False)
             skt.connect((address.host, address.port))
         except OSError as failed:
             if skt is not None:

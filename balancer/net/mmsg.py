@@ -31,6 +31,9 @@ __all__ = ["CONTROL", "NAME", "UDP_GRO", "Messages", "shared"]
 UDP_GRO = 104
 """Linux; the socket module does not name it."""
 
+LARGEST = 65535
+"""Bytes that no datagram, and no train, has more of."""
+
 NAME = 32
 CONTROL = 64
 """Bytes kept for a sockaddr, and for ancillary data."""
@@ -55,6 +58,7 @@ class Messages:
         self._receive = library.recvmmsg
         self._send = library.sendmmsg
         self._null = ffi.NULL
+        self._may_cut = len(into[0].view) < LARGEST
         self.is_cut = False
         """Whether something is odd with what was received last, such as a length of -1."""
         self._kept: list[Any] = []
@@ -101,9 +105,9 @@ class Messages:
         filled = self._slots[first : first + count]
         for slot, length in zip(filled, fields[begin + 7 : end : 8].tolist(), strict=False):
             slot.length = length
-        flags = fields[begin + 6 : end : 8].tolist()
-        self.is_cut = any(flags)
-        if self.is_cut:
+        if self._may_cut:
+            flags = fields[begin + 6 : end : 8].tolist()
+            self.is_cut = any(flags)
             for slot, flag in zip(filled, flags, strict=False):
                 if flag & _TRUNCATED:
                     slot.length = -1
