@@ -117,7 +117,7 @@ class Flow:
             record.bytes_in += slot.length
         else:
             for slot in batch:
-                record.datagrams_in += slot.count
+                record.datagrams_in += slot.count if slot.segment else 1
                 record.bytes_in += slot.length
         self._touch()
         socket = self._socket
@@ -228,7 +228,7 @@ class Flow:
             record.bytes_out += slot.length
         else:
             for slot in batch:
-                record.datagrams_out += slot.count
+                record.datagrams_out += slot.count if slot.segment else 1
                 record.bytes_out += slot.length
         self._touch()
         self._reply(batch)

@@ -23,6 +23,7 @@ from balancer.net.watching import Watch
 __all__ = ["Cut", "DatagramSocket"]
 
 MOST_PATIENCE = 64
+MOST_CREDIT = 8
 
 _NON_BLOCKING = socket.SOCK_DGRAM | getattr(socket, "SOCK_NONBLOCK", 0)  # saves a system call
 
@@ -71,7 +72,8 @@ class DatagramSocket(Descriptor):
         self.send_one: Callable[[memoryview], int] = skt.send
         """Send one datagram to the server; an OSError is to be given to :meth:`explain`."""
         self._joins = False
-        self._is_deep = False  # datagrams come several at a time
+        self._is_deep = False  # datagrams come several at a time,
+        self._credit = 0  # and have been worth so much
         self._round = -1  # the last one in which a datagram came
         self._row = 0  # how often one came in the very next round, too,
         self._patience = 2  # and how often makes it worth while to ask for several at once
@@ -132,15 +134,21 @@ class DatagramSocket(Descriptor):
             if has_trains:
                 messages.find_trains(first, lengths)
         elif count > SLOTS // 4:
-            self._joins = self.join_trains(skt)
             ask_for_room(skt)
-        self._row = 0
-        if count > 3:
-            self._is_deep = True
-            self._patience = 2
-        elif not self._joins:
-            self._is_deep = False
-            self._patience = min(2 * self._patience, MOST_PATIENCE)
+            self._joins = self.join_trains(skt)
+        if self._joins:
+            self._is_deep = True  # for good: recv() does not tell how long a train's datagrams are
+        else:
+            # For one datagram it costs twice as much as recv(), for two as much, for more less.
+            credit = self._credit = min(self._credit + count - 2, MOST_CREDIT)
+            if credit >= 0:
+                self._is_deep = True
+                self._patience = 2
+            else:
+                self._is_deep = False
+                self._credit = 0
+                self._row = 0
+                self._patience = min(2 * self._patience, MOST_PATIENCE)
         if messages.is_cut:
             whole = [slot for slot in batch if slot.length >= 0]
             self.dropped += count - len(whole)

@@ -31,6 +31,9 @@ from balancer.net.watching import Watch
 
 __all__ = ["DatagramPort", "Origin", "ReturnPath"]
 
+FEW = 4
+"""Replies to one client that make a train of their own."""
+
 _IP_PKTINFO = 8  # Linux; the socket module of Python 3.11 does not name it
 _CAN_TELL_V4 = sys.platform == "linux"
 _STRIDE = NAME + CONTROL
@@ -276,13 +279,13 @@ class ReturnPath:
         """Send datagrams to the client; at the end of the round where that is cheaper."""
         port = self._port
         if self._watch.is_busy:
-            if len(batch) == 1 and not batch[0].segment:
+            # More are better sent as a train, at once: nothing else goes to this client in this round.
+            if len(batch) < FEW and not any([slot.segment for slot in batch]):
                 if not port.held:
                     self._watch.waiting.append(port)
-                port.paths.append(self)
+                port.paths += [self] * len(batch)
                 port.held += batch
                 return
-            port.flush()
         self.send_now(batch)
 
     def send_now(self, batch: Batch) -> None:

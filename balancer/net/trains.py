@@ -62,18 +62,23 @@ def run_end(batch: Batch, start: int, longest: int) -> int:
     slot = batch[start]
     size = slot.segment or slot.length
     end = start + 1
-    if not 0 < size <= longest or slot.length % size:
+    if end == len(batch) or not 0 < size <= longest or slot.length % size:
         return end
-    length, count = slot.length, slot.count
-    while end < len(batch):
-        slot = batch[end]
-        length += slot.length
-        count += slot.count
-        fits = slot.segment == size or (not slot.segment and 0 < slot.length <= size)
+    length = slot.length
+    count = slot.count if slot.segment else 1
+    for slot in batch[end:]:
+        added = slot.length
+        length += added
+        if slot.segment:
+            count += slot.count
+            fits = slot.segment == size
+        else:
+            count += 1
+            fits = 0 < added <= size
         if not fits or length > MOST_BYTES or count > LONGEST_TRAIN:
             break
         end += 1
-        if slot.length % size:
+        if added % size:
             break
     return end
 

@@ -148,6 +148,14 @@ class SocketTests(TestCase):
         yield enough
         self.assertEqual([len(data) for data in came], [10] * 200)
         self.assertEqual(b"".join(came), bytes(range(100)) * 20)
+        for pause in (False, True):
+            server.sendmsg([b"abcdef"], [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", 2))], 0, self.peer)
+            if pause:
+                server.sendto(b"g", self.peer)
+            expected = 203 if not pause else 207
+            while len(came) < expected:
+                link.read(0)
+        self.assertEqual(came[200:], [b"ab", b"cd", b"ef"] * 2 + [b"g"])
         link.send(slots_of(b"12", b"34", b"5"))
         self.assertEqual([server.recv(9) for _ in range(3)], [b"12", b"34", b"5"])
 
