@@ -153,10 +153,11 @@ class DatagramSocket(Descriptor):
             whole = [slot for slot in batch if slot.length >= 0]
             self.dropped += count - len(whole)
             batch = whole
-        if batch:
-            self._received(batch)
-        if has_trains:
-            watch.flush()
-            for slot in batch:
-                slot.segment = 0
+        try:
+            if batch:
+                self._received(batch)
+        finally:
+            if has_trains:
+                for slot in batch:
+                    slot.segment = 0
         return first + count

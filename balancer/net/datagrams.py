@@ -15,7 +15,7 @@ from __future__ import annotations
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.logger import Logger
@@ -124,8 +124,11 @@ class DatagramPort(Descriptor):
             return 0
         if flags & socket.MSG_TRUNC:
             self.dropped += 1
-        else:
-            self._hand_on([slot], (name, source, local))
+            return 1
+        origin: Origin = (name, source, local)
+        sink = self.sinks.get(origin)
+        if sink is None or not sink([slot]):
+            self._received([slot], origin)
         return 1
 
     def _read_many(self, first: int) -> int:
@@ -157,33 +160,32 @@ class DatagramPort(Descriptor):
             self.dropped += count - len(whole)
             origins, batches = [origins[index] for index in whole], [batches[index] for index in whole]
         sinks = self.sinks
-        if count == 1 or len(set(origins)) == len(origins):
-            for origin, batch in zip(origins, batches, strict=False):
-                sink = sinks.get(origin)
-                if sink is None or not sink(batch):
-                    self._received(batch, origin)
+        whose: Iterable[tuple[bytes, Batch]]
+        if len(set(origins)) == len(origins):
+            whose = zip(origins, batches, strict=True)
         else:
             groups: dict[bytes, Batch] = {}
-            for origin, batch in zip(origins, batches, strict=False):
+            for origin, batch in zip(origins, batches, strict=True):
                 if origin in groups:
                     groups[origin] += batch
                 else:
                     groups[origin] = batch[:]
-            for origin, batch in groups.items():
-                self._hand_on(batch, origin)
+            whose = groups.items()
+        for origin, batch in whose:
+            try:
+                sink = sinks.get(origin)
+                if sink is None:
+                    self._received(batch, origin)
+                else:
+                    taken = sink(batch)
+                    if taken < len(batch):
+                        self._received(batch[taken:], origin)  # came after its end
+            except Exception:
+                _log.failure("datagrams of a client could not be served")  # those of others can
         if has_trains:
             for slot in watch.slots[first : first + count]:
                 slot.segment = 0
         return first
-
-    def _hand_on(self, batch: Batch, origin: Origin) -> None:
-        sink = self.sinks.get(origin)
-        if sink is not None:
-            taken = sink(batch)
-            if taken == len(batch):
-                return
-            batch = batch[taken:]  # came after its end
-        self._received(batch, origin)
 
     def _local_part(self, raw: bytes, place: int, index: int, length: int) -> bytes:
         """Return our address as it is in the ancillary data at ``place``."""
@@ -280,7 +282,7 @@ class ReturnPath:
         port = self._port
         if self._watch.is_busy:
             # More are better sent as a train, at once: nothing else goes to this client in this round.
-            if len(batch) < FEW and not any([slot.segment for slot in batch]):
+            if len(batch) < FEW and not (batch[0].segment or any(slot.segment for slot in batch[1:])):
                 if not port.held:
                     self._watch.waiting.append(port)
                 port.paths += [self] * len(batch)

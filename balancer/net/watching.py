@@ -180,8 +180,11 @@ class _Single:
 
     def doRead(self) -> None:
         for _ in range(MOST // 4):
-            if self._socket.fileno() < 0 or not self._socket.read(0):
-                break
+            try:
+                if self._socket.fileno() < 0 or not self._socket.read(0):
+                    break
+            except Exception:
+                _log.failure("a datagram could not be served")
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor ends; or it takes an error on the socket for the end of a connection, which there is none of."""

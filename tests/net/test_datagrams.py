@@ -180,6 +180,28 @@ class PortTests(TestCase):
         test_trains.skip = "only Linux has trains"
 
     @inlineCallbacks
+    def test_failure(self) -> Any:
+        """Whose datagrams cannot be served does not keep those of others, nor later ones."""
+        port = self.open("127.0.0.1:0")
+        clients = [self.client("127.0.0.1", port.address.port) for _ in range(3)]
+        clients[0].send(b"first")
+        yield self.until(1)
+
+        def fail(batch: Batch) -> int:
+            raise ZeroDivisionError
+
+        port.sinks[self.got[0][1]] = fail
+        for client in clients:
+            client.send(b"x")
+        yield self.until(3)
+        self.assertEqual([data for data, _, _ in self.got], [b"first", b"x", b"x"])
+        if self.watch().messages is not None:
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        else:
+            del port.sinks[self.got[0][1]]
+            self.flushLoggedErrors(ZeroDivisionError)
+
+    @inlineCallbacks
     def test_sinks(self) -> Any:
         """A known origin's datagrams go to its sink; what that does not take is handed on as new."""
         port = self.open("127.0.0.1:0")
