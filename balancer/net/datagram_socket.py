@@ -139,8 +139,8 @@ class DatagramSocket(Descriptor):
         if self._joins:
             self._is_deep = True  # for good: recv() does not tell how long a train's datagrams are
         else:
-            # For one datagram it costs twice as much as recv(), for two as much, for more less.
-            credit = self._credit = min(self._credit + count - 2, MOST_CREDIT)
+            # For one datagram it costs twice as much as recv(), for three as much, for more less.
+            credit = self._credit = min(self._credit + count - 3, MOST_CREDIT)
             if credit >= 0:
                 self._is_deep = True
                 self._patience = 2

@@ -165,12 +165,12 @@ class ProgramTests(Layer4TestCase):
         port = str(Address.parse(tcp.addresses[0]).port)
         for extra in ((), ("-R",), ("--bidir", "-P", "3")):
             status, output = yield run(
-                "iperf3", "-c", "127.0.0.1", "-p", port, "-u", "-b", "5M", "-t", "1", "-l", "1200", "--json", *extra
+                "iperf3", "-c", "127.0.0.1", "-p", port, "-u", "-b", "2M", "-t", "1", "-l", "1200", "--json", *extra
             )
             self.assertEqual(status, 0, output[-2000:])
             end = json.loads(output)["end"]
             streams = [stream["udp"] for stream in end["streams"]]
             self.assertEqual(len(streams), 6 if "-P" in extra else 1)
             for stream in streams:
-                self.assertGreater(stream["packets"], 400)
+                self.assertGreater(stream["packets"], 150)
                 self.assertEqual((stream["lost_packets"], stream["out_of_order"]), (0, 0), extra)
