@@ -16,8 +16,10 @@ from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.model.address import Address
 from balancer.model.facts import SessionFacts
-from balancer.net.datagrams import DatagramSocket
+from balancer.net.datagram_socket import Cut, DatagramSocket
+from balancer.net.slots import slots_of
 from balancer.net.timers import Wheel
+from balancer.net.trains import Batch
 from balancer.observe.records import SessionRecord
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Flow"]
 
-Open = Callable[[Address, Callable[[bytes], Any], Callable[[ExchangeError], Any]], DatagramSocket]
+Open = Callable[[Address, Callable[[Batch], Any], Callable[[ExchangeError], Any]], DatagramSocket]
 
 
 class Flow:
@@ -35,13 +37,13 @@ class Flow:
     Args:
         clock: tells the time (seconds()).
         wheel: the shared timer.
-        connect: ``connect(address, received, refused)`` returns a connected :class:`~balancer.net.datagrams.DatagramSocket`.
+        connect: ``connect(address, received, refused)`` returns a connected :class:`~balancer.net.datagram_socket.DatagramSocket`.
         pool: chooses the server.
         facts: which client came to which of our addresses.
         record: filled in as things happen; ``listener`` and ``route`` are set by the caller.
         timeout: seconds without a datagram after which the flow ends.
         responses: replies to each datagram, after which it ends at once; None if that is not known.
-        reply: sends a datagram back to the client.
+        reply: sends datagrams back to the client.
         ended: called once with the flow when it is over and the record complete.
     """
 
@@ -58,6 +60,7 @@ class Flow:
         "_server",
         "_socket",
         "_timer",
+        "_touch",
         "_tried",
         "_unanswered",
         "live",
@@ -74,7 +77,7 @@ class Flow:
         record: SessionRecord,
         timeout: float,
         responses: int | None,
-        reply: Callable[[bytes], Any],
+        reply: Callable[[Batch], Any],
         ended: Callable[[Flow], Any],
     ) -> None:
         self._clock = clock
@@ -91,6 +94,7 @@ class Flow:
         self._unanswered = b""  # the last datagram, until the first reply
         self._sent = clock.seconds()
         self._timer = wheel.schedule(timeout, self._timed_out)
+        self._touch = self._timer.touch
         self.live = True
         self.record = record
         record.started = self._sent
@@ -99,20 +103,56 @@ class Flow:
         record.pool = pool.name
         pool.retry.note_request()
 
-    def forward(self, data: bytes) -> None:
-        """Send a datagram of the client to the server; the first one chooses it."""
+    def forward(self, batch: Batch) -> int:
+        """Send datagrams of the client to the server; the first ones choose it.
+
+        Returns how many of the batch belong to this flow; the rest, if any, came after its end. Where ``responses`` is
+        0 a batch is one datagram.
+        """
         record = self.record
-        record.datagrams_in += 1
-        record.bytes_in += len(data)
-        self._timer.touch()
-        if not record.datagrams_out:
-            self._unanswered = data
-        if self._socket is None:
-            self._choose(None)
+        slot = batch[0]
+        is_one = len(batch) == 1 and not slot.segment
+        if is_one:
+            record.datagrams_in += 1
+            record.bytes_in += slot.length
         else:
-            self._socket.send(data)
-        if self._responses == 0:
-            self.end()
+            for slot in batch:
+                record.datagrams_in += slot.count if slot.segment else 1
+                record.bytes_in += slot.length
+        self._touch()
+        socket = self._socket
+        if socket is None:
+            self._choose(None, batch)
+        else:
+            cut = None
+            if is_one:
+                try:
+                    socket.send_one(slot.view[: slot.length])
+                except OSError as error:
+                    cut = socket.explain(error)
+            else:
+                cut = socket.send(batch)
+            if cut is not None:
+                return self._cut_short(batch, cut)
+        if not record.datagrams_out:
+            self._unanswered = batch[-1].last()
+            if self._responses == 0:
+                self.end()
+        return len(batch)
+
+    def _cut_short(self, batch: Batch, cut: Cut) -> int:
+        """The server turned out unreachable before all of ``batch`` was sent."""
+        sent, error = cut
+        if not self.record.datagrams_out:  # nobody answered yet: another server may have it all
+            if self._try_another(error):
+                self._choose(error, batch)
+                self._unanswered = batch[-1].last()
+            return len(batch)
+        for slot in batch[sent:]:
+            self.record.datagrams_in -= slot.count
+            self.record.bytes_in -= slot.length
+        self._refused(error)
+        return sent
 
     def end(self, reason: str = "", detail: str = "", ok: bool = True, failed_connect: bool = False) -> None:
         """End the flow; harmless if it has ended."""
@@ -127,8 +167,8 @@ class Flow:
         self._release(ok, failed_connect)
         self._ended(self)
 
-    def _choose(self, failed: ExchangeError | None) -> None:
-        """Take the first server that can be had, and send it what is unanswered."""
+    def _choose(self, failed: ExchangeError | None, batch: Batch) -> None:
+        """Take the first server that can be had, and send it ``batch``."""
         pool = self._pool
         while self.live:
             sticky = pool.sticky
@@ -147,12 +187,13 @@ class Flow:
             try:
                 self._address = server.next_endpoint()
                 self._socket = self._connect(self._address, self._received, self._refused)
+                cut = self._socket.send(batch)
+                if cut is None:
+                    return
+                failed = cut[1]
             except ExchangeError as error:
                 failed = error
-                if not self._try_another(error):
-                    return
-            else:
-                self._socket.send(self._unanswered)
+            if not self._try_another(failed):
                 return
 
     def _refused(self, error: ExchangeError) -> None:
@@ -162,7 +203,7 @@ class Flow:
         if self.record.datagrams_out:
             self.end(error.reason.code, error.detail, ok=False, failed_connect=True)
         elif self._try_another(error):
-            self._choose(error)
+            self._choose(error, slots_of(self._unanswered))
 
     def _try_another(self, error: ExchangeError) -> bool:
         """Let the server go and return True if another may be tried; end the flow otherwise."""
@@ -175,16 +216,22 @@ class Flow:
         self.end(error.reason.code, error.detail, ok=not theirs, failed_connect=theirs)
         return False
 
-    def _received(self, data: bytes) -> None:
-        """A reply has come from the server."""
+    def _received(self, batch: Batch) -> None:
+        """Replies have come from the server."""
         record = self.record
         if not record.datagrams_out:
             record.connect = self._clock.seconds() - self._sent
             self._unanswered = b""
-        record.datagrams_out += 1
-        record.bytes_out += len(data)
-        self._timer.touch()
-        self._reply(data)
+        slot = batch[0]
+        if len(batch) == 1 and not slot.segment:
+            record.datagrams_out += 1
+            record.bytes_out += slot.length
+        else:
+            for slot in batch:
+                record.datagrams_out += slot.count if slot.segment else 1
+                record.bytes_out += slot.length
+        self._touch()
+        self._reply(batch)
         responses = self._responses
         if responses is not None and record.datagrams_out >= responses * record.datagrams_in:
             self.end()

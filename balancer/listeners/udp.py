@@ -20,9 +20,11 @@ from balancer.forwarding.session import SHUTDOWN
 from balancer.listeners.accept import Gate
 from balancer.model.address import Peer
 from balancer.model.facts import SessionFacts
-from balancer.net.datagrams import DatagramPort, DatagramSocket, Origin
+from balancer.net.datagram_socket import DatagramSocket
+from balancer.net.datagrams import DatagramPort, Origin
 from balancer.net.timers import Wheel
-from balancer.net.transports import plain
+from balancer.net.trains import Batch
+from balancer.net.watching import Watch
 from balancer.observe.records import SessionRecord
 from balancer.routing.l4 import L4Routes, decide
 
@@ -86,7 +88,8 @@ class UDPListener:
         self._observe = observe
         self._accepting = True
         self._ports: dict[str, _Table] = {}
-        self._connect = partial(DatagramSocket, reactor)
+        self._watch = Watch(reactor)
+        self._connect = partial(DatagramSocket, self._watch)
         self._drained: Deferred[None] | None = None
 
     def open(self) -> None:
@@ -103,7 +106,7 @@ class UDPListener:
         try:
             for bind in binds:
                 if bind not in self._ports:
-                    self._ports[bind] = _Table(self, self._reactor, bind)
+                    self._ports[bind] = _Table(self, self._watch, bind)
                     opened.append(bind)
         except BaseException:
             for bind in opened:
@@ -150,24 +153,29 @@ class UDPListener:
 
         return drained.addCallback(done)
 
+    @property
+    def one_by_one(self) -> bool:
+        """Whether each datagram is a flow of its own."""
+        return self._settings.responses == 0
+
     def begin(
-        self, peer: Peer, local: Peer, reply: Callable[[bytes], Any], ended: Callable[[Flow], Any]
+        self, count: int, peer: Peer, local: Peer, reply: Callable[[Batch], Any], ended: Callable[[Flow], Any]
     ) -> Flow | None:
-        """Begin a flow of ``peer``, or count why not and return None."""
+        """Begin a flow of ``peer`` with its first ``count`` datagrams, or count why not and return None."""
         settings = self._settings
         if not self._accepting:
-            self.dropped[SHUTDOWN] += 1
+            self.dropped[SHUTDOWN] += count
             return None
         if self.sessions >= settings.max_sessions:
-            self.dropped[TABLE_FULL] += 1
+            self.dropped[TABLE_FULL] += count
             return None
         facts = SessionFacts(peer, local)
         decision = decide(settings.routes, facts)
         if decision.pool is None:
-            self.dropped[NO_ROUTE] += 1
+            self.dropped[NO_ROUTE] += count
             return None
         if not self.gate.admit(peer.host):
-            self.dropped[NOT_ADMITTED] += 1
+            self.dropped[NOT_ADMITTED] += count
             return None
         self.sessions += 1
         record = SessionRecord("udp")
@@ -215,31 +223,40 @@ class UDPListener:
 class _Table:
     """The flows of one bound socket."""
 
-    def __init__(self, listener: UDPListener, reactor: Any, bind: str) -> None:
+    def __init__(self, listener: UDPListener, watch: Watch, bind: str) -> None:
         self._listener = listener
         self.flows: dict[Origin, Flow] = {}
-        self.port = DatagramPort(reactor, bind, self._received)
+        self.port = DatagramPort(watch, bind, self._received)
 
-    def _received(self, data: bytes, origin: Origin, local: str) -> None:
-        flow = self.flows.get(origin)
-        if flow is None:
-            flow = self._begin(origin, local)
-            if flow is None:
-                return
-        flow.forward(data)
+    def _received(self, batch: Batch, origin: Origin) -> None:
+        if self._listener.one_by_one:
+            for slot in batch:
+                for each in slot.datagrams():
+                    self._start([each], origin)
+        else:
+            self._start(batch, origin)
 
-    def _begin(self, origin: Origin, local: str) -> Flow | None:
-        name = origin[0]
+    def _start(self, batch: Batch, origin: Origin) -> None:
+        """Begin a flow."""
+        flow = self._begin(batch, origin)
+        if flow is not None:
+            flow.forward(batch)
+
+    def _begin(self, batch: Batch, origin: Origin) -> Flow | None:
+        path = self.port.path(origin)
         flow = self._listener.begin(
-            Peer(plain(name[0]), name[1]),
-            Peer(local, self.port.address.port),
-            partial(self.port.reply, origin=origin),
+            sum(slot.count for slot in batch),
+            Peer(*path.client),
+            Peer(path.local, self.port.address.port),
+            path.send,
             partial(self._ended, origin),
         )
         if flow is not None:
             self.flows[origin] = flow
+            self.port.sinks[origin] = flow.forward
         return flow
 
     def _ended(self, origin: Origin, flow: Flow) -> None:
         del self.flows[origin]
+        del self.port.sinks[origin]
         self._listener.ended(flow)

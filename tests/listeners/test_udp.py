@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket
+import struct
+import sys
+import zlib
 from typing import Any
 
 from twisted.internet import reactor
@@ -13,6 +16,7 @@ from balancer.errors import BalancerError
 from balancer.listeners.accept import Gate
 from balancer.listeners.udp import UDPListener
 from balancer.model.address import Address
+from balancer.net.trains import UDP_SEGMENT
 from tests.listeners.layer4 import Layer4TestCase, pool, until
 
 
@@ -25,9 +29,11 @@ class Echo(DatagramProtocol):
         self.name = name
         self.times = times
         self.clients: set[Any] = set()
+        self.got: list[bytes] = []
 
     def datagramReceived(self, data: bytes, client: Any) -> None:
         self.clients.add(client)
+        self.got.append(data)
         for _ in range(self.times):
             self.transport.write(self.name.encode() + b":" + data, client)
 
@@ -111,6 +117,88 @@ class UDPListenerTests(Layer4TestCase):
             replies.append(reply)
         self.assertEqual(replies, [b"a:q", b"b:q", b"a:q", b"b:q"])
         self.assertEqual((len(self.records), self.gate.active), (4, 0))
+
+    @inlineCallbacks
+    def test_many_clients_at_once(self) -> Any:
+        """Each client gets its own replies, whole and in order, however the datagrams of all are mixed."""
+        server, address = self.echo()
+        listener = self.udp(pool(address))
+        clients = [self.client(listener) for _ in range(30)]
+        sizes = [0, 1, 12, 1400, 1400, 1400, 700, 1300, 64, 64, 64, 64]
+        sent: list[list[bytes]] = [[] for _ in clients]
+        got: list[list[bytes]] = [[] for _ in clients]
+
+        def collect() -> bool:
+            for client, replies in zip(clients, got):
+                try:
+                    while True:
+                        replies.append(client.recv(65535))
+                except BlockingIOError:
+                    pass
+            return all(len(replies) == len(datagrams) for replies, datagrams in zip(got, sent))
+
+        for turn, size in enumerate(sizes):
+            for number, client in enumerate(clients):
+                for each in range(1 + (number + turn) % 3):
+                    data = bytes(((number * 31 + turn * 7 + each + place) % 256) for place in range(size))
+                    sent[number].append(b"a:" + data + zlib.crc32(data).to_bytes(4, "big"))
+                    client.send(sent[number][-1][2:])
+            yield until(collect)
+        self.assertEqual(got, sent)
+        self.assertEqual((len(server.clients), listener.sessions), (30, 30))
+        yield listener.drain(0)
+        self.assertEqual(sum(record.datagrams_in for record in self.records), sum(map(len, sent)))
+        self.assertEqual(
+            sum(record.bytes_out for record in self.records), sum(len(each) for all_ in sent for each in all_)
+        )
+
+    @inlineCallbacks
+    def test_each_of_a_batch_alone(self) -> Any:
+        """With ``responses: 0`` datagrams that come together, or as a train, are balanced one by one."""
+        a, address_a = self.echo("a", times=0)
+        b, address_b = self.echo("b", times=0)
+        listener = self.udp(pool(address_a, address_b), responses=0)
+        client = self.client(listener)
+        for _ in range(4):
+            client.send(b"line")
+        if sys.platform == "linux":
+            client.sendmsg([b"line" * 4], [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", 4))])
+        else:
+            for _ in range(4):
+                client.send(b"line")
+        yield until(lambda: len(a.got) + len(b.got) == 8)
+        self.assertEqual((a.got, b.got), ([b"line"] * 4, [b"line"] * 4))
+        self.assertEqual([(record.datagrams_in, record.bytes_in) for record in self.records], [(1, 4)] * 8)
+
+    @inlineCallbacks
+    def test_server_gone_in_mid_flow(self) -> Any:
+        """What its ICMP message kept from being sent begins another flow, at another server."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as first:
+            first.bind(("127.0.0.1", 0))
+            _, address = self.echo("next")
+            listener = self.udp(pool(str(Address(*first.getsockname())), address))
+            client = self.client(listener)
+            client.send(b"1")
+            yield until(lambda: listener.sessions)
+            data, name = first.recvfrom(9)
+            first.sendto(b"first:" + data, name)
+            replies: list[bytes] = []
+
+            def collect() -> bool:
+                try:
+                    while True:
+                        replies.append(client.recv(9))
+                except BlockingIOError:
+                    return bool(replies)
+
+            yield until(collect)
+        client.send(b"2")
+        client.send(b"3")
+        client.send(b"4" * 2)
+        yield until(lambda: collect() and replies[-1] == b"next:44")
+        # The first of the batch went to the server that was gone; no news of that had come yet.
+        self.assertEqual(replies[0], b"first:1")
+        self.assertEqual([record.reason for record in self.records], ["connection_refused"])
 
     @inlineCallbacks
     def test_dead_server(self) -> Any:

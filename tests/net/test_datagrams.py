@@ -1,8 +1,10 @@
-"""Datagram sockets: where a datagram came from, and that the reply leaves from there."""
+"""Bound datagram sockets: where a datagram came from, and that the reply leaves from there."""
 
 from __future__ import annotations
 
 import socket
+import struct
+import sys
 from typing import Any
 
 from twisted.internet import reactor
@@ -10,33 +12,45 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from balancer import errors
-from balancer.errors import BalancerError, ExchangeError
-from balancer.model.address import Address
-from balancer.net.datagrams import READS_PER_WAKEUP, DatagramPort, DatagramSocket, Origin
+from balancer.errors import BalancerError
+from balancer.net.datagrams import DatagramPort, Origin
+from balancer.net.slots import slots_of
+from balancer.net.trains import UDP_SEGMENT, Batch
+from balancer.net.watching import MOST, Watch
 
 
 class PortTests(TestCase):
-    """Bound sockets."""
+    """Many datagrams at a time."""
 
     timeout = 10
 
+    def watch(self) -> Watch:
+        return Watch(reactor)
+
     def setUp(self) -> None:
+        self.batches: list[int] = []
+        self.replying = False
         self.got: list[tuple[bytes, Origin, str]] = []
         self.awaited: tuple[int, Deferred[None]] | None = None
 
-    def received(self, data: bytes, origin: Origin, local: str) -> None:
-        self.got.append((data, origin, local))
+    def received(self, batch: Batch, origin: Origin) -> None:
+        path = self.port.path(origin)
+        self.batches.append(len(batch))
+        for slot in batch:
+            for each in slot.datagrams():
+                self.got.append((each.last(), origin, path.local))
+        if self.replying:
+            path.send(batch)
         if self.awaited is not None and len(self.got) >= self.awaited[0]:
             awaited, self.awaited = self.awaited[1], None
-            awaited.callback(None)
+            reactor.callLater(0, awaited.callback, None)  # when this round's replies are sent
 
     def until(self, count: int) -> Deferred[None]:
         self.awaited = (count, Deferred())
         return self.awaited[1]
 
     def open(self, bind: str) -> DatagramPort:
-        port = DatagramPort(reactor, bind, self.received)
+        self.port = port = DatagramPort(self.watch(), bind, self.received)
         self.addCleanup(port.close)
         return port
 
@@ -67,8 +81,9 @@ class PortTests(TestCase):
             yield self.until(1)
             data, origin, local = self.got[0]
             self.assertEqual((data, local), (b"ping", host))
-            port.reply(b"pong", origin)
+            port.path(origin).send(slots_of(b"pong"))
             self.assertEqual(client.recv(100), b"pong", bind)
+            self.assertEqual(port.path(origin).client, client.getsockname()[:2])
 
     @inlineCallbacks
     def test_origin_is_the_key_of_a_flow(self) -> Any:
@@ -89,7 +104,7 @@ class PortTests(TestCase):
         """More datagrams than are read at a time all arrive, in order; an empty one is a datagram."""
         port = self.open("127.0.0.1:0")
         client = self.client("127.0.0.1", port.address.port)
-        count = READS_PER_WAKEUP * 2 + 3
+        count = MOST + 3
         for number in range(count):
             client.send(b"" if number == 5 else b"%d" % number)
         yield self.until(count)
@@ -104,13 +119,109 @@ class PortTests(TestCase):
         client.send(b"x" * 65507)
         yield self.until(1)
         data, origin, _ = self.got[0]
-        port.reply(data, origin)
+        path = port.path(origin)
+        path.send(slots_of(data))
         self.assertEqual(len(client.recv(65535)), 65507)
-        port.reply(b"x" * 65508, origin)
-        self.assertEqual(port.dropped, 1)
+        path.send(slots_of(b"x" * 65508, b"y"))
+        self.assertEqual((port.dropped, client.recv(9)), (1, b"y"))
         port.close()
         port.close()
-        port.reply(b"x", origin)
+        path.send(slots_of(b"x"))
+
+    @inlineCallbacks
+    def test_echo(self) -> Any:
+        """Replies that arise while others are served reach their clients, each its own, in order."""
+        self.replying = True
+        for bind, host in (
+            ("127.0.0.1:0", "127.0.0.1"),
+            ("*:0", "127.0.0.5"),
+            ("*:0", "::1"),
+            ("0.0.0.0:0", "127.0.0.6"),
+        ):
+            self.got.clear()
+            port = self.open(bind)
+            clients = [self.client(host, port.address.port) for _ in range(40)]
+            for number in range(3):
+                for client in clients[number:]:
+                    client.send(b"%d" % number)
+            for length in (65507, 65507, 0, 1400, 1400, 1400, 700):
+                clients[0].send(b"x" * length)
+            yield self.until(3 * 40 - 3 + 7)
+            self.assertEqual([clients[39].recv(9) for _ in range(3)], [b"0", b"1", b"2"])
+            self.assertEqual(clients[1].recv(9), b"0")
+            replies = [len(clients[0].recv(65535)) for _ in range(8)]
+            self.assertEqual((replies, port.dropped), ([1, 65507, 65507, 0, 1400, 1400, 1400, 700], 0), bind)
+            port.close()
+
+    @inlineCallbacks
+    def test_trains(self) -> Any:
+        """What a client sends as a train, to one of several addresses, is the same datagrams here and in the reply."""
+        self.replying = True
+        for bind, host in (
+            ("127.0.0.1:0", "127.0.0.1"),
+            ("*:0", "127.0.0.5"),
+            ("*:0", "::1"),
+            ("0.0.0.0:0", "127.0.0.6"),
+        ):
+            self.got.clear()
+            port = self.open(bind)
+            client = self.client(host, port.address.port)
+            client.sendmsg([b"abcdefg"], [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", 3))])
+            client.send(b"h")
+            yield self.until(4)
+            self.assertEqual(
+                [(data, local) for data, _, local in self.got], [(each, host) for each in (b"abc", b"def", b"g", b"h")]
+            )
+            self.assertEqual(len({origin for _, origin, _ in self.got}), 1)
+            self.assertEqual([client.recv(9) for _ in range(4)], [b"abc", b"def", b"g", b"h"])
+            port.close()
+
+    if sys.platform != "linux":
+        test_trains.skip = "only Linux has trains"
+
+    @inlineCallbacks
+    def test_failure(self) -> Any:
+        """Whose datagrams cannot be served does not keep those of others, nor later ones."""
+        port = self.open("127.0.0.1:0")
+        clients = [self.client("127.0.0.1", port.address.port) for _ in range(3)]
+        clients[0].send(b"first")
+        yield self.until(1)
+
+        def fail(batch: Batch) -> int:
+            raise ZeroDivisionError
+
+        port.sinks[self.got[0][1]] = fail
+        for client in clients:
+            client.send(b"x")
+        yield self.until(3)
+        self.assertEqual([data for data, _, _ in self.got], [b"first", b"x", b"x"])
+        if self.watch().messages is not None:
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        else:
+            del port.sinks[self.got[0][1]]
+            self.flushLoggedErrors(ZeroDivisionError)
+
+    @inlineCallbacks
+    def test_sinks(self) -> Any:
+        """A known origin's datagrams go to its sink; what that does not take is handed on as new."""
+        port = self.open("127.0.0.1:0")
+        client = self.client("127.0.0.1", port.address.port)
+        client.send(b"1")
+        yield self.until(1)
+        taken: list[bytes] = []
+
+        def sink(batch: Batch) -> int:
+            if len(taken) == 2:
+                return 0
+            taken.append(batch[0].last())
+            return 1
+
+        port.sinks[self.got[0][1]] = sink
+        for data in (b"2", b"3", b"4", b"5"):
+            client.send(data)
+        yield self.until(3 if self.watch().messages is None else 4)
+        self.assertEqual(taken[0], b"2")
+        self.assertEqual(sorted(taken + [data for data, _, _ in self.got]), [b"1", b"2", b"3", b"4", b"5"])
 
     def test_refusals(self) -> None:
         """What cannot be bound says why."""
@@ -125,67 +236,13 @@ class PortTests(TestCase):
             with self.assertRaisesRegex(BalancerError, f"^cannot listen on .*{why}"):
                 self.open(bind)
         with self.assertRaisesRegex(BalancerError, "the reactor Clock watches no descriptors"):
-            DatagramPort(Clock(), "127.0.0.1:0", self.received)
+            Watch(Clock())
 
 
-class SocketTests(TestCase):
-    """Connected sockets."""
+class OneByOneTests(PortTests):
+    """Where there is no call for many datagrams, or a sandbox forbids it."""
 
-    timeout = 10
-
-    def open(self, address: Address) -> tuple[DatagramSocket, Deferred[bytes], Deferred[ExchangeError]]:
-        came: Deferred[bytes] = Deferred()
-        refused: Deferred[Any] = Deferred()
-        link = DatagramSocket(reactor, address, came.callback, lambda error: refused.callback([error]))
-        self.addCleanup(link.close)
-        return link, came, refused
-
-    @inlineCallbacks
-    def test_there_and_back(self) -> Any:
-        """What is sent arrives, and what the server sends comes back."""
-        for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
-            server = socket.socket(family, socket.SOCK_DGRAM)
-            self.addCleanup(server.close)
-            server.bind((host, 0))
-            server.settimeout(2)
-            link, came, _ = self.open(Address(host, server.getsockname()[1]))
-            link.send(b"ping")
-            data, client = server.recvfrom(100)
-            server.sendto(data[::-1], client)
-            reply = yield came
-            self.assertEqual(reply, b"gnip")
-
-    @inlineCallbacks
-    def test_unreachable(self) -> Any:
-        """A port without a server is reported as refused (by ICMP)."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
-            gone.bind(("127.0.0.1", 0))
-            address = Address(*gone.getsockname())
-        link, _, refused = self.open(address)
-        link.send(b"ping")
-        (error,) = yield refused
-        self.assertIs(error.reason, errors.CONNECTION_REFUSED)
-
-    @inlineCallbacks
-    def test_unreachable_at_the_next_send(self) -> Any:
-        """The news may come with the next datagram sent."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
-            gone.bind(("127.0.0.1", 0))
-            address = Address(*gone.getsockname())
-        link, _, refused = self.open(address)
-        link.send(b"one")
-        link.send(b"two")
-        self.assertTrue(refused.called)
-        yield refused
-
-    def test_too_long_is_dropped(self) -> None:
-        """A datagram that no network takes is counted, and is nobody's fault."""
-        link, _, refused = self.open(Address("127.0.0.1", 9))
-        link.send(b"x" * 65508)
-        self.assertEqual((link.dropped, refused.called), (1, False))
-
-    def test_unix_sockets_are_none_of_its_business(self) -> None:
-        """A server at a unix socket cannot be reached by UDP."""
-        with self.assertRaises(ExchangeError) as refused:
-            self.open(Address("", 0, "/run/x"))
-        self.assertIs(refused.exception.reason, errors.PROXY_INTERNAL_ERROR)
+    def watch(self) -> Watch:
+        watch = Watch(reactor)
+        watch.messages = None
+        return watch
