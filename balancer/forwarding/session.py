@@ -33,6 +33,7 @@ from balancer.errors import ExchangeError
 from balancer.forwarding.side import Side
 from balancer.model.address import Address, Peer
 from balancer.model.facts import SessionFacts
+from balancer.net.splice import Pipes
 from balancer.net.timers import Wheel
 from balancer.observe.records import SessionRecord
 
@@ -73,7 +74,7 @@ class Session:
     """Connects a client to a server and forwards until both are done.
 
     Args:
-        clock: tells the time (seconds()).
+        clock: the reactor; tells the time (seconds()).
         wheel: the shared timer.
         connect: ``connect(address, protocol, timeout)``, as :func:`balancer.net.connecting.connect` with its first and
             last arguments filled in.
@@ -82,6 +83,7 @@ class Session:
         record: filled in as things happen; ``listener`` is set by the caller.
         idle: seconds without a byte in either direction after which the session is closed.
         ended: called once with the session when all is over and the record complete.
+        pipes: for splicing; without them every byte is copied.
 
     Connect :attr:`client` to the transport that was accepted; everything else follows.
     """
@@ -94,6 +96,7 @@ class Session:
         "_held",
         "_idle",
         "_phase",
+        "_pipes",
         "_route",
         "_started",
         "_taken",
@@ -116,12 +119,14 @@ class Session:
         record: SessionRecord,
         idle: float,
         ended: Callable[[Session], Any],
+        pipes: Pipes | None = None,
     ) -> None:
         self._clock = clock
         self._connect = connect
         self._route = route
         self._idle = idle
         self._ended = ended
+        self._pipes = pipes
         self._phase = _Phase.CONNECTING
         self._tried: list[Server] = []
         self._taken: tuple[Pool, Server] | None = None  # begun with the pool, and to be ended
@@ -234,6 +239,16 @@ class Session:
         if self.client.finished:
             self.server.finish()
 
+    def pour(self, side: Side) -> None:
+        """``side`` says a lot: splice it from now on, if that can be done."""
+        if self._phase is _Phase.OPEN:
+            side.pour_to(self.server if side is self.client else self.client, self._pipes, self._clock)
+
+    def moved(self) -> None:
+        """Somebody took bytes that waited; after a close for idleness that earns no more time."""
+        if self.record.reason != IDLE:
+            self._timer.touch()
+
     def hold(self, data: bytes) -> None:
         """Keep what the client says before there is a server, and stop listening to it when that is a lot."""
         self._held.append(data)
@@ -255,6 +270,10 @@ class Session:
 
     def lost(self, side: Side, reason: Failure) -> None:
         """``side``'s connection is gone."""
+        other = self.server if side is self.client else self.client
+        if other.pump is not None:  # what it said last has nowhere to go; what this side said last has
+            other.pump.end()
+            other.pump = None
         if self._phase in (_Phase.CONNECTING, _Phase.OPEN):
             if reason.check(ConnectionDone):
                 # Orderly, but from a transport that knows no half-close.

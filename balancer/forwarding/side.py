@@ -2,10 +2,13 @@
 
 :meth:`Side.dataReceived` is the path of every byte: it counts, touches the idle timer and calls the other side's
 ``transport.write``. No Deferred, no closure, no ``callLater``. What a side's events mean, :mod:`.session` decides.
+
+A side that has said a lot is given a :class:`~balancer.net.splice.Pump`: then the kernel moves the bytes.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +16,21 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPush
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from balancer.net.splice import Pump, can_splice, detached
+from balancer.net.stream import Stream
 from balancer.net.timers import Entry
 
 if TYPE_CHECKING:
     from balancer.forwarding.session import Session
+    from balancer.net.splice import Pipes
 
-__all__ = ["Side"]
+__all__ = ["POUR_FROM", "Side"]
+
+POUR_AFTER = 65536
+"""Bytes that a side must have said before what it says is spliced: short sessions are not worth it."""
+
+POUR_FROM = 4096
+"""Bytes that must arrive at once for splicing to begin; from 8 KiB on it costs less than to copy, below it costs no more."""
 
 
 @implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
@@ -26,16 +38,18 @@ class Side:
     """One end of a session: the protocol of its connection, and the producer for the other end's.
 
     ``received`` counts bytes. ``finished`` is true once its peer has sent FIN, ``lost`` once the connection is gone
-    (a side that was never connected counts as gone).
+    (a side that was never connected counts as gone). ``pump`` moves what it says, once that has become a lot.
     """
 
-    __slots__ = ("_session", "factory", "finished", "forward", "lost", "received", "timer", "transport")
+    __slots__ = ("_session", "factory", "finished", "forward", "lost", "pour_from", "pump", "received", "timer", "transport")
 
     def __init__(self, session: Session, timer: Entry) -> None:
         self._session = session
         self.timer = timer
         self.transport: Any = None
         self.forward: Callable[[bytes], None] = session.hold
+        self.pour_from = POUR_FROM
+        self.pump: Pump | None = None
         self.received = 0
         self.finished = False
         self.lost = True
@@ -52,9 +66,17 @@ class Side:
 
     def dataReceived(self, data: bytes) -> None:
         """Pass ``data`` on."""
-        self.received += len(data)
+        size = len(data)
+        self.received += size
         self.timer.touch()
         self.forward(data)
+        if size >= self.pour_from and self.received >= POUR_AFTER:
+            self._session.pour(self)
+
+    def poured(self, size: int) -> None:
+        """Count bytes that were passed on without passing here."""
+        self.received += size
+        self.timer.touch()
 
     def readConnectionLost(self) -> None:
         """The peer sent FIN."""
@@ -85,6 +107,32 @@ class Side:
         """Send what arrives to ``other`` from now on."""
         self.forward = other.transport.write
         other.transport.registerProducer(self, True)
+
+    def pour_to(self, other: Side, pipes: Pipes | None, reactor: Any) -> None:
+        """Splice to ``other`` from now on, where both transports are ours or can be made so, and ``pipes`` has pipes."""
+        if pipes is None or not can_splice():
+            self.pour_from = sys.maxsize
+            return
+        if not (self._is_stream(reactor, other) and other._is_stream(reactor, self)):
+            return
+        self.pour_from = sys.maxsize
+        self.pump = Pump(self.transport, other.transport, pipes, self.poured, self._session.moved)
+        self.pump.start()
+
+    def _is_stream(self, reactor: Any, other: Side) -> bool:
+        """Make the transport a stream if it is none and lets us; give up for good if it does not know how."""
+        transport = self.transport
+        if isinstance(transport, Stream):
+            return not transport.TLS
+        if not hasattr(transport, "detach"):
+            self.pour_from = other.pour_from = sys.maxsize
+            return False
+        stream = detached(transport, self, reactor)
+        if stream is None:
+            return False
+        self.transport = stream
+        other.start_to(self)
+        return True
 
     def finish(self) -> None:
         """Send FIN when everything is written."""

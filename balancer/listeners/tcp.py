@@ -22,6 +22,7 @@ from balancer.model.address import Address
 from balancer.model.facts import SessionFacts
 from balancer.net.connecting import connect
 from balancer.net.listening import BACKLOG
+from balancer.net.splice import Pipes
 from balancer.net.timers import Wheel
 from balancer.observe.records import SessionRecord
 from balancer.routing.l4 import L4Routes, decide
@@ -71,6 +72,7 @@ class TCPListener:
         wheel: Wheel,
         observe: Callable[[SessionRecord], Any],
         backlog: int = BACKLOG,
+        pipes: Pipes | None = None,
     ) -> None:
         self.name = name
         self.gate = gate
@@ -80,6 +82,7 @@ class TCPListener:
         self._settings = settings
         self._wheel = wheel
         self._observe = observe
+        self._pipes = pipes
         self._ports = Ports(reactor, self, backlog)
         self._drained: Deferred[None] | None = None
 
@@ -140,7 +143,7 @@ class TCPListener:
         record = SessionRecord("tcp")
         record.listener = self.name
         session = Session(
-            self._reactor, self._wheel, self._connect, settings.route, peer, record, settings.idle, self._ended
+            self._reactor, self._wheel, self._connect, settings.route, peer, record, settings.idle, self._ended, self._pipes
         )
         self.sessions.add(session)
         return session.client

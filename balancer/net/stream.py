@@ -57,6 +57,7 @@ class Stream(tcp.Connection):
     _unread: bytes | None = None  # was read, and must wait until reading goes on
     _outbox: Outbox | None = None
     is_reading = False
+    piped = 0  # bytes that a pump has yet to write, after everything else
     _shouldShutdown = False  # close() says it all: no other process has these sockets
     _read_size = READ_SIZE
 
@@ -98,6 +99,20 @@ class Stream(tcp.Connection):
     def why_ended(self) -> Any:
         """Return why there is nothing more to read; a failed send has taken the socket's error, and meant a reset."""
         return CONNECTION_LOST if self._send_failed else CONNECTION_DONE
+
+    def note_reset(self) -> None:
+        """Remember that the peer was found to have reset the connection, for :meth:`why_ended`."""
+        self._send_failed = True
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether something was read that the protocol has yet to be given."""
+        return self._unread is not None
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether what is written now will be sent."""
+        return bool(self.connected) and not (self.disconnecting or self._writeDisconnecting or self._aborting)
 
     def doRead(self) -> Any:
         """Hand what has arrived to the protocol."""
@@ -220,6 +235,7 @@ class Stream(tcp.Connection):
             or self.disconnecting
             or self._writeDisconnecting
             or self.producer is not None
+            or self.piped
         ):
             super().loseWriteConnection()
             return
@@ -230,4 +246,4 @@ class Stream(tcp.Connection):
     @property
     def queued(self) -> int:
         """Bytes written but not yet taken by the kernel."""
-        return len(self.dataBuffer) - self.offset + self._tempDataLen
+        return len(self.dataBuffer) - self.offset + self._tempDataLen + self.piped

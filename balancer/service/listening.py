@@ -140,7 +140,9 @@ class Listeners:
             return UDPListener(reactor, name, binds, what, gate, wheel, runtime.observe_session)
         if isinstance(settings, TcpListener):
             assert isinstance(what, TCPSettings)
-            return TCPListener(reactor, name, binds, what, gate, wheel, runtime.observe_session, settings.backlog)
+            return TCPListener(
+                reactor, name, binds, what, gate, wheel, runtime.observe_session, settings.backlog, runtime.pipes
+            )
         assert isinstance(what, Site)
         return HTTPListener(reactor, name, binds, what, gate, wheel, settings.backlog)
 

@@ -17,6 +17,7 @@ from balancer.forwarding.server_connection import ServerConnection
 from balancer.listeners.accept import Gate
 from balancer.model.address import Address
 from balancer.net.connecting import connect
+from balancer.net.splice import Pipes
 from balancer.net.timers import Wheel
 from balancer.pools.pool import Pool
 from balancer.pools.server import Server
@@ -43,6 +44,7 @@ class Runtime:
     def __init__(self, reactor: Any) -> None:
         self.reactor = reactor
         self.wheel = Wheel(reactor)
+        self.pipes = Pipes()
         self.observing = Observing(reactor)
         self.observe_exchange = self.observing.exchange
         self.observe_session = self.observing.session
