@@ -92,6 +92,14 @@ class Pipe:
             except OSError:
                 size //= 2
 
+    def read_out(self, size: int) -> bytes:
+        """Return the ``size`` bytes that are in the pipe."""
+        pieces: list[bytes] = []
+        while size:
+            pieces.append(os.read(self.read, size))
+            size -= len(pieces[-1])
+        return b"".join(pieces)
+
     def close(self) -> None:
         """Give the descriptors back, and with them what is in the pipe."""
         os.close(self.read)
@@ -257,9 +265,10 @@ class Pump:
             left = size
         except OSError as error:
             if error.errno in _REFUSED:
+                data = pipe.read_out(size)
                 self._pipes.give(pipe)
                 self.end()
-                return _emptied(pipe, size)
+                return data
             # The sink is watched for writing below; it meets the error there.
             self._sink.note_reset()
             left = size

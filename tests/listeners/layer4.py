@@ -14,6 +14,7 @@ from balancer.listeners.accept import Gate
 from balancer.listeners.tcp import TCPListener, TCPSettings
 from balancer.listeners.udp import UDPListener, UDPSettings
 from balancer.model.address import Address
+from balancer.net.splice import Pipes
 from balancer.net.timers import Wheel
 from balancer.observe.records import SessionRecord
 from balancer.pools.algorithms.round_robin import RoundRobin
@@ -52,6 +53,8 @@ class Layer4TestCase(TestCase):
         self.wheel = Wheel(reactor, tick=0.02)
         self.gate = Gate()
         self.records: list[SessionRecord] = []
+        self.pipes: Pipes | None = Pipes()
+        self.addCleanup(self.pipes.close)
 
     def tcp(
         self, to: Pool | None, *binds: str, idle: float = 600.0, routes: tuple[L4Route, ...] | None = None
@@ -65,6 +68,7 @@ class Layer4TestCase(TestCase):
             self.gate,
             self.wheel,
             self.records.append,
+            pipes=self.pipes,
         )
         listener.open()
         self.addCleanup(listener.drain, 0.0)
