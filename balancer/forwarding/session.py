@@ -275,7 +275,7 @@ class Session:
             other.pump.end()
             other.pump = None
         if self._phase in (_Phase.CONNECTING, _Phase.OPEN):
-            if reason.check(ConnectionDone):
+            if isinstance(reason.value, ConnectionDone):
                 # Orderly, but from a transport that knows no half-close.
                 self._close("")
             else:

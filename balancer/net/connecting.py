@@ -37,6 +37,7 @@ P = TypeVar("P", bound=IProtocol)
 _OURS = frozenset(
     (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EPERM, errno.EAFNOSUPPORT)
 )
+_NON_BLOCKING = socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0)  # one system call less, on Linux
 _UNREACHABLE = frozenset((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN))
 
 
@@ -83,6 +84,7 @@ class _Attempt:
         self._address = address
         self._protocol = protocol
         self._socket: socket.socket | None = None
+        self._fd = -1
         self._timer: Entry | IDelayedCall | None = None
 
     def start(self, timeout: float, wheel: Wheel | None) -> None:
@@ -91,8 +93,10 @@ class _Attempt:
         name: Any = address.path or (address.host, address.port)
         family = socket.AF_UNIX if address.path else socket.AF_INET6 if ":" in address.host else socket.AF_INET
         try:
-            skt = self._socket = socket.socket(family, socket.SOCK_STREAM)
-            skt.setblocking(False)
+            skt = self._socket = socket.socket(family, _NON_BLOCKING)
+            if _NON_BLOCKING == socket.SOCK_STREAM:
+                skt.setblocking(False)
+            self._fd = skt.fileno()
             number = skt.connect_ex(name)
         except OSError as failed:
             self._fail(error_of(failed, address))
@@ -113,11 +117,12 @@ class _Attempt:
         """The kernel knows the outcome."""
         assert self._socket is not None
         number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        self._unwatch()
         if number:
+            self._unwatch()
             self._fail(_by_errno(number, self._address))
         else:
-            self._connected()
+            self._stop_timer()
+            self._connected(self)
 
     def doRead(self) -> None:
         """Never watched for reading."""
@@ -131,21 +136,24 @@ class _Attempt:
 
     def fileno(self) -> int:
         """The socket's descriptor."""
-        return -1 if self._socket is None else self._socket.fileno()
+        return self._fd
 
     def logPrefix(self) -> str:
         """How the reactor names this in its log."""
         return f"connecting to {self._address}"
 
-    def _connected(self) -> None:
+    def _connected(self, watched: Any = None) -> None:
         skt, self._socket = self._socket, None
         assert skt is not None
         transport = (UNIXClientTransport if self._address.path else ClientTransport)(skt, self._protocol, self._reactor)
-        transport.start()
+        transport.start(watched)
         self.result.callback(self._protocol)
 
     def _unwatch(self) -> None:
         self._reactor.removeWriter(self)
+        self._stop_timer()
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -165,6 +173,7 @@ class _Attempt:
 
     def _close(self) -> None:
         skt, self._socket = self._socket, None
+        self._fd = -1
         if skt is not None:
             skt.close()
 

@@ -97,6 +97,18 @@ if EPollReactor is not None:
 
         doIteration = doPoll
 
+        def turn_to_reading(self, writer: Any, reader: Any) -> None:
+            """Watch ``reader`` for reading instead of ``writer`` for writing, both of one descriptor, in one system call."""
+            fd = reader.fileno()
+            if fd in self._writes and fd not in self._reads:
+                self._poller.modify(fd, EPOLLIN)
+                self._writes.remove(fd)
+                self._reads.add(fd)
+                self._selectables[fd] = reader
+            else:
+                self.removeWriter(writer)
+                self.addReader(reader)
+
         def _serve(self, reads: list[_Read]) -> None:
             """Give what was read to the protocols, then send what they wrote."""
             outbox = self.outbox

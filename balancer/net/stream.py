@@ -24,8 +24,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IProtocol, IReactorFDSet
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.python.failure import Failure
 
 __all__ = ["Outbox", "Stream"]
 
@@ -37,6 +40,9 @@ BULK_READ_SIZE = 262144
 
 CORK_SIZE = 32768
 """Bytes of one connection that may wait for the end of the reactor's turn; more are sent at once."""
+
+
+_DONE = Failure(CONNECTION_DONE)
 
 
 class Outbox:
@@ -71,6 +77,30 @@ class Stream(tcp.Connection):
     def __init__(self, skt: socket.socket, protocol: IProtocol, reactor: IReactorFDSet | None = None) -> None:
         super().__init__(skt, protocol, reactor)
         self._take_socket(skt, reactor)
+
+    def _begin(self, skt: socket.socket, protocol: IProtocol, reactor: Any) -> None:
+        """Do what the inherited constructors do, but for setting a socket non-blocking that is."""
+        self.reactor = reactor
+        self.socket = skt
+        self.fileno = skt.fileno
+        self.protocol = protocol
+        self._tempDataBuffer = []
+        self._tempDataLen = 0
+        if skt.gettimeout() != 0.0:
+            skt.setblocking(False)
+        self._take_socket(skt, reactor)
+
+    def _lose(self, reason: Failure) -> None:
+        """Do what the inherited ``connectionLost`` does, 5 µs cheaper: without asking the failure what it is by name."""
+        if not hasattr(self, "socket"):
+            return  # told twice
+        FileDescriptor.connectionLost(self, reason)
+        self._closeSocket(not isinstance(reason.value, ConnectionAborted))
+        protocol = self.protocol
+        del self.protocol
+        del self.socket
+        del self.fileno
+        protocol.connectionLost(reason)
 
     def _take_socket(self, skt: socket.socket, reactor: Any) -> None:
         self._recv = skt.recv
@@ -226,8 +256,17 @@ class Stream(tcp.Connection):
         """Write the pieces as one."""
         self.write(b"".join(iovec))
 
+    def loseConnection(self) -> None:
+        """Close when everything is written."""
+        if self._writeDisconnected and self.connected and not self.disconnecting and not self.TLS:
+            self.connectionLost(_DONE)
+        else:
+            super().loseConnection()
+
     def loseWriteConnection(self) -> None:
         """Send FIN when everything is written: now, if it is."""
+        if self._writeDisconnected:
+            return
         if (
             self._tempDataBuffer
             or self.dataBuffer

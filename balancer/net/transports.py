@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet import tcp, unix
@@ -67,9 +68,28 @@ class ServerTransport(_Addressed, tcp.Server):
         sessionno: int,
         reactor: IReactorFDSet,
     ) -> None:
-        self._take_socket(sock, reactor)
-        tcp.Server.__init__(self, sock, protocol, client, server, sessionno, reactor)
-        self.setTcpNoDelay(True)
+        self._begin(sock, protocol, reactor)
+        self.server = server
+        self.client = client
+        self.sessionno = sessionno
+        self.hostname = client[0]
+        if isinstance(server, ServerPort):
+            self._host = server.host
+        if not getattr(server, "passes_nodelay_on", False):
+            self.setTcpNoDelay(True)
+        self.startReading()
+        self.connected = 1
+
+    connectionLost = Stream._lose
+
+    @property
+    def logstr(self) -> str:  # type: ignore[override]  # made when asked for: hardly ever
+        """How the reactor names this in its log."""
+        return f"{self._getLogPrefix(self.protocol)},{self.sessionno},{self.hostname}"
+
+    def __repr__(self) -> str:
+        port = getattr(self.server, "_realPortNumber", None)
+        return f"<{type(getattr(self, 'protocol', None)).__name__} #{self.sessionno} on {port}>"
 
 
 class UNIXServerTransport(Stream, unix.Server):
@@ -95,13 +115,29 @@ class _Outgoing(Stream):
     _base = tcp.Connection
 
     def __init__(self, skt: socket.socket, protocol: IProtocol, reactor: IReactorFDSet) -> None:
-        super().__init__(skt, protocol, reactor)
-        self.logstr = f"{self._getLogPrefix(protocol)},client"
+        self._begin(skt, protocol, reactor)
 
-    def start(self) -> None:
-        """Begin to read, and tell the protocol that it is connected."""
+    connectionLost = Stream._lose
+
+    @property
+    def logstr(self) -> str:  # type: ignore[override]  # made when asked for: hardly ever
+        """How the reactor names this in its log."""
+        return f"{self._getLogPrefix(self.protocol)},client"
+
+    def start(self, watched: Any = None) -> None:
+        """Begin to read, and tell the protocol that it is connected.
+
+        ``watched`` is watched for writing at present, has our descriptor, and is not to be watched any more.
+        """
         self.connected = 1
-        self.startReading()
+        if watched is None:
+            self.startReading()
+        elif hasattr(self.reactor, "turn_to_reading"):
+            self.is_reading = True
+            self.reactor.turn_to_reading(watched, self)
+        else:
+            self.reactor.removeWriter(watched)
+            self.startReading()
         self.protocol.makeConnection(self)
 
 
@@ -139,6 +175,10 @@ class ServerPort(tcp.Port):
 
     transport = ServerTransport
     pauses = 0
+    host: IPv4Address | IPv6Address | None = None
+    """Our end of every connection accepted, where it is known beforehand: the port is bound to one IPv4 address."""
+    passes_nodelay_on = False
+    """Whether connections accepted inherit TCP_NODELAY, as on Linux."""
 
     if TYPE_CHECKING:  # what Twisted leaves without types
         reactor: Any
@@ -158,6 +198,16 @@ class ServerPort(tcp.Port):
     ) -> None:
         super().__init__(port, factory, backlog, interface, reactor)
         self._dual_stack = dual_stack
+
+    def startListening(self) -> None:
+        """Bind and listen, and find out what then holds for every connection."""
+        super().startListening()
+        name = self.socket.getsockname()
+        if self.addressFamily == socket.AF_INET and name[0] != "0.0.0.0":
+            self.host = to_address(name)
+        if sys.platform == "linux":
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.passes_nodelay_on = True
 
     def createInternetSocket(self) -> socket.socket:
         """Return the socket to bind."""
