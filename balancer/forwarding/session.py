@@ -321,7 +321,7 @@ class Session:
         if self._phase is _Phase.ENDED:
             return
         self._phase = _Phase.ENDED
-        self._timer.cancel()
+        self._timer.end()
         record = self.record
         record.bytes_in = self.client.received
         record.bytes_out = self.server.received
@@ -332,3 +332,5 @@ class Session:
             # A server that answers connections but resets them before it says a word is not well.
             (server.owner or pool).end(server, record.connect, ok=record.reason != SERVER_RESET or record.bytes_out > 0)
         self._ended(self)
+        self.client.leave()
+        self.server.leave()

@@ -41,7 +41,18 @@ class Side:
     (a side that was never connected counts as gone). ``pump`` moves what it says, once that has become a lot.
     """
 
-    __slots__ = ("_session", "factory", "finished", "forward", "lost", "pour_from", "pump", "received", "timer", "transport")
+    __slots__ = (
+        "_session",
+        "factory",
+        "finished",
+        "forward",
+        "lost",
+        "pour_from",
+        "pump",
+        "received",
+        "timer",
+        "transport",
+    )
 
     def __init__(self, session: Session, timer: Entry) -> None:
         self._session = session
@@ -151,3 +162,7 @@ class Side:
         """Reset the connection."""
         if not self.lost:
             self.transport.abortConnection()
+
+    def leave(self) -> None:
+        """Forget the session, which is over: then both are freed at once, and not by the garbage collector."""
+        del self._session

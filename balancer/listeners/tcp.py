@@ -143,7 +143,15 @@ class TCPListener:
         record = SessionRecord("tcp")
         record.listener = self.name
         session = Session(
-            self._reactor, self._wheel, self._connect, settings.route, peer, record, settings.idle, self._ended, self._pipes
+            self._reactor,
+            self._wheel,
+            self._connect,
+            settings.route,
+            peer,
+            record,
+            settings.idle,
+            self._ended,
+            self._pipes,
         )
         self.sessions.add(session)
         return session.client

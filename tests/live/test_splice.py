@@ -65,10 +65,14 @@ class FuzzTests(Layer4TestCase):
     def target(self) -> Pool:
         return pool(Address(*self.server.getsockname()))
 
-    def at_client(self, where: tuple[str, int], seed: int, total: int) -> tuple[int, bytes, bytes]:
+    def at_client(
+        self, where: tuple[str, int], seed: int, total: int, begin: threading.Event | None = None
+    ) -> tuple[int, bytes, bytes]:
         with socket.create_connection(where, 10) as skt:
             skt.settimeout(60)
             skt.sendall(seed.to_bytes(4, "big"))
+            if begin is not None:
+                begin.wait(30)
             return seed, *talk(skt, seed + 1, total)
 
     def at_server(self, total: int) -> tuple[int, bytes, bytes]:
@@ -158,13 +162,15 @@ class FuzzTests(Layer4TestCase):
         """Sessions that are under way when descriptors run out go on without pipes."""
         listener = self.tcp(self.target())
         host, port = listener.addresses[0].rsplit(":", 1)
-        asking = deferToThread(self.at_client, (host, int(port)), 300, 8 * MIB)
+        begin = threading.Event()
+        asking = deferToThread(self.at_client, (host, int(port)), 300, 8 * MIB, begin)
         server, _ = yield deferToThread(self.server.accept)
         with server:
             yield until(lambda: listener.sessions and next(iter(listener.sessions)).record.connect >= 0)
             soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
             resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+            begin.set()
             seed = yield deferToThread(server.recv, 4, socket.MSG_WAITALL)
             said, heard = yield deferToThread(talk, server, 1_000_000, 8 * MIB)
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -132,7 +132,7 @@ class ProgramTests(Layer4TestCase):
                 "-p",
                 port,
                 "-n",
-                "100M",
+                "500M",
                 "-P",
                 "2",
                 "--json",
@@ -143,7 +143,7 @@ class ProgramTests(Layer4TestCase):
             self.assertEqual(status, 0, output[-2000:])
             report = json.loads(output)
             self.assertNotIn("error", report)
-            self.assertGreaterEqual(report["end"]["sum_received"]["bytes"], 90_000_000, output[-2000:])
+            self.assertGreaterEqual(report["end"]["sum_received"]["bytes"], 450_000_000, output[-2000:])
 
     @inlineCallbacks
     def test_many_at_once(self) -> Any:
