@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -242,6 +244,23 @@ class ConnectingTests(SessionTestCase):
         self.lose(waiting.client, ConnectionLost)
         self.assertEqual(self.record.reason, "client_reset")
         self.assertFalse(self.session().client.transport.disconnecting)
+
+
+class FreedTests(SessionTestCase):
+    """When all is over."""
+
+    def test_freed_at_once(self) -> None:
+        """A session that is over is freed without the garbage collector's help."""
+        session = self.session()
+        self.answer(session)
+        gone = weakref.ref(session.client)
+        self.lose(session.client, ConnectionLost)
+        self.lose(session.server)
+        self.attempts.clear()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        del session
+        self.assertIsNone(gone())
 
 
 class ForwardingTests(SessionTestCase):

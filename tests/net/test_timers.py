@@ -125,6 +125,15 @@ class WheelTests(SynchronousTestCase):
         entry.cancel()
         self.assertEqual(repr(entry), "<Entry idle>")
 
+    def test_discarded_for_good(self) -> None:
+        """A discarded entry never calls, even if it is reset, and holds nothing alive."""
+        entry = self.wheel.schedule(1.0, lambda: self.fired.append("discarded"))
+        entry.discard()
+        self.assertFalse(entry.active)
+        entry.reset(0.5)
+        self.clock.advance(5)
+        self.assertEqual(self.fired, [])
+
     @settings(deadline=None, max_examples=30)
     @given(
         spans=st.lists(st.floats(0, 30), min_size=1, max_size=20),
