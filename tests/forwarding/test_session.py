@@ -253,13 +253,15 @@ class FreedTests(SessionTestCase):
         """A session that is over is freed without the garbage collector's help."""
         session = self.session()
         self.answer(session)
-        gone = weakref.ref(session.client)
-        self.lose(session.client, ConnectionLost)
-        self.lose(session.server)
+        gone = weakref.ref(session.client.transport)
+        for side in (session.client, session.server):
+            side.readConnectionLost()
+        for side in (session.client, session.server):
+            self.lose(side)
         self.attempts.clear()
         gc.disable()
         self.addCleanup(gc.enable)
-        del session
+        del session, side
         self.assertIsNone(gone())
 
 

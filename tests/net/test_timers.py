@@ -125,10 +125,10 @@ class WheelTests(SynchronousTestCase):
         entry.cancel()
         self.assertEqual(repr(entry), "<Entry idle>")
 
-    def test_discarded_for_good(self) -> None:
-        """A discarded entry never calls, even if it is reset, and holds nothing alive."""
-        entry = self.wheel.schedule(1.0, lambda: self.fired.append("discarded"))
-        entry.discard()
+    def test_ended_for_good(self) -> None:
+        """An entry that was ended never calls, even if it is reset, and holds nothing alive."""
+        entry = self.wheel.schedule(1.0, lambda: self.fired.append("ended"))
+        entry.end()
         self.assertFalse(entry.active)
         entry.reset(0.5)
         self.clock.advance(5)
