@@ -120,11 +120,12 @@ class ProgramTests(Layer4TestCase):
     @inlineCallbacks
     def test_iperf(self) -> Any:
         """iperf3 runs both ways, with parallel streams, and ends clean."""
-        address = Address("127.0.0.1", free_port())
-        yield serve(self, address, "iperf3", "-s", "-p", str(address.port), "-B", "127.0.0.1")
-        listener = self.tcp(pool(address))
-        port = str(Address.parse(listener.addresses[0]).port)
         for extra in ((), ("-R",)):
+            # One server each: it turns away who comes before it is done with the last.
+            address = Address("127.0.0.1", free_port())
+            yield serve(self, address, "iperf3", "-s", "-p", str(address.port), "-B", "127.0.0.1")
+            listener = self.tcp(pool(address))
+            port = str(Address.parse(listener.addresses[0]).port)
             status, output = yield run(
                 "iperf3",
                 "-c",
