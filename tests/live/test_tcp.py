@@ -121,29 +121,32 @@ class ProgramTests(Layer4TestCase):
     def test_iperf(self) -> Any:
         """iperf3 runs both ways, with parallel streams, and ends clean."""
         for extra in ((), ("-R",)):
-            # One server each: it turns away who comes before it is done with the last.
+            # A server each. It turns away who comes before it is done with the last, and that was whoever saw that it answers.
             address = Address("127.0.0.1", free_port())
             yield serve(self, address, "iperf3", "-s", "-p", str(address.port), "-B", "127.0.0.1")
             listener = self.tcp(pool(address))
             port = str(Address.parse(listener.addresses[0]).port)
-            status, output = yield run(
-                "iperf3",
-                "-c",
-                "127.0.0.1",
-                "-p",
-                port,
-                "-n",
-                "500M",
-                "-P",
-                "2",
-                "--json",
-                "--connect-timeout",
-                "5000",
-                *extra,
-            )
-            self.assertEqual(status, 0, output[-2000:])
-            report = json.loads(output)
+            for _ in range(20):
+                status, output = yield run(
+                    "iperf3",
+                    "-c",
+                    "127.0.0.1",
+                    "-p",
+                    port,
+                    "-n",
+                    "500M",
+                    "-P",
+                    "2",
+                    "--json",
+                    "--connect-timeout",
+                    "5000",
+                    *extra,
+                )
+                report = json.loads(output)
+                if "reset by peer" not in report.get("error", ""):
+                    break
             self.assertNotIn("error", report)
+            self.assertEqual(status, 0, output[-2000:])
             self.assertGreaterEqual(report["end"]["sum_received"]["bytes"], 450_000_000, output[-2000:])
 
     @inlineCallbacks
