@@ -38,7 +38,8 @@ class RequestFacts:
     ``method`` is text as sent; ``target`` the raw request target (latin-1 text, never rewritten); ``version`` is
     ``"1.1"`` or ``"1.0"``; ``headers`` the raw pairs as received; ``peer`` the client (after trusted forwarding
     headers were believed); ``local`` our end; ``scheme`` ``"http"`` or ``"https"``; ``body`` the whole body, only
-    where a filter asked for it.
+    where a filter asked for it. ``noted`` is what the access log's format ``noted_by`` made of the request, for when it is
+    repeated.
     """
 
     __slots__ = (
@@ -52,6 +53,8 @@ class RequestFacts:
         "headers",
         "local",
         "method",
+        "noted",
+        "noted_by",
         "peer",
         "scheme",
         "target",
@@ -83,6 +86,8 @@ class RequestFacts:
         self._index: dict[str, list[str]] | None = None
         self._query: dict[str, list[str]] | None = None
         self._cookies: dict[str, str] | None = None
+        self.noted_by: object = None
+        self.noted = ""
 
     @property
     def client_ip(self) -> str:

@@ -51,6 +51,22 @@ class _Seconds:
         return self
 
 
+def _json_request(r: ExchangeRecord) -> str:
+    """Return what the request itself says, as members of a JSON object."""
+    text = (
+        f'"client":"{r.client}","client_port":{r.client_port},"method":{_quoted(r.method)},"host":{_quoted(r.host)}'
+        f',"target":{_quoted(r.target)},"version":"{r.version}"'
+    )
+    for name, value in r.headers:
+        if len(name) in (7, 10):
+            lowered = name.lower()
+            if lowered == b"user-agent":
+                text += f',"user_agent":{_quoted(value.decode("latin-1"))}'
+            elif lowered == b"referer":
+                text += f',"referer":{_quoted(value.decode("latin-1"))}'
+    return text
+
+
 @implementer(IAccessLogFormat)
 class Json:
     """One JSON object a line; times in seconds, phases that did not happen left out."""
@@ -77,18 +93,18 @@ class Json:
         more = f',"queue":{r.queue:.6f}' if r.queue >= 0 else ""
         if r.reason:
             more += f',"reason":"{r.reason}","detail":{_quoted(r.detail)}'
-        for name, value in r.headers:
-            size = len(name)
-            if size == 10 and name.lower() == b"user-agent":
-                more += f',"user_agent":{_quoted(value.decode("latin-1"))}'
-            elif size == 7 and name.lower() == b"referer":
-                more += f',"referer":{_quoted(value.decode("latin-1"))}'
+        facts = r.facts
+        if facts is not None and facts.noted_by is self:
+            request = facts.noted
+        else:
+            request = _json_request(r)
+            if facts is not None:
+                facts.noted_by, facts.noted = self, request
         if r.notes:
             more += f',"notes":{json.dumps(r.notes, default=str)}'
         return (
             f'{{"time":"{seconds.iso}.{_MILLISECONDS[int((started - second) * 1000)]}Z","listener":"{r.listener}"'
-            f',"client":"{r.client}","client_port":{r.client_port},"method":{_quoted(r.method)},"host":{_quoted(r.host)}'
-            f',"target":{_quoted(r.target)},"version":"{r.version}","status":{r.status},"route":{_quoted(r.route)}'
+            f',{request},"status":{r.status},"route":{_quoted(r.route)}'
             f',"pool":"{r.pool}","server":"{r.server}","attempts":{r.attempts},"bytes_in":{r.bytes_in}'
             f',"bytes_out":{r.bytes_out},"total":{r.total:.6f}{accepted}'
             f"{connected}{answered}{more}"

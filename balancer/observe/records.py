@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from balancer.model.facts import RequestFacts
+
 __all__ = ["ExchangeRecord", "SessionRecord"]
 
 
@@ -39,6 +41,9 @@ class ExchangeRecord:
     first_byte: float = -1.0  # request sent to first byte of the response
     total: float = -1.0  # first byte of the request to last byte of the response
     notes: object = None  # Exchange.notes["log"], JSON format only
+    facts: RequestFacts | None = (
+        None  # what the fields about the request come from; requests that are repeated share it
+    )
 
 
 class SessionRecord:

@@ -384,6 +384,7 @@ class Request:
         record.version = facts.version
         record.host = self.host.decode("latin-1") if self.host is not None else ""
         record.headers = facts.headers
+        record.facts = facts
         record.request_id = self.request_id
         if record.status != 101:
             record.bytes_in = self.body.received
