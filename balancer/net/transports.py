@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from balancer.net.stream import Stream
 
 __all__ = [
+    "Accepting",
     "ClientTransport",
     "ServerPort",
     "ServerTransport",
@@ -164,17 +165,84 @@ class UNIXClientTransport(_Outgoing):
         return UNIXAddress(self.socket.getpeername())
 
 
-class ServerPort(tcp.Port):
+class Accepting:
+    """How a listening port accepts.
+
+    Up to :data:`ACCEPTS_PER_WAKEUP` connections at once; when the process has no descriptors left it stops for
+    :data:`ACCEPT_PAUSE` seconds instead of spinning: the kernel's backlog holds the clients.
+    """
+
+    pauses = 0
+
+    if TYPE_CHECKING:  # what Twisted leaves without types
+        reactor: Any
+        factory: Any
+        socket: Any
+        disconnecting: Any
+        connected: Any
+        port: Any
+        _realPortNumber: int | None
+
+        def startReading(self) -> None: ...
+        def stopReading(self) -> None: ...
+
+    def doRead(self) -> None:
+        """Accept those who wait."""
+        accept = self._accept
+        for _ in range(ACCEPTS_PER_WAKEUP):
+            try:
+                skt, client = accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _NEXT_CLIENT:
+                    continue
+                if error.errno not in _OUT_OF_RESOURCES:
+                    raise
+                self._pause(error)
+                return
+            try:
+                self._accepted(skt, client)
+            except Exception:
+                # The top of a connection: one that cannot be set up must not take the listener with it.
+                _log.failure("a connection to port {port} could not be set up", port=self._realPortNumber or self.port)
+            if self.disconnecting or not self.connected:
+                return
+
+    def _accept(self) -> tuple[Any, Any]:
+        """Return one who waits: a socket, and the client's address."""
+        return self.socket.accept()  # type: ignore[no-any-return]
+
+    def _accepted(self, skt: Any, client: Any) -> None:
+        """Make a connection of ``skt``."""
+        raise NotImplementedError
+
+    def _pause(self, error: OSError) -> None:
+        self.pauses += 1
+        if self.pauses & (self.pauses - 1) == 0:  # said the 1st, 2nd, 4th, 8th… time
+            _log.warn(
+                "port {port}: no connection accepted for {pause} s: {error} (pause number {pauses})",
+                port=self._realPortNumber or self.port,
+                pause=ACCEPT_PAUSE,
+                error=error.strerror,
+                pauses=self.pauses,
+            )
+        self.stopReading()
+        self.reactor.callLater(ACCEPT_PAUSE, self._resume)
+
+    def _resume(self) -> None:
+        if self.connected and not self.disconnecting:
+            self.startReading()
+
+
+class ServerPort(Accepting, tcp.Port):
     """A listening TCP port that makes :class:`ServerTransport` of what it accepts.
 
-    It accepts up to :data:`ACCEPTS_PER_WAKEUP` connections at once, and when the process has no descriptors left it
-    stops accepting for :data:`ACCEPT_PAUSE` seconds instead of spinning: the kernel's backlog holds the clients.
     ``dual_stack`` on an IPv6 wildcard takes IPv4 clients too; otherwise an IPv6 port takes IPv6 only, so that
     ``0.0.0.0:80`` and ``[::]:80`` can stand side by side.
     """
 
     transport = ServerTransport
-    pauses = 0
     host: IPv4Address | IPv6Address | None = None
     """Our end of every connection accepted, where it is known beforehand: the port is bound to one IPv4 address."""
     passes_nodelay_on = False
@@ -216,30 +284,7 @@ class ServerPort(tcp.Port):
             skt.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if self._dual_stack else 1)
         return skt
 
-    def doRead(self) -> None:
-        """Accept those who wait."""
-        accept = self.socket.accept
-        for _ in range(ACCEPTS_PER_WAKEUP):
-            try:
-                skt, client = accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in _NEXT_CLIENT:
-                    continue
-                if error.errno not in _OUT_OF_RESOURCES:
-                    raise
-                self._pause(error)
-                return
-            try:
-                self._accepted(skt, client)
-            except Exception:
-                # The top of a connection: one that cannot be set up must not take the listener with it.
-                _log.failure("a connection to port {port} could not be set up", port=self._realPortNumber)
-            if self.disconnecting or not self.connected:
-                return
-
-    def _accepted(self, skt: socket.socket, client: tuple[Any, ...]) -> None:
+    def _accepted(self, skt: Any, client: Any) -> None:
         if len(client) == 4 and client[3]:
             # A link-local client: its scope belongs to its address.
             name = socket.getnameinfo(client, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
@@ -261,23 +306,6 @@ class ServerPort(tcp.Port):
         except Exception:
             transport.abortConnection()
             raise
-
-    def _pause(self, error: OSError) -> None:
-        self.pauses += 1
-        if self.pauses & (self.pauses - 1) == 0:  # said the 1st, 2nd, 4th, 8th… time
-            _log.warn(
-                "port {port}: no connection accepted for {pause} s: {error} (pause number {pauses})",
-                port=self._realPortNumber,
-                pause=ACCEPT_PAUSE,
-                error=error.strerror,
-                pauses=self.pauses,
-            )
-        self.stopReading()
-        self.reactor.callLater(ACCEPT_PAUSE, self._resume)
-
-    def _resume(self) -> None:
-        if self.connected and not self.disconnecting:
-            self.startReading()
 
 
 def to_address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:

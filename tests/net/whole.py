@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet import tcp
 
 from balancer.net.polling import BatchingEPollReactor
+from balancer.net.reactor import uv
 from balancer.net.stream import Stream
 from balancer.net.transports import ServerPort
 
@@ -41,3 +42,10 @@ class Reactor(BatchingEPollReactor):
         made = _Connector(host, port, factory, timeout, bindAddress, self)
         made.connect()
         return made
+
+
+def UVReactor(case: Any) -> Any:
+    """Return a reactor on libuv whose loop is closed at the end of ``case``."""
+    made = uv.UVReactor()
+    case.addCleanup(made.loop.close)
+    return made

@@ -1,0 +1,93 @@
+"""Listening ports whose connections are libuv's.
+
+Accepting is our own (:class:`~balancer.net.transports.Accepting`) and not libuv's: libuv closes the clients it has no
+descriptors for, and uvloop closes the port at any other error, such as one that a packet filter makes.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet import interfaces, tcp, unix
+from twisted.internet.address import UNIXAddress
+
+from balancer.net.reactor.connection import Connection, MappedConnection
+from balancer.net.reactor.unix import UNIXConnection
+from balancer.net.transports import Accepting, ServerPort, to_address
+
+__all__ = ["ListenerPort", "TCPPort", "UNIXPort", "scoped"]
+
+
+def scoped(name: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a socket's name with the scope in the address, where an IPv6 address has one."""
+    if len(name) == 4 and name[3]:
+        return (socket.getnameinfo(name, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0], *name[1:])
+    return name
+
+
+class TCPPort(Accepting, tcp.Port):
+    """What ``listenTCP`` opens."""
+
+    if TYPE_CHECKING:  # what Twisted leaves without types
+        reactor: Any
+        factory: Any
+        socket: socket.socket
+        sessionno: int
+        port: Any
+
+        def startReading(self) -> None: ...
+        def stopReading(self) -> None: ...
+        def _buildAddr(self, name: Any) -> Any: ...
+
+    def _accepted(self, skt: socket.socket, client: Any) -> None:
+        peer = self._buildAddr(scoped(client))
+        protocol = self.factory.buildProtocol(peer)
+        if protocol is None:
+            skt.close()
+            return
+        number = self.sessionno
+        self.sessionno = number + 1
+        Connection(self.reactor, protocol, False, peer, None, number, self._realPortNumber).adopt(skt)
+
+
+class ListenerPort(ServerPort):
+    """What the balancer's listeners open: an IPv4 client of an IPv6 port is shown as IPv4."""
+
+    def _accepted(self, skt: socket.socket, client: Any) -> None:
+        peer = to_address(scoped(client))
+        protocol = self.factory.buildProtocol(peer)
+        if protocol is None:
+            skt.close()
+            return
+        number = self.sessionno
+        self.sessionno = number + 1
+        MappedConnection(self.reactor, protocol, False, peer, None, number, self._realPortNumber).adopt(skt)
+
+
+class UNIXPort(Accepting, unix.Port):
+    """What ``listenUNIX`` opens."""
+
+    if TYPE_CHECKING:  # what Twisted leaves without types
+        reactor: Any
+        factory: Any
+        socket: socket.socket
+        sessionno: int
+        port: Any
+
+        def startReading(self) -> None: ...
+        def stopReading(self) -> None: ...
+
+    def _accepted(self, skt: socket.socket, client: Any) -> None:
+        peer = UNIXAddress(client or None)
+        protocol = self.factory.buildProtocol(peer)
+        if protocol is None:
+            skt.close()
+            return
+        number = self.sessionno
+        self.sessionno = number + 1
+        if interfaces.IFileDescriptorReceiver.providedBy(protocol):
+            skt.setblocking(False)
+            protocol.makeConnection(unix.Server(skt, protocol, client, self, number, self.reactor))
+        else:
+            UNIXConnection(self.reactor, protocol, False, peer, None, number, self.socket.getsockname()).adopt(skt)
