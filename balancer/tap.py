@@ -25,8 +25,8 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Load and check the configuration while a terminal is still there to say what is wrong with it."""
+        from balancer.net.choosing import install
         from balancer.net.memory import settle
-        from balancer.net.polling import install, reactor_is_chosen
         from balancer.service.build import loaded
 
         if self["config"] is None:
@@ -38,8 +38,7 @@ class Options(usage.Options):
         except BalancerError as error:
             print(error, file=sys.stderr)
             raise SystemExit(1) from None
-        if not reactor_is_chosen():
-            install()
+        install()
         settle()
 
 

@@ -42,7 +42,7 @@ def demo(show_config: bool) -> None:
         file = Path(folder, "demo.yaml")
         file.write_text(text)
 
-        from balancer.net.polling import install
+        from balancer.net.choosing import install
 
         install()
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from balancer.cli.loading import FILE, complaints
 from balancer.cli.tables import terminal
+from balancer.net.choosing import NAMES, install, name_of
 
 __all__ = ["run", "serve"]
 
@@ -18,17 +19,22 @@ __all__ = ["run", "serve"]
 @click.command()
 @click.argument("file", type=FILE)
 @click.option("-q", "--quiet", is_flag=True, help="No summary at the start.")
-def run(file: Path, quiet: bool) -> None:
+@click.option(
+    "--reactor",
+    type=click.Choice(NAMES),
+    help="The event loop: libuv's transports, or Twisted's epoll in batches.",
+)
+def run(file: Path, quiet: bool, reactor: str | None) -> None:
     """Run the service in the foreground until Ctrl-C.
 
     SIGHUP reloads the configuration, SIGUSR1 reopens the access log; SIGTERM and Ctrl-C stop gracefully, a second
     Ctrl-C at once.
     """
     console = None if quiet else terminal(stderr=True)
-    sys.exit(serve(file, console))
+    sys.exit(serve(file, console, reactor))
 
 
-def serve(file: Path, console: Console | None) -> int:
+def serve(file: Path, console: Console | None, reactor_name: str | None = None) -> int:
     """Run the service of ``file`` until it is told to stop; return the exit status."""
     from balancer.service.build import loaded
 
@@ -36,10 +42,11 @@ def serve(file: Path, console: Console | None) -> int:
         found = loaded(file)
 
     from balancer.net.memory import settle
-    from balancer.net.polling import install, reactor_is_chosen
 
-    if not reactor_is_chosen():
-        install()
+    try:
+        install(reactor_name)
+    except ImportError as missing:
+        raise click.ClickException(f"the reactor {reactor_name} cannot be had: {missing}") from missing
 
     from twisted.internet import reactor
     from twisted.logger import globalLogBeginner
@@ -55,7 +62,7 @@ def serve(file: Path, console: Console | None) -> int:
     service.startService()
     settle()
     if console is not None:
-        console.print(summary(service, os.getpid()))
+        console.print(summary(service, os.getpid(), name_of(reactor)))
     stop_twice(reactor)
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()

@@ -13,11 +13,13 @@ from balancer.service.service import BalancerService
 __all__ = ["summary"]
 
 
-def summary(service: BalancerService, pid: int) -> RenderableType:
+def summary(service: BalancerService, pid: int, reactor: str) -> RenderableType:
     """Return what ``balancer run`` prints once every listener is open."""
     status = service.status()
     parts: list[RenderableType] = [
-        Text.from_markup(f"[bold]balancer {__version__}[/], pid {pid}, {escape(status['file'])}")
+        Text.from_markup(
+            f"[bold]balancer {__version__}[/], pid {pid}, {escape(status['file'])}, reactor {escape(reactor)}"
+        )
     ]
     listeners = Table("listener", "protocol", "addresses", "routes", box=None, padding=(0, 2, 0, 0), header_style="dim")
     for listener in status["listeners"]:

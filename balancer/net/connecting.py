@@ -30,7 +30,7 @@ from balancer.model.address import Address
 from balancer.net.timers import Entry, Wheel
 from balancer.net.transports import ClientTransport, UNIXClientTransport
 
-__all__ = ["connect", "error_of", "watches_descriptors"]
+__all__ = ["connect", "error_of", "has_streams", "watches_descriptors"]
 
 P = TypeVar("P", bound=IProtocol)
 
@@ -61,11 +61,22 @@ def connect(reactor: Any, address: Address, protocol: P, timeout: float, wheel: 
         (``CONNECTION_REFUSED``, ``CONNECTION_TIMEOUT``, ``DESTINATION_IP_UNROUTABLE``, ``DNS_ERROR``, or
         ``PROXY_INTERNAL_ERROR`` where the fault is ours). Cancelling it gives the attempt up.
     """
-    if not watches_descriptors(reactor) or _is_name(address):
+    attempt: _Attempt | _Dialling
+    if _is_name(address):
         return _by_endpoint(reactor, address, protocol, timeout)
-    attempt = _Attempt(reactor, address, protocol)
+    if watches_descriptors(reactor):
+        attempt = _Attempt(reactor, address, protocol)
+    elif has_streams(reactor):
+        attempt = _Dialling(reactor, address, protocol)
+    else:
+        return _by_endpoint(reactor, address, protocol, timeout)
     attempt.start(timeout, wheel)
     return cast("Deferred[P]", attempt.result)
+
+
+def has_streams(reactor: Any) -> bool:
+    """Whether ``reactor`` is :mod:`balancer.net.reactor`, which connects and listens by itself."""
+    return hasattr(reactor, "dial")
 
 
 @lru_cache(maxsize=4096)
@@ -176,6 +187,54 @@ class _Attempt:
         self._fd = -1
         if skt is not None:
             skt.close()
+
+
+class _Dialling:
+    """A connection that the reactor's library makes."""
+
+    __slots__ = ("_address", "_dial", "_protocol", "_reactor", "_timer", "result")
+
+    def __init__(self, reactor: Any, address: Address, protocol: IProtocol) -> None:
+        self.result: Deferred[IProtocol] = Deferred(self._cancelled)
+        self._reactor = reactor
+        self._address = address
+        self._protocol = protocol
+        self._timer: Entry | IDelayedCall | None = None
+        self._dial: Any = None
+
+    def start(self, timeout: float, wheel: Wheel | None) -> None:
+        """Begin."""
+        address = self._address
+        target = address.path or (address.host, address.port)
+        self._timer = (
+            self._reactor.callLater(timeout, self._timed_out)
+            if wheel is None
+            else wheel.schedule(timeout, self._timed_out)
+        )
+        self._dial = self._reactor.dial(self._protocol, target, self._connected, self._failed)
+
+    def _connected(self) -> None:
+        self._stop_timer()
+        self.result.callback(self._protocol)
+
+    def _failed(self, failed: BaseException) -> None:
+        self._stop_timer()
+        number = getattr(failed, "errno", None) or errno.ECONNABORTED
+        self.result.errback(Failure(_by_errno(number, self._address)))
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _timed_out(self) -> None:
+        self._timer = None
+        self._dial.cancel()
+        self.result.errback(Failure(ExchangeError(errors.CONNECTION_TIMEOUT, str(self._address))))
+
+    def _cancelled(self, _result: Deferred[IProtocol]) -> None:
+        self._stop_timer()
+        self._dial.cancel()
 
 
 def _by_endpoint(reactor: Any, address: Address, protocol: P, timeout: float) -> Deferred[P]:

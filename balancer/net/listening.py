@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 
 from balancer.errors import BalancerError
 from balancer.model.address import Address
-from balancer.net.connecting import watches_descriptors
+from balancer.net.connecting import has_streams, watches_descriptors
 from balancer.net.transports import ServerPort, ServerTransport, UNIXServerTransport
 
 __all__ = ["BACKLOG", "describe", "listen", "resolve_bind", "why_not"]
@@ -58,6 +58,8 @@ def listen(reactor: Any, bind: str, factory: IProtocolFactory, backlog: int = BA
             return _listen_unix(reactor, match["path"], int(match["mode"] or "666", 8), factory, backlog)
         if _PLAIN.fullmatch(bind):
             host, port, dual_stack = resolve_bind(bind)
+            if has_streams(reactor):
+                return cast(IListeningPort, reactor.listen_for(port, factory, backlog, host, dual_stack))
             if not watches_descriptors(reactor):
                 return cast(IListeningPort, reactor.listenTCP(port, factory, backlog, host))
             opened: Any = ServerPort(port, factory, backlog, host, reactor, dual_stack)

@@ -34,18 +34,15 @@ try:
 except ImportError:  # not Linux
     EPollReactor = None  # type: ignore[assignment,misc]
 
-__all__ = ["BATCH_SIZE", "install", "reactor_is_chosen"]
+__all__ = ["BATCH_SIZE", "HAS_EPOLL", "install"]
+
+HAS_EPOLL = EPollReactor is not None
 
 BATCH_SIZE = 1024 * 1024
 """Bytes that are read before they are served: what one batch may hold in memory."""
 
 _Read = tuple[Stream, bytes]
 """A transport and what it received."""
-
-
-def reactor_is_chosen() -> bool:
-    """Whether this process has a reactor already: ``twistd --reactor=…`` was given, or somebody imported one."""
-    return "twisted.internet.reactor" in sys.modules
 
 
 def install() -> None:

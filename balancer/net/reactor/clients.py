@@ -11,14 +11,14 @@ from asyncio import CancelledError
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet import interfaces, tcp, unix
+from twisted.internet import tcp, unix
 from twisted.internet.address import UNIXAddress
 from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
 from balancer.net.reactor.connection import Connection, MappedConnection
-from balancer.net.reactor.unix import UNIXConnection
+from balancer.net.reactor.unix import UNIXConnection, takes_descriptors
 
 __all__ = ["Dial", "TCPConnector", "UNIXConnector"]
 
@@ -27,6 +27,7 @@ class _Handover:
     """What becomes of one of Twisted's clients once it is connected."""
 
     if TYPE_CHECKING:  # what Twisted leaves without types
+        addr: Any
         connector: Any
         reactor: Any
         socket: Any
@@ -54,11 +55,12 @@ class _Handover:
             self.startReading()
             protocol.makeConnection(self)
             return
-        skt = self.socket
+        skt, address = self.socket, self.addr
         del self.connector, self.socket, self.fileno
         made = self._connection(
             self.reactor, Protocol() if protocol is None else protocol, True, peer, connector.connectionLost
         )
+        made.addr = address
         connector.transport = made
         made.adopt(skt)
         if protocol is None:
@@ -77,7 +79,7 @@ class _UNIXClient(_Handover, unix.Client):
     _connection = UNIXConnection
 
     def _stays(self, protocol: Any) -> bool:
-        return bool(interfaces.IFileDescriptorReceiver.providedBy(protocol))
+        return takes_descriptors(protocol)
 
 
 class TCPConnector(tcp.Connector):
@@ -192,5 +194,3 @@ class Dial:
     def logPrefix(self) -> str:
         """How the log names it."""
         return "dial"
-
-

@@ -9,11 +9,11 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet import interfaces, tcp, unix
+from twisted.internet import tcp, unix
 from twisted.internet.address import UNIXAddress
 
 from balancer.net.reactor.connection import Connection, MappedConnection
-from balancer.net.reactor.unix import UNIXConnection
+from balancer.net.reactor.unix import UNIXConnection, takes_descriptors
 from balancer.net.transports import Accepting, ServerPort, to_address
 
 __all__ = ["ListenerPort", "TCPPort", "UNIXPort", "scoped"]
@@ -32,7 +32,7 @@ class TCPPort(Accepting, tcp.Port):
     if TYPE_CHECKING:  # what Twisted leaves without types
         reactor: Any
         factory: Any
-        socket: socket.socket
+        socket: Any
         sessionno: int
         port: Any
 
@@ -71,7 +71,7 @@ class UNIXPort(Accepting, unix.Port):
     if TYPE_CHECKING:  # what Twisted leaves without types
         reactor: Any
         factory: Any
-        socket: socket.socket
+        socket: Any
         sessionno: int
         port: Any
 
@@ -86,7 +86,7 @@ class UNIXPort(Accepting, unix.Port):
             return
         number = self.sessionno
         self.sessionno = number + 1
-        if interfaces.IFileDescriptorReceiver.providedBy(protocol):
+        if takes_descriptors(protocol):
             skt.setblocking(False)
             protocol.makeConnection(unix.Server(skt, protocol, client, self, number, self.reactor))
         else:

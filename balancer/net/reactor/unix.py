@@ -11,9 +11,15 @@ from twisted.internet.address import UNIXAddress
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from balancer.net.reactor.connection import Connection, Plain
+from balancer.net.reactor.connection import Connection
+from balancer.net.reactor.writing import Plain
 
-__all__ = ["UNIXConnection"]
+__all__ = ["UNIXConnection", "takes_descriptors"]
+
+
+def takes_descriptors(protocol: Any) -> bool:
+    """Whether ``protocol`` wants descriptors that are sent to it, which libuv would drop."""
+    return bool(interfaces.IFileDescriptorReceiver.providedBy(protocol))
 
 
 @implementer(interfaces.IUNIXTransport)
@@ -32,6 +38,16 @@ class UNIXConnection(Connection):
             self._descriptors = []
         self._descriptors.append(descriptor)
         self._choose_write()
+        self.reactor.callLater(0, self._check_overrun)
+
+    def _check_overrun(self) -> None:
+        """Nothing was written that could carry a descriptor: that is a mistake in the program, as in Twisted."""
+        if self._descriptors and not self._waiting and self.connected:
+            self._overrun()
+
+    def _overrun(self) -> None:
+        self._why = Failure(error.FileDescriptorOverrun())
+        self._uv.abort()
 
     def _write_with_descriptors(self, data: bytes) -> None:
         """Send one byte for each descriptor with it, then the rest."""
@@ -45,8 +61,7 @@ class UNIXConnection(Connection):
         if not self.connected:
             return
         if len(descriptors) > len(data):
-            self._why = Failure(error.FileDescriptorOverrun())
-            self._uv.abort()
+            self._overrun()
             return
         skt = self._skt()
         while descriptors:

@@ -21,17 +21,19 @@ from collections.abc import Callable
 from typing import Any
 
 import uvloop
-from twisted.internet import error, interfaces, main, process, tcp, unix
+from twisted.internet import error, interfaces, main, process, unix
 from twisted.internet._signals import SignalHandling, _WithSignalHandling
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.python import log
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from balancer.net.polling import BatchingEPollReactor
+from balancer.net.reactor.batch import Batch
 from balancer.net.reactor.clients import Dial, TCPConnector, UNIXConnector
 from balancer.net.reactor.connection import Connection
 from balancer.net.reactor.ports import ListenerPort, TCPPort, UNIXPort, scoped
-from balancer.net.reactor.unix import UNIXConnection
+from balancer.net.reactor.unix import UNIXConnection, takes_descriptors
 
 __all__ = ["UVReactor", "install"]
 
@@ -70,6 +72,7 @@ class UVReactor(BatchingEPollReactor):
         self.loop = uvloop.new_event_loop()
         self.connections: set[Connection] = set()
         self.dials: set[Dial] = set()
+        self.batch = Batch(self.loop)
         self._timer: Any = None
         self._due = _NEVER
         super().__init__()
@@ -152,7 +155,7 @@ class UVReactor(BatchingEPollReactor):
             else self.loop.call_later(math.ceil(delay * 1000) / 1000, self._run_due)
         )
 
-    def callLater(self, delay: float, callable: Callable[..., Any], *args: object, **kw: object) -> Any:
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: object, **kw: object) -> Any:  # noqa: A002 - Twisted's name
         """Call ``callable`` in ``delay`` seconds."""
         call = super().callLater(delay, callable, *args, **kw)
         if call.time < self._due:
@@ -178,6 +181,7 @@ class UVReactor(BatchingEPollReactor):
         are no connections before a reactor runs.
         """
         self.loop = uvloop.new_event_loop()
+        self.batch = Batch(self.loop)
         self._watch()
         self._due, self._timer = _NEVER, None
         self._wake_at(0)
@@ -201,6 +205,12 @@ class UVReactor(BatchingEPollReactor):
         connector = TCPConnector(host, port, factory, timeout, bindAddress, self)
         connector.connect()
         return connector
+
+    def dial(
+        self, protocol: Any, target: tuple[str, int] | str, made: Callable[[], Any], failed: Callable[[Any], Any]
+    ) -> Dial:
+        """Connect ``protocol`` to an IP address and port, or a path, without factory and connector."""
+        return Dial(self, protocol, target, made, failed)
 
     def listenUNIX(
         self, address: Any, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: bool = False
@@ -234,18 +244,18 @@ class UVReactor(BatchingEPollReactor):
         made: Connection
         try:
             if addressFamily == socket.AF_UNIX:
-                address = unix.address.UNIXAddress(skt.getpeername() or None)
+                address = UNIXAddress(skt.getpeername() or None)
                 protocol = factory.buildProtocol(address)
-                if interfaces.IFileDescriptorReceiver.providedBy(protocol):
+                if takes_descriptors(protocol):
                     staying = unix.Server(skt, protocol, skt.getpeername(), None, 0, self)
                     protocol.makeConnection(staying)
                     return staying
-                made = UNIXConnection(self, protocol, peer=address)
+                made = UNIXConnection(self, protocol, False, address, None, 0, skt.getsockname())
             else:
-                named = tcp.address.IPv4Address if addressFamily == socket.AF_INET else tcp.address.IPv6Address
-                address = named("TCP", *scoped(skt.getpeername()))
-                protocol = factory.buildProtocol(address)
-                made = Connection(self, protocol, peer=address)
+                kind = IPv4Address if addressFamily == socket.AF_INET else IPv6Address
+                peer = kind("TCP", *scoped(skt.getpeername()))
+                protocol = factory.buildProtocol(peer)
+                made = Connection(self, protocol, False, peer, None, 0, skt.getsockname()[1])
         except BaseException:
             skt.close()
             raise
@@ -275,7 +285,7 @@ class UVReactor(BatchingEPollReactor):
         return [*super().removeAll(), *ours]
 
 
-def _log_exception(loop: Any, context: dict[str, Any]) -> None:
+def _log_exception(_loop: Any, context: dict[str, Any]) -> None:
     """Log what nobody caught, in Twisted's log."""
     raised = context.get("exception")
     if raised is None:
