@@ -150,8 +150,10 @@ class Dial:
             self._opening = loop.create_connection(lambda: connection, *target)
         self._step()
 
-    def _step(self, _woken: Any = None) -> None:
-        """Take uvloop's coroutine on to its next future, or to its end."""
+    def _step(self, woken: Any = None) -> None:
+        """Take uvloop's coroutine on to where it waits, or to its end; what is connected keeps it."""
+        if woken is not None and self._connection._uv is not None:
+            return
         try:
             waiter = self._waiter = self._opening.send(None)
         except StopIteration:
@@ -164,6 +166,8 @@ class Dial:
             waiter.add_done_callback(self._step)
 
     def _connected(self) -> None:
+        self._connection._opening = self._opening
+        self._opening = None
         self._reactor.dials.discard(self)
         if self._failed is not None:
             self._failed = None

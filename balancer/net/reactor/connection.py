@@ -55,13 +55,14 @@ class Connection(Described):
         number: which connection of its port it is, counted from 0, and ``place``, where that port is.
     """
 
-    # Uvloop's coroutine that has the transport. To throw it away closes that, which before connection_made is the end of
-    # the process: uvloop asks for the addresses of a handle that it has freed.
+    # Uvloop's coroutine that has the transport, and waits. To throw it away closes that at once; which before
+    # connection_made would be the end of the process: uvloop asks for the addresses of a handle that it has freed.
     _opening: Any = None
     _why: Failure | None = None
     _paused = False
     _held: list[bytes] | None = None
     _read_ended = False
+    _is_up = False  # connection_made is through
     _end_is_known = False  # to the protocol
     _forgotten = False
     _made: Callable[[], None] | None = None
@@ -112,6 +113,7 @@ class Connection(Described):
             self.protocol.makeConnection(self)
         except BaseException:
             self._failed()
+            self._aborting = True
         made = self._made
         if made is not None:
             self._made = None
@@ -121,6 +123,7 @@ class Connection(Described):
         elif self.disconnecting:
             self.disconnecting = False
             Plain.loseConnection(self)
+        self._is_up = True
 
     def data_received(self, data: bytes) -> None:
         """Libuv has read something: it is served with what else is read in this turn."""
@@ -179,7 +182,6 @@ class Connection(Described):
                 self._read_the_rest()
                 reason = self._why or Failure(main.CONNECTION_LOST)
         self._end(reason)
-        self._opening = None
 
     # Ends.
 
@@ -214,6 +216,8 @@ class Connection(Described):
                 pass
         if self._handle is not None:
             self._handle.detach()  # libuv closes the descriptor
+        if self._is_up:
+            self._opening = None  # now, so that the protocol hears of a socket that is closed
         self._held = None
         if made:
             try:

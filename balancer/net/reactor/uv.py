@@ -15,6 +15,7 @@ after a fork is to watch this one descriptor in a new loop.
 from __future__ import annotations
 
 import math
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -72,6 +73,7 @@ class UVReactor(BatchingEPollReactor):
         self.loop = uvloop.new_event_loop()
         self.connections: set[Connection] = set()
         self.dials: set[Dial] = set()
+        self._reserved: list[int] = []
         self.batch = Batch(self.loop)
         self._timer: Any = None
         self._due = _NEVER
@@ -90,7 +92,7 @@ class UVReactor(BatchingEPollReactor):
             try:
                 self._run_due()
                 if self._started:
-                    self.loop.run_forever()
+                    self._run_loop()
             except BaseException:
                 log.msg("Unexpected error in main loop.")
                 log.err()
@@ -104,14 +106,27 @@ class UVReactor(BatchingEPollReactor):
             return
         if delay:
             self.loop.call_later(delay, self.loop.stop)
-            self.loop.run_forever()
+            self._run_loop()
         else:
             self._turn()
 
     def _turn(self) -> None:
         """Serve what is there."""
         self.loop.call_soon(self.loop.stop)
-        self.loop.run_forever()
+        self._run_loop()
+
+    def _run_loop(self) -> None:
+        """Run uvloop, which opens a pair of sockets first; if it could not, it would never run again.
+
+        So two descriptors are kept for it while it does not run.
+        """
+        for descriptor in self._reserved:
+            os.close(descriptor)
+        self._reserved.clear()
+        try:
+            self.loop.run_forever()
+        finally:
+            self._reserved += [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(2)]
 
     def _descriptors_ready(self) -> None:
         self.doPoll(0)
@@ -276,6 +291,10 @@ class UVReactor(BatchingEPollReactor):
     def getReaders(self) -> list[Any]:
         """What is read from."""
         return [*super().getReaders(), *(each for each in self.connections if each.is_reading)]
+
+    def getWriters(self) -> list[Any]:
+        """What is waited for to write to: attempts to connect among it."""
+        return [*super().getWriters(), *self.dials]
 
     def removeAll(self) -> Any:
         """Forget all that is watched or connected; returns it."""

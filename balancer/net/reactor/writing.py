@@ -45,6 +45,8 @@ class Plain:
 
     def write(self, data: bytes) -> None:
         """Send ``data`` after all that was written before it; drop it if the connection is over."""
+        if data.__class__ is not bytes:
+            data = bytes(data)  # nobody may change it while it waits; text is refused
         corked = self._corked
         if corked is not None:
             corked.append(data)
@@ -72,8 +74,6 @@ class Plain:
                 self._uv.write(corked[0] if len(corked) == 1 else b"".join(corked))
 
     def _write_with_care(self, data: bytes) -> None:
-        if isinstance(data, str):
-            raise TypeError("Data must not be str")
         if not data or not self.connected or self._write_ended or self._aborting:
             return
         if self._descriptors:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 from typing import Any
 
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.test import test_tcp
+from twisted.internet.test import test_tcp, test_unix
 
 from tests.net.twisted_tests import BUILDERS, EVERYTHING_ELSE, NO_PREFIX, cases
 
 _AT_ONCE = "written at once: nothing is queued while the kernel takes it, so nobody is paused and resumed"
 _OTHERWISE = {
     "test_avoidLeakingFileDescriptors": "the kernel drops descriptors that nobody asked for; this wants them in the log",
+    "test_changeUID": "needs an interpreter that every user may run",
     "test_closePeerOnEMFILE": "clients wait in the backlog until there are descriptors again",
     "test_logPrefix": NO_PREFIX,
     "test_lostFileDescriptor": "as with Twisted's EPollReactor, which this test knows by name: epoll forgets closed descriptors",
@@ -30,27 +34,42 @@ class _Adopted:
 
     addCleanup: Any
 
-    def getConnectedClientAndServer(self, reactor: Any, interface: str, addressFamily: int) -> Any:
+    def getConnectedClientAndServer(self, reactor: Any, interface: Any, addressFamily: Any) -> Any:
         server: Any = test_tcp.MyServerFactory()
         client: Any = test_tcp.MyClientFactory()
         for factory in server, client:
             factory.protocolConnectionMade = Deferred()
             factory.protocolConnectionLost = Deferred()
-        listening = socket.socket(addressFamily, socket.SOCK_STREAM)
+        family = addressFamily or socket.AF_UNIX
+        listening = socket.socket(family, socket.SOCK_STREAM)
         self.addCleanup(listening.close)
-        listening.bind(socket.getaddrinfo(interface, 0, type=socket.SOCK_STREAM)[0][4])
+        if family == socket.AF_UNIX:
+            listening.bind(tempfile.mktemp(suffix=".sock", dir="."))
+            host: Any = UNIXAddress(listening.getsockname())
+        else:
+            listening.bind(socket.getaddrinfo(interface, 0, type=socket.SOCK_STREAM)[0][4])
+            host = IPv4Address("TCP", interface, listening.getsockname()[1])
         listening.listen()
-        port = listening.getsockname()[1]
 
         def adopt() -> None:
-            reactor.connectTCP(interface, port, client)
-            reactor.callLater(0.01, accept)
+            if family == socket.AF_UNIX:
+                reactor.connectUNIX(listening.getsockname(), client)
+            else:
+                reactor.connectTCP(interface, host.port, client)
+            reactor.addReader(accepting)
 
-        def accept() -> None:
-            accepted, _ = listening.accept()
-            accepted.setblocking(False)
-            with accepted:
-                reactor.adoptStreamConnection(accepted.fileno(), addressFamily, server)
+        class Accepting(FileDescriptor):
+            def fileno(self) -> int:
+                return listening.fileno()
+
+            def doRead(self) -> None:
+                reactor.removeReader(self)
+                accepted, _ = listening.accept()
+                accepted.setblocking(False)
+                with accepted:
+                    reactor.adoptStreamConnection(accepted.fileno(), family, server)
+
+        accepting = Accepting(reactor)
 
         def stop(result: Any) -> Any:
             if reactor.running:
@@ -60,7 +79,7 @@ class _Adopted:
         class Port:
             @staticmethod
             def getHost() -> Any:
-                return type("Host", (), {"port": port})
+                return host
 
         gatherResults([client.protocolConnectionLost, server.protocolConnectionLost]).addBoth(stop)
         made = gatherResults([client.protocolConnectionMade, server.protocolConnectionMade])
@@ -72,8 +91,12 @@ class AdoptStreamConnectionTestsBuilder(_Adopted, test_tcp.AdoptStreamConnection
     pass
 
 
-_OURS = (AdoptStreamConnectionTestsBuilder,)
-_INSTEAD_OF = (test_tcp.AdoptStreamConnectionTestsBuilder,)
+class UNIXAdoptStreamConnectionTestsBuilder(_Adopted, test_unix.UNIXAdoptStreamConnectionTestsBuilder):
+    pass
+
+
+_OURS = (AdoptStreamConnectionTestsBuilder, UNIXAdoptStreamConnectionTestsBuilder)
+_INSTEAD_OF = (test_tcp.AdoptStreamConnectionTestsBuilder, test_unix.UNIXAdoptStreamConnectionTestsBuilder)
 
 globals().update(
     cases(
@@ -83,4 +106,4 @@ globals().update(
         __name__,
     )
 )
-del AdoptStreamConnectionTestsBuilder, _OURS
+del AdoptStreamConnectionTestsBuilder, UNIXAdoptStreamConnectionTestsBuilder, _OURS
