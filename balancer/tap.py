@@ -35,10 +35,10 @@ class Options(usage.Options):
         self["config"] = Path(self["config"]).absolute()
         try:
             self["loaded"] = loaded(self["config"])
+            install()
         except BalancerError as error:
             print(error, file=sys.stderr)
             raise SystemExit(1) from None
-        install()
         settle()
 
 

@@ -22,7 +22,7 @@ __all__ = ["run", "serve"]
 @click.option(
     "--reactor",
     type=click.Choice(NAMES),
-    help="The event loop: libuv's transports, or Twisted's epoll in batches.",
+    help="The event loop: libuv's transports, or Twisted's epoll in batches. BALANCER_REACTOR names it too.",
 )
 def run(file: Path, quiet: bool, reactor: str | None) -> None:
     """Run the service in the foreground until Ctrl-C.
@@ -43,10 +43,8 @@ def serve(file: Path, console: Console | None, reactor_name: str | None = None) 
 
     from balancer.net.memory import settle
 
-    try:
+    with complaints():
         install(reactor_name)
-    except ImportError as missing:
-        raise click.ClickException(f"the reactor {reactor_name} cannot be had: {missing}") from missing
 
     from twisted.internet import reactor
     from twisted.logger import globalLogBeginner

@@ -5,14 +5,17 @@
 ``epoll``  :mod:`.polling`: Twisted's epoll reactor in batches; on Linux
 =========  =================================================================================================
 
-Elsewhere it is Twisted's own choice.
+Elsewhere it is Twisted's own choice. The environment variable ``BALANCER_REACTOR`` names one too.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.util import find_spec
 from typing import Any
+
+from balancer.errors import BalancerError
 
 __all__ = ["DEFAULT", "NAMES", "install", "name_of", "reactor_is_chosen"]
 
@@ -31,10 +34,20 @@ def install(name: str | None = None) -> None:
     """Make the reactor ``name`` that of the process, or without a name the default, unless there is one already.
 
     Raises:
-        ImportError: if ``name`` was asked for, and cannot be had.
+        BalancerError: if one was asked for that there is not, or that cannot be had here.
     """
     if reactor_is_chosen():
         return
+    name = name or os.environ.get("BALANCER_REACTOR") or None
+    if name is not None and name not in NAMES:
+        raise BalancerError(f"BALANCER_REACTOR: expected {' or '.join(NAMES)}, got {name!r}")
+    try:
+        _install(name)
+    except ImportError as missing:
+        raise BalancerError(f"the reactor {name} cannot be had here: {missing}") from missing
+
+
+def _install(name: str | None) -> None:
     if name == "uv" or (name is None and DEFAULT == "uv" and _has_uv()):
         from balancer.net.reactor import install as install_uv
 
@@ -54,4 +67,9 @@ def name_of(reactor: Any) -> str:
 
 
 def _has_uv() -> bool:
-    return sys.platform == "linux" and find_spec("uvloop") is not None
+    if sys.platform != "linux":
+        return False
+    try:
+        return find_spec("uvloop") is not None
+    except ValueError:  # somebody keeps it from being imported
+        return False

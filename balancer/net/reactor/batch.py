@@ -61,7 +61,7 @@ class Batch:
         self.is_serving = True
         try:
             for connection, data in inbox:
-                if connection._paused or not connection.connected:
+                if connection._is_deaf:
                     connection._hold(data)
                 elif data:
                     try:

@@ -139,6 +139,7 @@ class Connection(Described):
         """Tell a protocol that knows half-closed connections; close any other, as Twisted does."""
         half = IHalfCloseableProtocol(self.protocol, None)
         if half is None:
+            self._flush()
             self._uv.abort()
             return
         try:
@@ -204,6 +205,7 @@ class Connection(Described):
         made = self.connected
         self.disconnected = True
         self.connected = False
+        self._is_deaf = True
         self._choose_write()
         self.reactor.connections.discard(self)
         producer, self.producer = self.producer, None
@@ -232,6 +234,7 @@ class Connection(Described):
         log.err()
         if self._why is None:
             self._why = Failure()
+        self._is_deaf = True
         if self._uv is not None:
             self._uv.abort()
 
@@ -256,7 +259,7 @@ class Connection(Described):
         """Close at once, with a RST; what was not sent is dropped."""
         if self._aborting or self.disconnected:
             return
-        self._aborting = True
+        self._aborting = self._is_deaf = True
         self.disconnecting = True
         self._corked = None
         if self._uv is not None:
@@ -360,7 +363,7 @@ class Connection(Described):
 
     def pauseProducing(self) -> None:
         """Read no more for now."""
-        self._paused = True
+        self._paused = self._is_deaf = True
         if self._uv is not None and not self.disconnected:
             self._uv.pause_reading()
 
@@ -368,7 +371,7 @@ class Connection(Described):
         """Read on."""
         if not self._paused or self.disconnected or self.disconnecting:
             return
-        self._paused = False
+        self._paused = self._is_deaf = False
         if self._uv is None:
             return
         held, self._held = self._held, None

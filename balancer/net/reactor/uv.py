@@ -187,18 +187,19 @@ class UVReactor(BatchingEPollReactor):
         return _ChildSignals(self, _WithSignalHandling(self.sigInt, self.sigBreak, self.sigTerm))
 
     def beforeDaemonize(self) -> None:
-        """Nothing: what cannot be forked is replaced afterwards."""
+        """Give libuv's loop up: it cannot be used in a child process.
+
+        What is watched is in the epoll of Twisted's reactor, delayed calls are in Twisted's own list; and there are no
+        connections before a reactor runs.
+        """
+        self._due, self._timer = _NEVER, None
+        self.loop.close()
 
     def afterDaemonize(self) -> None:
-        """Go on with a loop of this process's own: libuv's cannot be used in a child.
-
-        What was watched before is in the epoll of Twisted's reactor, delayed calls are in Twisted's own list; and there
-        are no connections before a reactor runs.
-        """
+        """Go on with a loop of this process's own."""
         self.loop = uvloop.new_event_loop()
         self.batch = Batch(self.loop)
         self._watch()
-        self._due, self._timer = _NEVER, None
         self._wake_at(0)
 
     # Streams.

@@ -36,6 +36,7 @@ class Plain:
     _write_ending = False
     _write_ended = False
     _aborting = False
+    _is_deaf = False  # paused, closing or closed: what was read is not wanted now
     _asking = False  # the pull producer is about to be asked
     _descriptors: list[int] | None = None  # to be sent along with what is written next
     _waiting: bytes = b""
@@ -97,6 +98,7 @@ class Plain:
         self.disconnecting = True
         if not self.connected:
             return  # connection_made sees to it
+        self._is_deaf = True
         self._flush()
         self._choose_write()
         if self._waiting:
