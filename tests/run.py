@@ -1,6 +1,7 @@
 """Runs every test under coverage: ``python tests/run.py [trial's arguments]``.
 
-The balancer's own tests first, then those of each distribution in ``plugins/``, each as an author of it would run them.
+The balancer's own tests first; those with sockets once more, on libuv and with balancers on the reactor that is not the default;
+then those of each distribution in ``plugins/``, each as an author of it would run them.
 Ends with what was covered, which programs were missing, and one line that counts: ``1234 passed, 0 failed, 2 skipped``.
 """
 
@@ -15,6 +16,15 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from balancer.net.choosing import DEFAULT, NAMES  # noqa: E402
+
+_OTHER = next(name for name in NAMES if name != DEFAULT)
+_SOCKETS = [
+    "tests.live",
+    *(f"tests.net.test_{name}" for name in ("connecting", "datagrams", "listening", "transports")),
+]
 DATA = ROOT / ".coverage"
 _SUMMARY = re.compile(r"^(?:PASSED|FAILED)(?: \((.*)\))?$")
 _MISSING = re.compile(r"^(\S+) is not installed$")
@@ -29,7 +39,7 @@ def main(arguments: list[str]) -> int:
     failed = False
     for title, folder, wanted in _suites(arguments):
         print(f"\n== {title}", flush=True)
-        failed |= _run(folder, wanted, counts, missing) != 0
+        failed |= _run(folder, wanted, counts, missing, _OTHER if "--reactor=uv" in wanted else "") != 0
     _coverage("combine", "--quiet")
     print("\n== coverage", flush=True)
     _coverage("report", "--format=total" if "CI" in os.environ else "--format=text")
@@ -45,20 +55,27 @@ def _suites(arguments: list[str]) -> list[tuple[str, Path, list[str]]]:
     if arguments:
         return [(" ".join(arguments), ROOT, arguments)]
     jobs = f"-j{max(2, os.cpu_count() or 2)}"
-    suites = [("balancer", ROOT, [jobs, "tests"])]
+    suites = [
+        ("balancer", ROOT, [jobs, "tests"]),
+        ("balancer, the other reactor", ROOT, [jobs, "--reactor=uv", *_SOCKETS]),
+    ]
     for tests in sorted(ROOT.glob("plugins/*/tests")):
         suites.append((tests.parent.name, tests.parent, ["tests"]))
     return suites
 
 
-def _run(folder: Path, arguments: list[str], counts: Counter[str], missing: set[str]) -> int:
-    """Run trial in ``folder``, pass its output through, and add up what it says; returns its exit status."""
+def _run(folder: Path, arguments: list[str], counts: Counter[str], missing: set[str], reactor: str) -> int:
+    """Run trial in ``folder``, pass its output through, and add up what it says; returns its exit status.
+
+    The balancers that tests start run on ``reactor``, or on the default.
+    """
     command = [sys.executable, "-m", "coverage", "run", f"--rcfile={ROOT / 'pyproject.toml'}", "-m", "twisted.trial"]
     command += ["--reporter=text", f"--temp-directory={DATA / 'trial'}", *arguments]
     paths = [str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "COVERAGE_FILE": str(DATA / "data"),
+        "BALANCER_REACTOR": reactor,
     }
     with subprocess.Popen(
         command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

@@ -72,6 +72,15 @@ class HouseTests(TestCase):
 
 _TESTED_IN: dict[str, tuple[str, ...]] = {
     "net/test_transports.py": ("net/stream.py",),
+    "net/reactor/test_uv.py": (
+        "net/reactor/clients.py",
+        "net/reactor/connection.py",
+        "net/reactor/described.py",
+        "net/reactor/ports.py",
+        "net/reactor/reading.py",
+        "net/reactor/unix.py",
+        "net/reactor/writing.py",
+    ),
     "live/test_service.py": (
         "cli/ctl.py",
         "cli/foreground.py",

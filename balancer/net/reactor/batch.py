@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from balancer.net.reactor.connection import Connection
     from balancer.net.reactor.writing import Plain
 
 __all__ = ["BATCH_SIZE", "CORK_SIZE", "Batch"]
@@ -33,13 +32,13 @@ class Batch:
 
     def __init__(self, loop: Any) -> None:
         self.loop = loop
-        self.inbox: list[tuple[Connection, bytes]] = []
+        self.inbox: list[tuple[Any, bytes]] = []
         self.outbox: list[Plain] = []
         self.is_serving = False
         self._is_due = False
         self._room = BATCH_SIZE
 
-    def add(self, connection: Connection, data: bytes) -> None:
+    def add(self, connection: Any, data: bytes) -> None:
         """Note what ``connection`` has received; ``b""`` is the end."""
         self.inbox.append((connection, data))
         if not self._is_due:

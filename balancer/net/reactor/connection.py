@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from balancer.net.reactor.described import Described
+from balancer.net.reactor.reading import Reading
 from balancer.net.reactor.writing import BUFFER_SIZE, Plain
 from balancer.net.transports import to_address
 
@@ -43,7 +44,7 @@ _RESET = struct.pack("ii", 1, 0)
     interfaces.ISystemHandle,
     interfaces.ILoggingContext,
 )
-class Connection(Described):
+class Connection(Described, Reading):
     """A TCP connection.
 
     Args:
@@ -59,9 +60,6 @@ class Connection(Described):
     # connection_made would be the end of the process: uvloop asks for the addresses of a handle that it has freed.
     _opening: Any = None
     _why: Failure | None = None
-    _paused = False
-    _held: list[bytes] | None = None
-    _read_ended = False
     _is_up = False  # connection_made is through
     _end_is_known = False  # to the protocol
     _forgotten = False
@@ -353,49 +351,6 @@ class Connection(Described):
         Plain._choose_write(self)
         if self.TLS:
             self._is_plain = False
-
-    # Reading.
-
-    @property
-    def is_reading(self) -> bool:
-        """Whether what arrives is read."""
-        return self.connected and bool(self._uv.is_reading())
-
-    def pauseProducing(self) -> None:
-        """Read no more for now."""
-        self._paused = self._is_deaf = True
-        if self._uv is not None and not self.disconnected:
-            self._uv.pause_reading()
-
-    def resumeProducing(self) -> None:
-        """Read on."""
-        if not self._paused or self.disconnected or self.disconnecting:
-            return
-        self._paused = self._is_deaf = False
-        if self._uv is None:
-            return
-        held, self._held = self._held, None
-        if held is not None:
-            for data in held:
-                self._batch.add(self, data)
-        if not self._read_ended:
-            self._uv.resume_reading()
-
-    def stopProducing(self) -> None:
-        """Nothing more is wanted."""
-        self.loseConnection()
-
-    stopReading = pauseProducing
-    startReading = resumeProducing
-
-    def _hold(self, data: bytes) -> None:
-        """Keep what was read before somebody stopped the reading, for when it goes on; drop it if it will not."""
-        if not self.connected or self.disconnecting:
-            return
-        if self._held is None:
-            self._held = []
-            self._uv.pause_reading()  # uvloop starts to read after connection_made, whatever was said there
-        self._held.append(data)
 
 
 class _Bypass(Plain):

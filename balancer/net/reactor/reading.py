@@ -1,0 +1,56 @@
+"""Reading on and off: what was read before somebody stopped it is kept."""
+
+from __future__ import annotations
+
+from balancer.net.reactor.writing import Plain
+
+__all__ = ["Reading"]
+
+
+class Reading(Plain):
+    """A connection as the producer that it is."""
+
+    _paused = False
+    _held: list[bytes] | None = None  # was read, and must wait until reading goes on
+    _read_ended = False  # FIN has come
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether what arrives is read."""
+        return self.connected and bool(self._uv.is_reading())
+
+    def pauseProducing(self) -> None:
+        """Read no more for now."""
+        self._paused = self._is_deaf = True
+        if self._uv is not None and not self.disconnected:
+            self._uv.pause_reading()
+
+    def resumeProducing(self) -> None:
+        """Read on."""
+        if not self._paused or self.disconnected or self.disconnecting:
+            return
+        self._paused = self._is_deaf = False
+        if self._uv is None:
+            return
+        held, self._held = self._held, None
+        if held is not None:
+            for data in held:
+                self._batch.add(self, data)
+        if not self._read_ended:
+            self._uv.resume_reading()
+
+    def stopProducing(self) -> None:
+        """Nothing more is wanted."""
+        self.loseConnection()
+
+    stopReading = pauseProducing
+    startReading = resumeProducing
+
+    def _hold(self, data: bytes) -> None:
+        """Keep what was read before somebody stopped the reading, for when it goes on; drop it if it will not."""
+        if not self.connected or self.disconnecting:
+            return
+        if self._held is None:
+            self._held = []
+            self._uv.pause_reading()  # uvloop starts to read after connection_made, whatever was said there
+        self._held.append(data)
