@@ -14,6 +14,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from twisted.internet import error, interfaces, main
@@ -77,6 +78,8 @@ class Connection(Described, Reading):
     ) -> None:
         self.reactor = reactor
         self._batch = reactor.batch
+        # What uvloop calls with what it has read: no method, which would be one more call of Python for each event.
+        self.data_received = partial(reactor.batch.add, self)
         self.sessionno = number
         self._place = place
         self.protocol = protocol
@@ -122,10 +125,6 @@ class Connection(Described, Reading):
             self.disconnecting = False
             Plain.loseConnection(self)
         self._is_up = True
-
-    def data_received(self, data: bytes) -> None:
-        """Libuv has read something: it is served with what else is read in this turn."""
-        self._batch.add(self, data)
 
     def eof_received(self) -> bool:
         """The other end has sent FIN; libuv keeps the connection open."""
@@ -219,6 +218,7 @@ class Connection(Described, Reading):
         if self._is_up:
             self._opening = None  # now, so that the protocol hears of a socket that is closed
         self._held = None
+        del self.data_received  # which refers to this
         if made:
             try:
                 self.protocol.connectionLost(reason)
