@@ -76,7 +76,6 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "net/reactor/clients.py",
         "net/reactor/connection.py",
         "net/reactor/described.py",
-        "net/reactor/ports.py",
         "net/reactor/reading.py",
         "net/reactor/unix.py",
         "net/reactor/writing.py",

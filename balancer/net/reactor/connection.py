@@ -94,8 +94,9 @@ class Connection(Described, Reading):
         self._opening = self.reactor.loop.connect_accepted_socket(lambda: self, skt)
         try:
             self._opening.send(None)
-        except BaseException:
+        except BaseException:  # libuv does not want it, and has not got it
             self._end(Failure())
+            getattr(skt, "refuse", skt.close)()
             raise
 
     # asyncio's protocol.
