@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from balancer.net.choosing import NAMES
+from balancer.net.choosing import DEFAULT, NAMES
 
 _PROGRAM = """
 import sys
@@ -45,6 +46,12 @@ class ChoosingTests(SynchronousTestCase):
         self.assertEqual(self.choose("epoll"), "epoll, in batches")
         self.assertEqual(self.choose(BALANCER_REACTOR="uv"), "uv")
         self.assertEqual(self.choose("epoll", BALANCER_REACTOR="uv"), "epoll, in batches")
+
+    def test_default(self) -> None:
+        """Without a name it is the default, which the documentation names."""
+        self.assertEqual(self.choose(), {"uv": "uv", "epoll": "epoll, in batches"}[DEFAULT])
+        page = Path(__file__).resolve().parents[2] / "docs" / "howto" / "reactor.md"
+        self.assertIn(f"neither option nor variable it is `{DEFAULT}`", page.read_text())
 
     def test_somebody_was_first(self) -> None:
         """A reactor that is there already stays."""
