@@ -74,7 +74,6 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
     "net/test_transports.py": ("net/stream.py",),
     "net/reactor/test_uv.py": (
         "net/reactor/clients.py",
-        "net/reactor/connection.py",
         "net/reactor/described.py",
         "net/reactor/reading.py",
         "net/reactor/unix.py",

@@ -102,6 +102,10 @@ class UNIXConnector(unix.Connector):
         return _UNIXClient(self.address, self, self.reactor, self.checkPID)
 
 
+def _nothing() -> None:
+    """What is called when nobody is to be."""
+
+
 class Dial:
     """One attempt of libuv's to connect.
 
@@ -128,7 +132,7 @@ class Dial:
         self._made = made
         self._failed: Callable[[BaseException], Any] | None = failed
         if isinstance(target, str):
-            self._connection: Connection = UNIXConnection(reactor, protocol, True, UNIXAddress(target))
+            self._connection: Connection | None = UNIXConnection(reactor, protocol, True, UNIXAddress(target))
         else:
             self._connection = MappedConnection(reactor, protocol, True)
         self._connection._made = self._connected
@@ -141,7 +145,7 @@ class Dial:
             reactor.callLater(0, self._start)
 
     def _start(self) -> None:
-        if self._failed is None:
+        if self._failed is None or self._connection is None:
             return
         connection, target, loop = self._connection, self._target, self._reactor.loop
         if isinstance(target, str):
@@ -152,7 +156,7 @@ class Dial:
 
     def _step(self, woken: Any = None) -> None:
         """Take uvloop's coroutine on to where it waits, or to its end; what is connected keeps it."""
-        if woken is not None and self._connection._uv is not None:
+        if woken is not None and (self._connection is None or self._connection._uv is not None):
             return
         try:
             waiter = self._waiter = self._opening.send(None)
@@ -166,30 +170,37 @@ class Dial:
             waiter.add_done_callback(self._step)
 
     def _connected(self) -> None:
-        self._connection._opening = self._opening
-        self._opening = None
-        self._reactor.dials.discard(self)
-        if self._failed is not None:
-            self._failed = None
-            self._made()
+        connection, made = self._connection, self._made
+        assert connection is not None
+        connection._opening = self._opening
+        is_wanted = self._failed is not None
+        self._forget()
+        if is_wanted:
+            made()
 
     def _fail(self, error: BaseException) -> None:
-        failed, self._failed = self._failed, None
+        failed = self._failed
         self.cancel()
         if failed is not None:
             failed(error)
 
     def cancel(self) -> None:
         """Give it up; nobody is called."""
+        connection = self._connection
+        if connection is None:
+            return
         self._failed = None
         self._reactor.dials.discard(self)
-        connection = self._connection
-        if connection.connected:
-            return
         connection.disconnected = True
         self._reactor.connections.discard(connection)
         if self._waiter is not None:
             self._waiter.cancel()  # uvloop's coroutine ends the attempt, in _step
+
+    def _forget(self) -> None:
+        """Let go of everything, so that there is no circle for the collector to find."""
+        self._reactor.dials.discard(self)
+        self._connection = self._opening = self._waiter = self._failed = None
+        self._made = _nothing
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor stops."""

@@ -187,7 +187,6 @@ class Connection(Described, Reading):
     def forget(self) -> None:
         """Close without telling the protocol; whoever calls this may, with :meth:`connectionLost`."""
         self._forgotten = True
-        self.reactor.connections = self.reactor.connections - {self}
         if self._uv is not None:
             self._uv.abort()
 
@@ -220,13 +219,16 @@ class Connection(Described, Reading):
             self._opening = None  # now, so that the protocol hears of a socket that is closed
         self._held = None
         del self.data_received  # which refers to this
+        # The protocol refers to this; what is over is to be freed at once, not when the collector finds the circle.
+        protocol, self.protocol = self.protocol, None
+        lost, self._lost = self._lost, None
         if made:
             try:
-                self.protocol.connectionLost(reason)
+                protocol.connectionLost(reason)
             except BaseException:
                 log.err()
-        if self._lost is not None:
-            self._lost(reason)
+        if lost is not None:
+            lost(reason)
 
     def _failed(self) -> None:
         """Log what the protocol raised, and drop the connection."""

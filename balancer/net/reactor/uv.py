@@ -299,10 +299,10 @@ class UVReactor(BatchingEPollReactor):
 
     def removeAll(self) -> Any:
         """Forget all that is watched or connected; returns it."""
-        ours: list[Any] = [*self.connections, *self.dials]
-        for connection in self.connections:
+        connections, self.connections = self.connections, set()
+        for connection in connections:
             connection.forget()
-        return [*super().removeAll(), *ours]
+        return [*super().removeAll(), *connections, *self.dials]
 
 
 def _log_exception(_loop: Any, context: dict[str, Any]) -> None:
