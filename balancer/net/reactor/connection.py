@@ -60,7 +60,6 @@ class Connection(Described, Reading):
     # Uvloop's coroutine that has the transport, and waits. To throw it away closes that at once; which before
     # connection_made would be the end of the process: uvloop asks for the addresses of a handle that it has freed.
     _opening: Any = None
-    _why: Failure | None = None
     _is_up = False  # connection_made is through
     _end_is_known = False  # to the protocol
     _forgotten = False
@@ -186,7 +185,7 @@ class Connection(Described, Reading):
 
     def forget(self) -> None:
         """Close without telling the protocol; whoever calls this may, with :meth:`connectionLost`."""
-        self._forgotten = True
+        self._forgotten = self._is_deaf = True
         if self._uv is not None:
             self._uv.abort()
 
@@ -262,7 +261,7 @@ class Connection(Described, Reading):
             return
         self._aborting = self._is_deaf = True
         self.disconnecting = True
-        self._corked = None
+        self._corked, self._corked_size = None, 0
         if self._uv is not None:
             self._choose_write()
             self._uv.abort()

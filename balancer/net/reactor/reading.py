@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from twisted.python.failure import Failure
+
 from balancer.net.reactor.writing import Plain
 
 __all__ = ["Reading"]
@@ -13,6 +15,7 @@ class Reading(Plain):
     _paused = False
     _held: list[bytes] | None = None  # was read, and must wait until reading goes on
     _read_ended = False  # FIN has come
+    _why: Failure | None = None  # what the protocol raised
 
     @property
     def is_reading(self) -> bool:
@@ -27,7 +30,7 @@ class Reading(Plain):
 
     def resumeProducing(self) -> None:
         """Read on."""
-        if not self._paused or self.disconnected or self.disconnecting:
+        if not self._paused or self.disconnected or self.disconnecting or self._why is not None:
             return
         self._paused = self._is_deaf = False
         if self._uv is None:
