@@ -22,7 +22,7 @@ __all__ = ["DEFAULT", "NAMES", "install", "name_of", "reactor_is_chosen"]
 NAMES = ("uv", "epoll")
 """The reactors that can be asked for by name."""
 
-DEFAULT = "epoll"
+DEFAULT = "uv"
 
 
 def reactor_is_chosen() -> bool:
