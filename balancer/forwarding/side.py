@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPush
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from balancer.net.splice import Pump, can_splice, detached
+from balancer.net.splice import Pump, can_splice
 from balancer.net.stream import Stream
 from balancer.net.timers import Entry
 
@@ -124,26 +124,12 @@ class Side:
         if pipes is None or not can_splice():
             self.pour_from = sys.maxsize
             return
-        if not (self._is_stream(reactor, other) and other._is_stream(reactor, self)):
+        if not (_is_stream(self.transport) and _is_stream(other.transport)):
+            self.pour_from = other.pour_from = sys.maxsize
             return
         self.pour_from = sys.maxsize
         self.pump = Pump(self.transport, other.transport, pipes, self.poured, self._session.moved)
         self.pump.start()
-
-    def _is_stream(self, reactor: Any, other: Side) -> bool:
-        """Make the transport a stream if it is none and lets us; give up for good if it does not know how."""
-        transport = self.transport
-        if isinstance(transport, Stream):
-            return not transport.TLS
-        if not hasattr(transport, "detach"):
-            self.pour_from = other.pour_from = sys.maxsize
-            return False
-        stream = detached(transport, self, reactor)
-        if stream is None:
-            return False
-        self.transport = stream
-        other.start_to(self)
-        return True
 
     def finish(self) -> None:
         """Send FIN when everything is written."""
@@ -166,3 +152,8 @@ class Side:
     def leave(self) -> None:
         """Forget the session, which is over: then both are freed at once, and not by the garbage collector."""
         del self._session
+
+
+def _is_stream(transport: Any) -> bool:
+    """Whether the bytes of ``transport`` are what its descriptor says, and ours to take."""
+    return isinstance(transport, Stream) and not transport.TLS

@@ -20,9 +20,13 @@ class Ports:
         reactor: provides ports.
         factory: builds the protocol of each connection, or None to refuse it.
         backlog: connections that may wait to be accepted.
+        spliced: as for :func:`balancer.net.listening.listen`.
     """
 
-    def __init__(self, reactor: Any, factory: IProtocolFactory, backlog: int = BACKLOG) -> None:
+    def __init__(
+        self, reactor: Any, factory: IProtocolFactory, backlog: int = BACKLOG, *, spliced: bool = False
+    ) -> None:
+        self._spliced = spliced
         self._reactor = reactor
         self._factory = factory
         self._backlog = backlog
@@ -38,7 +42,7 @@ class Ports:
         try:
             for bind in binds:
                 if bind not in self._open:
-                    self._open[bind] = listen(self._reactor, bind, self._factory, self._backlog)
+                    self._open[bind] = listen(self._reactor, bind, self._factory, self._backlog, spliced=self._spliced)
                     opened.append(bind)
         except BaseException:
             self._close(opened)

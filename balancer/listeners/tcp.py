@@ -83,7 +83,7 @@ class TCPListener:
         self._wheel = wheel
         self._observe = observe
         self._pipes = pipes
-        self._ports = Ports(reactor, self, backlog)
+        self._ports = Ports(reactor, self, backlog, spliced=True)
         self._drained: Deferred[None] | None = None
 
     def open(self) -> None:
@@ -157,7 +157,7 @@ class TCPListener:
         return session.client
 
     def _connect(self, address: Address, side: Side, timeout: float) -> Deferred[Side]:
-        return connect(self._reactor, address, side, timeout, self._wheel)
+        return connect(self._reactor, address, side, timeout, self._wheel, spliced=True)
 
     def _ended(self, session: Session) -> None:
         self.sessions.discard(session)

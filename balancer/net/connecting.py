@@ -46,7 +46,20 @@ def watches_descriptors(reactor: Any) -> bool:
     return isinstance(reactor, PosixReactorBase) and type(reactor).connectTCP is PosixReactorBase.connectTCP
 
 
-def connect(reactor: Any, address: Address, protocol: P, timeout: float, wheel: Wheel | None = None) -> Deferred[P]:
+def can_watch(reactor: Any) -> bool:
+    """Whether ``reactor`` can watch file descriptors as the POSIX reactors do, whatever its own TCP transports are."""
+    return isinstance(reactor, PosixReactorBase)
+
+
+def connect(
+    reactor: Any,
+    address: Address,
+    protocol: P,
+    timeout: float,
+    wheel: Wheel | None = None,
+    *,
+    spliced: bool = False,
+) -> Deferred[P]:
     """Connect ``protocol`` to ``address``.
 
     Args:
@@ -55,6 +68,7 @@ def connect(reactor: Any, address: Address, protocol: P, timeout: float, wheel: 
         protocol: given its transport once connected.
         timeout: seconds that the attempt may take.
         wheel: the shared timer, precise to its tick; without one a ``callLater`` is made.
+        spliced: as for :func:`balancer.net.listening.listen`.
 
     Returns:
         The protocol, after its ``connectionMade``. Fails with :class:`~balancer.errors.ExchangeError`
@@ -64,7 +78,7 @@ def connect(reactor: Any, address: Address, protocol: P, timeout: float, wheel: 
     attempt: _Attempt | _Dialling
     if _is_name(address):
         return _by_endpoint(reactor, address, protocol, timeout)
-    if watches_descriptors(reactor):
+    if watches_descriptors(reactor) or (spliced and can_watch(reactor)):
         attempt = _Attempt(reactor, address, protocol)
     elif has_streams(reactor):
         attempt = _Dialling(reactor, address, protocol)

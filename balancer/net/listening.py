@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 
 from balancer.errors import BalancerError
 from balancer.model.address import Address
-from balancer.net.connecting import has_streams, watches_descriptors
+from balancer.net.connecting import can_watch, has_streams, watches_descriptors
 from balancer.net.transports import ServerPort, ServerTransport, UNIXServerTransport
 
 __all__ = ["BACKLOG", "describe", "listen", "resolve_bind", "why_not"]
@@ -41,7 +41,9 @@ _UNIX = re.compile(r"unix:(?P<path>[^:]+)(:mode=(?P<mode>[0-7]{3,4}))?")
 _PLAIN = re.compile(r"(\*|\[[^\]]*\]|[^:\[\]]+):\d+")
 
 
-def listen(reactor: Any, bind: str, factory: IProtocolFactory, backlog: int = BACKLOG) -> IListeningPort:
+def listen(
+    reactor: Any, bind: str, factory: IProtocolFactory, backlog: int = BACKLOG, *, spliced: bool = False
+) -> IListeningPort:
     """Open ``bind`` and serve its connections with ``factory``.
 
     Args:
@@ -49,6 +51,8 @@ def listen(reactor: Any, bind: str, factory: IProtocolFactory, backlog: int = BA
         bind: see the table above.
         factory: builds the protocol of each connection, or None to refuse it at once.
         backlog: connections that may wait to be accepted.
+        spliced: whether the bytes of connections are to go through the kernel where that is possible: their transports
+            are then those that :mod:`.splice` needs, on every reactor that watches descriptors.
 
     Raises:
         BalancerError: naming the address and what is wrong with it.
@@ -58,9 +62,9 @@ def listen(reactor: Any, bind: str, factory: IProtocolFactory, backlog: int = BA
             return _listen_unix(reactor, match["path"], int(match["mode"] or "666", 8), factory, backlog)
         if _PLAIN.fullmatch(bind):
             host, port, dual_stack = resolve_bind(bind)
-            if has_streams(reactor):
+            if has_streams(reactor) and not spliced:
                 return cast(IListeningPort, reactor.listen_for(port, factory, backlog, host, dual_stack))
-            if not watches_descriptors(reactor):
+            if not (watches_descriptors(reactor) or (spliced and can_watch(reactor))):
                 return cast(IListeningPort, reactor.listenTCP(port, factory, backlog, host))
             opened: Any = ServerPort(port, factory, backlog, host, reactor, dual_stack)
             opened.startListening()

@@ -26,12 +26,11 @@ import resource
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import IReactorFDSet
 from twisted.internet.main import CONNECTION_LOST
 
 from balancer.net.stream import Stream
 
-__all__ = ["PIPE_SIZE", "Pipe", "Pipes", "Pump", "can_splice", "detached"]
+__all__ = ["PIPE_SIZE", "Pipe", "Pipes", "Pump", "can_splice"]
 
 PIPE_SIZE = 1024 * 1024
 """Bytes that a pipe is asked to hold. The kernel counts buffers, not bytes: one holds a page, or a fragment of a packet."""
@@ -54,23 +53,6 @@ _REFUSED = (errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP)
 def can_splice() -> bool:
     """Whether this platform has ``splice``."""
     return _SPLICE is not None
-
-
-def detached(transport: Any, protocol: Any, reactor: Any) -> Stream | None:
-    """Return a stream that takes the connection of ``transport``, which is of another kind, over; None if it keeps it.
-
-    The transport must have a method ``detach()`` that returns a non-blocking socket of the same connection (a duplicate
-    of its descriptor, say) and from then on says nothing to the protocol and leaves the connection open; or None while
-    something that was written to it is not sent, or something received not delivered. ``protocol`` is not told; the
-    reactor must watch descriptors.
-    """
-    skt = transport.detach() if IReactorFDSet.providedBy(reactor) else None
-    if skt is None:
-        return None
-    stream = Stream(skt, protocol, reactor)
-    stream.connected = 1
-    stream.startReading()
-    return stream
 
 
 class Pipe:

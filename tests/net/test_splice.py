@@ -16,8 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from balancer.net import splice
 from balancer.net.listening import describe, listen
-from balancer.net.splice import PATIENCE, PIPE_SIZE, SMALLEST, Pipe, Pipes, Pump, can_splice, detached
-from balancer.net.stream import Stream
+from balancer.net.splice import PATIENCE, PIPE_SIZE, SMALLEST, Pipe, Pipes, Pump, can_splice
 from tests.listeners.layer4 import until
 from tests.net.peers import Recorder, Recorders, reset
 
@@ -317,42 +316,3 @@ class PumpTests(TestCase):
                 self.assertEqual(got, said)
             self.assertEqual((len(calls), len(self.source.data) - before), (refusals, 30_003))
         self.assertEqual(self.received, [])
-
-
-class _Foreign:
-    """A transport of another kind, that can give its connection away when nothing waits in it."""
-
-    def __init__(self, skt: socket.socket) -> None:
-        self.skt = skt
-        self.waiting = True
-
-    def detach(self) -> socket.socket | None:
-        return None if self.waiting else self.skt.dup()
-
-
-class DetachedTests(TestCase):
-    """Transports of another kind."""
-
-    timeout = 10
-
-    @inlineCallbacks
-    def test_detached(self) -> Any:
-        """The connection goes on as a stream, once the transport lets it go, and the other's descriptor can be closed."""
-        ours, theirs = socket.socketpair()
-        self.addCleanup(theirs.close)
-        ours.setblocking(False)
-        foreign = _Foreign(ours)
-        protocol = Recorder()
-        self.assertIsNone(detached(foreign, protocol, reactor))
-        foreign.waiting = False
-        self.assertIsNone(detached(foreign, protocol, object()))
-        stream = detached(foreign, protocol, reactor)
-        assert isinstance(stream, Stream)
-        ours.close()
-        theirs.send(b"hello")
-        data = yield protocol.until(5)
-        self.assertEqual(data, b"hello")
-        stream.write(b"there")
-        self.assertEqual(theirs.recv(10), b"there")
-        stream.loseConnection()
-        yield protocol.closed
