@@ -275,11 +275,11 @@ class Connection(Described, Reading):
             Plain.loseConnection(self)
 
     def loseWriteConnection(self) -> None:
-        """Send FIN once everything is sent and no producer is left."""
+        """Send FIN once everything is sent; a producer that was paused, or is asked for each piece, must be done first."""
         if not self.connected or self.disconnecting or self._write_ending:
             return
         self._write_ending = True
-        if self.producer is None:
+        if self.producer is None or (self.streamingProducer and not self._congested):
             self._when_drained(self._end_writing)
 
     def _end_writing(self) -> None:
