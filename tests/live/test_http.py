@@ -506,14 +506,15 @@ class ErrorTests(BalancerTestCase):
         ended: list[bytes] = []
 
         def talk(peer: Peer) -> None:
-            peer.head()
+            heads.append(peer.head())
             ended.append(peer.rest())
 
+        heads: list[bytes] = []
         server = self.server(talk)
         running, port = self.web(server.address)
         client = self.connect(port)
         client.send(GET)
-        wait_until(lambda: server.connections)
+        wait_until(lambda: heads)
         client.reset()
         wait_until(lambda: ended)
         self.assertEqual(running.records(1)[0]["status"], 499)

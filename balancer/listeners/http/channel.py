@@ -5,7 +5,7 @@
     first byte ──> head ──> body? ──> served by the resource tree ──┐
         ▲                                                           │
         └── keep-alive (pipelined requests wait in the reader) ◄────┤
-                                                                    └──> lingering ──> closed
+                                                                    └──> ending ──> closed
 
 It is not :class:`twisted.web.http.HTTPChannel`, which walks the resource tree only after the whole body has arrived.
 One entry of the shared timer wheel limits whatever is waited for; while a response is awaited the server side limits.
@@ -27,6 +27,7 @@ from balancer.errors import ExchangeError
 from balancer.forwarding.headers import Arrival, HeaderPolicy, believed_client, believed_request_id, believed_scheme
 from balancer.forwarding.session import to_peer
 from balancer.listeners.http import walk
+from balancer.listeners.http.ending import Ending
 from balancer.listeners.http.request import Request
 from balancer.listeners.http.site import Site
 from balancer.model.facts import RequestFacts
@@ -38,10 +39,10 @@ __all__ = ["HTTPChannel"]
 
 _log = Logger()
 
-_LINGER = 2.0
-"""Seconds in which a client may read our last answer while it still sends what nobody wants."""
 _SLOWEST_BODY = 1000
 """Bytes per second below which a body is given up."""
+_MUCH = 64 * 1024
+"""Bytes of an answer not yet sent that are worth an orderly ending, whether or not the client seems to send more."""
 _HELD_BODY = 256 * 1024
 """Bytes of a body that may wait for a server before the client is asked to pause."""
 
@@ -74,11 +75,11 @@ class HTTPChannel(Protocol):
         self._first_byte = 0.0
         self._in_head = False
         self._advancing = False
-        self._lingering = False
+        self._ending: Ending | None = None
         self.client_ended = False
         self._body_held = False
         self._pipeline_held = False
-        self._seen = 0  # bytes of the body at the last look; of unsent output once the response ended
+        self._seen = 0  # bytes of the body at the last look
         self.draining = False
 
     # From the transport.
@@ -88,7 +89,10 @@ class HTTPChannel(Protocol):
         if self._tunnel is not None:
             self._tunnel.from_client(data)
             return
-        if self._lingering or self._refused is not None:
+        if self._ending is not None:
+            self._ending.data_came()
+            return
+        if self._refused is not None:
             return
         reader = self._reader
         current = self._current
@@ -117,7 +121,9 @@ class HTTPChannel(Protocol):
             return
         self.client_ended = True
         current = self._current
-        if current is None:
+        if self._ending is not None:
+            self._ending.client_ended()
+        elif current is None:
             self.transport.loseConnection()
         elif not current.body.ended:
             self.transport.abortConnection()
@@ -145,7 +151,7 @@ class HTTPChannel(Protocol):
         self._advancing = True
         try:
             reader = self._reader
-            while self._current is None and not self._lingering and self._tunnel is None:
+            while self._current is None and self._ending is None and self._tunnel is None:
                 if reader.ready and (self._refused is None or reader.ready[0].body.ended):
                     self._begin(reader.ready.popleft())
                 elif self._refused is not None:
@@ -168,7 +174,6 @@ class HTTPChannel(Protocol):
                 self._timer.reset(timeouts.head)
         else:
             self._in_head = False
-            self._seen = 0
             self._timer.reset(timeouts.keep_alive)
         if self._pipeline_held:
             self._read_on()
@@ -249,7 +254,7 @@ class HTTPChannel(Protocol):
         elif request.body.ended and self._refused is None:
             self._close()
         else:
-            self._linger()
+            self._close(linger=True)
 
     def _refuse(self, error: ExchangeError) -> None:
         """Answer what could not be read with an error, and close."""
@@ -283,19 +288,19 @@ class HTTPChannel(Protocol):
             consumer.client_went()
         request.fail(error)
 
-    def _close(self) -> None:
-        """Close once the client has taken what is queued, for which it has no more time than for anything else."""
-        self._seen = 0
-        self._timer.reset(self._site_now().timeouts.body_idle)
-        self.transport.loseConnection()
-
-    def _linger(self) -> None:
-        self._lingering = True
-        self._timer.reset(_LINGER)
-        if self.client_ended:
-            self.transport.loseConnection()
-        else:
-            self.transport.loseWriteConnection()
+    def _close(self, *, linger: bool = False) -> None:
+        """Close once the client has taken what is queued; with ``linger``, or where it sent more, not before it is done."""
+        transport = self.transport
+        self._ending = ending = Ending(transport, self._timer, self._site_now().timeouts.body_idle)
+        if self.client_ended or not (
+            linger or self._pipeline_held or self._reader.ready or getattr(transport, "queued", 0) > _MUCH
+        ):
+            transport.loseConnection()
+            return
+        ending.half_close()
+        if self._pipeline_held or self._body_held:
+            self._pipeline_held = self._body_held = False
+            transport.resumeProducing()
 
     # Bodies.
 
@@ -353,7 +358,7 @@ class HTTPChannel(Protocol):
     def drain(self) -> None:
         """Close as soon as no request is in service; tunnels go on."""
         self.draining = True
-        if self._current is None and self._tunnel is None and not self._in_head and not self._lingering:
+        if self._current is None and self._tunnel is None and not self._in_head and self._ending is None:
             self.transport.loseConnection()
 
     def abort(self) -> None:
@@ -365,31 +370,25 @@ class HTTPChannel(Protocol):
         transport = self.transport
         if transport is None:
             return
-        if self._lingering:
-            transport.abortConnection()
+        if self._ending is not None:
+            self._ending.timed_out()
         elif request is not None:
-            if not request.body.ended:
-                self._body_timed_out(request)
-            elif request is self._watched:
+            if request is self._watched:
                 self._answer_timed_out(request)
+            elif not request.body.ended:
+                self._body_timed_out(request)
         elif self._in_head:
             self._in_head = False
             self._refused = ExchangeError(errors.HTTP_REQUEST_TIMEOUT)
             self._refuse(self._refused)
         else:
-            unsent = getattr(transport, "queued", 0)
-            if unsent and unsent != self._seen:
-                self._seen = unsent
-                self._timer.reset(self._site_now().timeouts.body_idle)
-            elif unsent:
-                transport.abortConnection()
-            else:
-                transport.loseConnection()
+            self._close()
 
     def _body_timed_out(self, request: Request) -> None:
         span = request.site.timeouts.body_idle
         received = request.body.received
-        if self._body_held or received - self._seen >= _SLOWEST_BODY * span:
+        # An answer in progress has limits of its own; a client that reads it may have stopped its upload for it.
+        if request.responded or self._body_held or received - self._seen >= _SLOWEST_BODY * span:
             self._seen = received
             self._timer.reset(span)
             return
