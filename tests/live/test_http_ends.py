@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 
@@ -74,3 +73,37 @@ class LastAnswerTests(BalancerTestCase):
         client.send(POST)
         self.assertEqual(client.response()[::2], (200, b"begunended"))
         self.assertEqual(client.rest(), b"")
+
+
+class SilenceTests(BalancerTestCase):
+    """Connections on which nothing is asked."""
+
+    def test_blank_lines(self) -> None:
+        """Empty lines between requests are skipped, and do not keep a connection alive, nor begin a head."""
+        server = self.server(answering(OK))
+        _, port = self.web(server.address, listener="pool: web\ntimeouts: {keep_alive: 1s, head: 1s}")
+        for blank in (b"\r\n", b"\r\n" * 4, b"\n"):
+            client = self.connect(port)
+            client.send(b"\r\n" + GET)
+            self.assertEqual(client.response()[0], 200)
+            if blank == b"\n":
+                blank, rest = b"\r", b"\n"  # split within the line
+            else:
+                rest = b""
+            client.skt.settimeout(0.2)
+            for _ in range(50):
+                try:
+                    client.send(blank)
+                    said = client.skt.recv(1000)
+                except TimeoutError:
+                    try:
+                        client.send(rest)
+                    except OSError:
+                        break
+                    continue
+                except OSError:
+                    break
+                self.assertEqual(said, b"")
+                break
+            else:
+                self.fail("the connection never ended")

@@ -106,7 +106,8 @@ class HTTPChannel(Protocol):
                 self._cut(current, error)
                 return
         if current is None:
-            self._advance()
+            if reader.ready or reader.in_head or self._refused is not None:  # not so after blank lines
+                self._advance()
             return
         if not current.body.ended or current.body.pending:
             self._body_came(current)
@@ -377,7 +378,7 @@ class HTTPChannel(Protocol):
                 self._answer_timed_out(request)
             elif not request.body.ended:
                 self._body_timed_out(request)
-        elif self._in_head:
+        elif self._in_head and self._reader.in_head:
             self._in_head = False
             self._refused = ExchangeError(errors.HTTP_REQUEST_TIMEOUT)
             self._refuse(self._refused)

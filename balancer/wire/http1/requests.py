@@ -35,6 +35,9 @@ __all__ = ["Incoming", "RequestReader"]
 _STAND_IN = b"POST"
 """llhttp knows a fixed list of methods; any other token is read as this one and named afterwards."""
 
+_NOTHING = (b"", b"\r")
+"""What may be there of a message that has not begun: half a blank line, too."""
+
 
 class Incoming:
     """A request on its way in: its head, and its body as far as it has come."""
@@ -99,7 +102,7 @@ class RequestReader:
     @property
     def in_head(self) -> bool:
         """Whether a request has begun and its head is not complete."""
-        return (self._begun and self._current is None) or bool(self._first_line)
+        return (self._begun and self._current is None) or self._first_line not in _NOTHING
 
     def feed(self, data: bytes) -> None:
         """Take what arrived.
