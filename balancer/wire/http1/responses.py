@@ -51,9 +51,11 @@ class ResponseHead:
         "reason",
         "status",
         "upgrade",
+        "version",
     )
 
-    def __init__(self, status: int, reason: bytes, headers: RawHeaders) -> None:
+    def __init__(self, status: int, reason: bytes, headers: RawHeaders, version: str = "1.1") -> None:
+        self.version = version
         self.status = status
         self.reason = reason
         self.headers = headers
@@ -134,6 +136,15 @@ class ResponseReader:
         if not self._busy:
             self.reusable = False
             return
+        if self.head is None and self._head_bytes + len(data) > _HEAD_SIZE:
+            # The head must end within the limit, whatever came with it in one piece.
+            room = _HEAD_SIZE - self._head_bytes
+            if room:
+                self.feed(data[:room])
+            if self.head is None:
+                raise ExchangeError(errors.HTTP_RESPONSE_HEADER_SECTION_SIZE)
+            self.feed(data[room:])
+            return
         begun, self.begun = self.begun, True
         if not begun:
             if self._repeats(data):
@@ -159,8 +170,6 @@ class ResponseReader:
                 self._parser = httptools.HttpResponseParser(self)
         elif head is None:
             self._head_bytes += len(data)
-            if self._head_bytes > _HEAD_SIZE:
-                raise ExchangeError(errors.HTTP_RESPONSE_HEADER_SECTION_SIZE)
         elif head.chunked:
             if self.body.received != self._body_seen:
                 self._body_seen = self.body.received
@@ -273,7 +282,10 @@ class ResponseReader:
         status = parser.get_status_code()
         if not 100 <= status <= 999:
             raise ExchangeError(errors.HTTP_PROTOCOL_ERROR, f"status {status}")
-        head = ResponseHead(status, self._reason, self._headers)
+        version = parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            raise ExchangeError(errors.HTTP_PROTOCOL_ERROR, f"HTTP/{version}")
+        head = ResponseHead(status, self._reason, self._headers, version)
         _judge(head)
         if status < 200 and status != 101:  # its bytes count on: 1xx without end are no head either
             self.informational.append(head)
@@ -284,7 +296,7 @@ class ResponseReader:
             # llhttp cannot be told that the answer to HEAD has no body: it gets a successor instead.
             if self._bodiless and status not in _NO_BODY and status != 101:
                 self._parser = httptools.HttpResponseParser(self)
-                self.reusable = self.reusable and _may_keep(head, parser.get_http_version())
+                self.reusable = self.reusable and _may_keep(head)
                 self._finish()
             return
         if head.chunked or head.content_length is not None:
@@ -307,9 +319,9 @@ class ResponseReader:
         self._finish()
 
 
-def _may_keep(head: ResponseHead, version: str) -> bool:
+def _may_keep(head: ResponseHead) -> bool:
     said = [value for name, value in head.headers if fields.response_kind(name) == fields.CONNECTION]
-    if version == "1.0":
+    if head.version == "1.0":
         return any(map(fields.says_keep_alive, said))
     return not any(map(fields.says_close, said))
 

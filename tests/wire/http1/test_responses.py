@@ -62,6 +62,38 @@ class ResponseReaderTests(SynchronousTestCase):
             for at in range(1, len(data)):
                 self.assertEqual(seen(read(data[:at], data[at:])), whole, (name, at))
 
+    def test_head_size(self) -> None:
+        """How large a head may be does not depend on how it arrives, nor on what comes with it."""
+        body = b"x" * 100_000
+        for size, good in ((64 * 1024, True), (64 * 1024 + 1, False)):
+            for before in (b"", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"):
+                start = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\nX: "
+                data = before + start + b"a" * (size - len(before) - len(start) - 4) + b"\r\n\r\n" + body
+                for pieces in (
+                    [data],
+                    [data[:size], data[size:]],
+                    [data[: size - 1], data[size - 1 :]],
+                    [data[:10], data[10:]],
+                    [data[at : at + 1000] for at in range(0, len(data), 1000)],
+                ):
+                    if good:
+                        self.assertEqual(seen(read(*pieces))[3:5], (body, True))
+                    else:
+                        with self.assertRaises(ExchangeError) as caught:
+                            read(*pieces)
+                        self.assertEqual(caught.exception.reason.code, "http_response_header_section_size")
+
+    def test_version(self) -> None:
+        """Only HTTP/1.0 and HTTP/1.1 are spoken on such a connection."""
+        for version in (b"2.0", b"0.9", b"3.0", b"1.2"):
+            with self.assertRaises(ExchangeError, msg=version) as caught:
+                read(b"HTTP/%b 200 OK\r\nContent-Length: 0\r\n\r\n" % version)
+            self.assertEqual(caught.exception.reason.code, "http_protocol_error")
+        for version in ("1.0", "1.1"):
+            head = read(f"HTTP/{version} 200 OK\r\nContent-Length: 0\r\n\r\n".encode()).head
+            assert head is not None
+            self.assertEqual(head.version, version)
+
     def test_until_close(self) -> None:
         """A body without length ends with the connection, which is not kept."""
         reader = read(b"HTTP/1.1 200 OK\r\n\r\nall of", b" it", eof=True)
