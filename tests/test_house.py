@@ -109,6 +109,7 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "forwarding/server_connection.py",
         "listeners/http/channel.py",
         "listeners/http/listener.py",
+        "listeners/http/recording.py",
         "listeners/http/request.py",
         "listeners/http/walk.py",
     ),

@@ -61,9 +61,18 @@ class ClientSide(Protocol):
         """Pass on a 1xx."""
 
     def respond(
-        self, status: int, reason: bytes | None, headers: RawHeaders, length: int | None, block: bytes | None = None
+        self,
+        status: int,
+        reason: bytes | None,
+        headers: RawHeaders,
+        length: int | None,
+        block: bytes | None = None,
+        version: str = "1.1",
     ) -> None:
-        """Begin the response; ``length`` of its body in bytes, None if unknown; ``block`` is ``headers`` as bytes."""
+        """Begin the response; ``length`` of its body in bytes, None if unknown; ``block`` is ``headers`` as bytes.
+
+        ``version`` is the one of HTTP in which it was received.
+        """
 
     def pass_on(self, head: ResponseHead, body: bytes, now: float) -> None:
         """Answer with a whole response that says its length, and end the exchange; not where there are filters."""

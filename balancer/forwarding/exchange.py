@@ -202,7 +202,8 @@ class Forward(Attempts):
         if sticky is not None:
             assert self._server is not None
             headers = [*headers, *sticky.response_headers(request.facts, self._server)]
-        request.respond(head.status, head.reason, headers, length, head.block if headers is head.plain else None)
+        block = head.block if headers is head.plain else None
+        request.respond(head.status, head.reason, headers, length, block, head.version)
         if not body.ended:
             connection = self._connection
             assert connection is not None

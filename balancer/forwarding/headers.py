@@ -17,6 +17,7 @@ from balancer.wire.http1.heads import RequestHead
 from balancer.wire.http1.responses import ResponseHead
 
 __all__ = [
+    "VIA_LINES",
     "Arrival",
     "HeaderPolicy",
     "TrustedPeers",
@@ -29,7 +30,9 @@ __all__ = [
 ]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_VIA = (b"Via", b"1.1 balancer")
+_VIA = {version: (b"Via", version.encode() + b" balancer") for version in ("1.0", "1.1")}
+VIA_LINES = {version: b"%b: %b\r\n" % pair for version, pair in _VIA.items()}
+"""What a message is given that was received with such a version (RFC 9110 section 7.6.3)."""
 _PLAIN_ID = re.compile(rb"[!#-\[\]-~]{1,128}")  # no quotes or backslashes, which would mean something in a log
 
 
@@ -142,7 +145,7 @@ def outgoing(
     if policy.request_id and request_id:
         headers.append((b"X-Request-Id", request_id.encode("ascii")))
     if policy.via:
-        headers.append(_VIA)
+        headers.append(_VIA[head.version])
     if head.te_trailers:
         headers.append((b"TE", b"trailers"))
     return headers
@@ -160,7 +163,7 @@ def request_frame(
         block = encode.fields(head.plain)
     te = b"TE: trailers\r\nConnection: TE\r\n" if head.te_trailers else b""
     line = f"{head.method} {target} HTTP/1.1\r\n".encode("latin-1")
-    via = b"Via: 1.1 balancer\r\n" if policy.via else b""
+    via = VIA_LINES[head.version] if policy.via else b""
     if host is None:
         before = b"%b%b%b" % (line, block, arrival.block)
     else:
@@ -174,7 +177,7 @@ def response_frame(head: ResponseHead, policy: HeaderPolicy) -> tuple[bytes, byt
     """Return the head of a whole response for a client whose connection is kept: what is before and after the id."""
     tail = b"Content-Length: %d\r\n" % (head.content_length or 0)
     if policy.via:
-        tail += b"Via: 1.1 balancer\r\n"
+        tail += VIA_LINES[head.version]
     if policy.request_id:
         return encode.response_head(
             head.status, head.reason, head.plain, tail + b"X-Request-Id: ", head.block

@@ -15,12 +15,14 @@ from balancer.forwarding.headers import (
     believed_scheme,
     outgoing,
     request_frame,
+    response_frame,
     with_framing,
 )
 from balancer.model.address import Peer
 from balancer.model.headers import RawHeaders
 from balancer.wire.http1 import encode
 from balancer.wire.http1.heads import RequestHead
+from balancer.wire.http1.responses import ResponseHead
 
 TRUSTED = HeaderPolicy(TrustedPeers([ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")]))
 LOCAL = Peer("10.0.0.1", 80)
@@ -155,6 +157,17 @@ class RequestFrameTests(SynchronousTestCase):
                     self.assertEqual(
                         before + (b"id" + after if after else b""), encode.request_head("GET", "/\xe9", headers)
                     )
+
+
+class ViaTests(SynchronousTestCase):
+    def test_version(self) -> None:
+        """Via names the version in which a message was received, in both directions (RFC 9110 section 7.6.3)."""
+        for version in ("1.0", "1.1"):
+            line = f"Via: {version} balancer\r\n".encode()
+            head = RequestHead("GET", "/", version, [])
+            self.assertIn((b"Via", version.encode() + b" balancer"), outgoing(head, b"a", _arrival("::1"), TRUSTED, ""))
+            self.assertIn(line, b"".join(request_frame(head, "/", b"a", _arrival("::1"), TRUSTED)))
+            self.assertIn(line, b"".join(response_frame(ResponseHead(200, b"OK", [], version), TRUSTED)))
 
 
 class FramingTests(SynchronousTestCase):

@@ -128,6 +128,18 @@ class ConversationTests(BalancerTestCase):
             status, head, _ = client.response()
             self.assertIn(b"Connection: keep-alive", head)
 
+    def test_via(self) -> None:
+        """Either side is told in which version the other one's message came."""
+        seen: list[bytes] = []
+        for version, framing in ((b"1.0", b"Content-Length: 0"), (b"1.1", b"Content-Length: 0"), (b"1.0", b"X: y")):
+            server = self.server(answering(b"HTTP/%b 200 OK\r\n%b\r\n\r\n" % (version, framing), seen=seen))
+            _, port = self.web(server.address)
+            for mine in (b"1.0", b"1.1"):
+                client = self.connect(port)
+                client.send(b"GET / HTTP/%b\r\nHost: a\r\n\r\n" % mine)
+                self.assertIn(b"\r\nVia: %b balancer\r\n" % version, client.head())
+                self.assertIn(b"\r\nVia: %b balancer\r\n" % mine, seen.pop())
+
     def test_http_1_0_server(self) -> None:
         """A body that ends with the server's connection is passed on whole, and the client's connection is kept."""
 

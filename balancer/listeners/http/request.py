@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.logger import Logger
 from zope.interface import implementer
 from zope.interface.interface import InterfaceClass
 
@@ -17,8 +16,9 @@ from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.filters.chain import run_responses
 from balancer.forwarding.client_side import BodyConsumer
-from balancer.forwarding.headers import Arrival, outgoing, request_frame, response_frame
+from balancer.forwarding.headers import VIA_LINES, Arrival, outgoing, request_frame, response_frame
 from balancer.listeners.http import replies
+from balancer.listeners.http.recording import note
 from balancer.listeners.http.site import Site
 from balancer.model.decision import Decision
 from balancer.model.exchange import Exchange, Reply
@@ -37,9 +37,7 @@ from twisted.web.iweb import IRequest
 
 __all__ = ["Request"]
 
-_log = Logger()
 _NO_BODY = frozenset([204, 304])
-_VIA_LINE = b"Via: 1.1 balancer\r\n"
 
 
 @implementer(IPushProducer)
@@ -51,7 +49,6 @@ class Request:
         "_out",
         "_rendered",
         "_silent",
-        "_started_at",
         "_streaming",
         "arrival",
         "body",
@@ -68,6 +65,7 @@ class Request:
         "request_id",
         "responded",
         "site",
+        "started_at",
         "target",
     )
 
@@ -101,7 +99,7 @@ class Request:
         self._streaming = False
         self._out: list[bytes] = []
         self._rendered: Any = None
-        self._started_at = started_at
+        self.started_at = started_at
         self.record = ExchangeRecord()
 
     # The request.
@@ -169,7 +167,13 @@ class Request:
             self.flush()
 
     def respond(
-        self, status: int, reason: bytes | None, headers: RawHeaders, length: int | None, block: bytes | None = None
+        self,
+        status: int,
+        reason: bytes | None,
+        headers: RawHeaders,
+        length: int | None,
+        block: bytes | None = None,
+        version: str = "1.1",
     ) -> None:
         """Begin the response.
 
@@ -179,6 +183,7 @@ class Request:
             headers: its fields, but for framing and those of this hop.
             length: of its body in bytes, None if unknown.
             block: ``headers`` as they go onto the wire, where that is known.
+            version: of HTTP in which it was received.
 
         Raises:
             ExchangeError: if a filter that must have its say on the response failed; nothing has begun then.
@@ -215,7 +220,7 @@ class Request:
             self.keep_alive = False
         policy = self.site.policy
         if policy.via:
-            tail.append(_VIA_LINE)
+            tail.append(VIA_LINES[version])
         if policy.request_id:
             tail.append(b"X-Request-Id: %b\r\n" % self.request_id.encode("ascii"))
         if not self.keep_alive:
@@ -241,7 +246,7 @@ class Request:
             or not self.body.ended
             or self.channel.draining
         ):
-            self.respond(head.status, head.reason, head.plain, head.content_length, head.block)
+            self.respond(head.status, head.reason, head.plain, head.content_length, head.block, head.version)
             self.send(body)
             self.end()
             return
@@ -258,7 +263,7 @@ class Request:
         self.channel.transport.write(
             b"%b%b%b%b" % (frame[1], self.request_id.encode("ascii"), after, body) if after else frame[1] + body
         )
-        self._note(now)
+        note(self, now)
         self.channel.request_ended(self, False)
 
     def send(self, data: bytes) -> None:
@@ -357,7 +362,7 @@ class Request:
             record.status = errors.CLIENT_GONE.status
         if consumer is not None:
             consumer.client_went()
-        self._note(self.site.now())
+        note(self, self.site.now())
 
     def _finish(self, *, abort: bool = False) -> None:
         if self.finished:
@@ -368,34 +373,8 @@ class Request:
         if self._streaming:
             self._streaming = False
             self.channel.transport.unregisterProducer()
-        self._note(self.site.now())
+        note(self, self.site.now())
         self.channel.request_ended(self, abort)
-
-    def _note(self, now: float) -> None:
-        record, facts, site = self.record, self.facts, self.site
-        total = record.total = now - self._started_at
-        record.started = site.wall() - total
-        record.listener = site.listener
-        peer = facts.peer
-        record.client = peer.host
-        record.client_port = peer.port
-        record.method = facts.method
-        record.target = facts.target
-        record.version = facts.version
-        record.host = self.host.decode("latin-1") if self.host is not None else ""
-        record.headers = facts.headers
-        record.facts = facts
-        record.request_id = self.request_id
-        if record.status != 101:
-            record.bytes_in = self.body.received
-        exchange = self.exchange
-        if exchange is not None and "log" in exchange.notes:
-            record.notes = exchange.notes["log"]
-        try:
-            site.observe(record)
-        except Exception:
-            # Whatever a log format does, the connection must live.
-            _log.failure("the record of {request} could not be written", request=self)
 
     def __repr__(self) -> str:
         return f"<Request {self.head.method} {self.target} {self.request_id}>"

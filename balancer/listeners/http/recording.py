@@ -1,0 +1,43 @@
+"""The end of an exchange as it is written down: what the request knows goes into its record, and the record to its observers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+
+if TYPE_CHECKING:
+    from balancer.listeners.http.request import Request
+
+__all__ = ["note"]
+
+_log = Logger()
+
+
+def note(request: Request, now: float) -> None:
+    """Complete the record of ``request``, which has ended at ``now`` (of the site's clock), and hand it on."""
+    record, facts, site = request.record, request.facts, request.site
+    total = record.total = now - request.started_at
+    record.started = site.wall() - total
+    record.listener = site.listener
+    peer = facts.peer
+    record.client = peer.host
+    record.client_port = peer.port
+    record.method = facts.method
+    record.target = facts.target
+    record.version = facts.version
+    host = request.host
+    record.host = host.decode("latin-1") if host is not None else ""
+    record.headers = facts.headers
+    record.facts = facts
+    record.request_id = request.request_id
+    if record.status != 101:
+        record.bytes_in = request.body.received
+    exchange = request.exchange
+    if exchange is not None and "log" in exchange.notes:
+        record.notes = exchange.notes["log"]
+    try:
+        site.observe(record)
+    except Exception:
+        # Whatever a log format does, the connection must live.
+        _log.failure("the record of {request} could not be written", request=request)
