@@ -24,6 +24,7 @@ from balancer.forwarding.headers import (
     outgoing,
     with_framing,
 )
+from balancer.forwarding.hops import SPECIAL, hop
 from balancer.hooks.interfaces import IFilter
 from balancer.listeners.http.site import Site
 from balancer.model.address import Peer
@@ -155,6 +156,11 @@ class _Walk:
             head.method, head.target, head.headers, client, arrival.local, believed_scheme(head, arrival), head.version
         )
         facts.path  # noqa: B018 - raises BadTargetError
+        onward = hop(head) if head.method in SPECIAL else head
+        if isinstance(onward, Reply):
+            self._replied(onward, Exchange(facts, []))
+            return
+        head = onward
         target, host = head.target, head.host
         if not target.startswith("/") and target != "*":
             _, authority, path, query = facts.parts

@@ -53,6 +53,10 @@ class ExplainTests(CommandTestCase):
         """As given, or POST where there is a body."""
         self.assertIn("none matches", self.explain("PUT", "/users/7"))
         self.assertIn("POST /users/7", self.explain("-d", "x", "/users/7"))
+        for method in ("TRACE", "CONNECT"):
+            self.assertIn("405", self.explain(method, "/old"))
+        self.assertIn("200", self.explain("OPTIONS", "-H", "Max-Forwards: 0", "/old"))
+        self.assertIn("301", self.explain("OPTIONS", "-H", "Max-Forwards: 1", "/old"))
 
     def test_the_listener(self) -> None:
         """By name, or by the port of the URL."""

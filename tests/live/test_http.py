@@ -250,8 +250,36 @@ class ConversationTests(BalancerTestCase):
         self.assertEqual(client.response()[0], 200)
         self.assertIn(b"GET /a?b=c HTTP/1.1\r\nHost: shop.example:81\r\n", seen[0])
 
+    def test_options(self) -> None:
+        """OPTIONS for a whole server stays that, counts its hops, and is answered here at the last."""
+        seen: list[bytes] = []
+        server = self.server(answering(OK, seen=seen))
+        _, port = self.web(server.address)
+        client = self.connect(port)
+        for target, onward in (
+            (b"*", b"*"),
+            (b"http://shop.example", b"*"),
+            (b"HTTP://shop.example:8080", b"*"),
+            (b"http://shop.example/", b"/"),
+            (b"http://shop.example?q", b"/?q"),
+            (b"/", b"/"),
+        ):
+            client.send(b"OPTIONS %b HTTP/1.1\r\nHost: shop.example\r\n\r\n" % target)
+            self.assertEqual(client.response()[0], 200)
+            self.assertTrue(seen.pop().startswith(b"OPTIONS %b HTTP/1.1\r\nHost: shop.example" % onward), target)
+        for _ in range(3):
+            client.send(b"OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 1\r\n\r\n")
+            self.assertEqual(client.response()[0], 200)
+            self.assertIn(b"\r\nMax-Forwards: 0\r\n", seen.pop())
+        client.send(b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n")
+        status, head, body = client.response()
+        self.assertEqual((status, body, seen), (200, b"", []))
+        self.assertIn(b"\r\nAllow: GET, ", head)
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n")  # means nothing there
+        self.assertEqual(client.response()[2], b"ok")
+
     def test_refused_methods(self) -> None:
-        """CONNECT is refused, and nothing behind it is taken for a request; an unknown method is passed on."""
+        """CONNECT is refused, and nothing behind it is taken for a request; so is TRACE; an unknown method is passed on."""
         seen: list[bytes] = []
         server = self.server(answering(OK, seen=seen))
         _, port = self.web(server.address)
@@ -263,6 +291,9 @@ class ConversationTests(BalancerTestCase):
         self.assertEqual(client.rest(), b"")
         self.assertEqual(seen, [])
         client = self.connect(port)
+        client.send(b"TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 1\r\n\r\n")
+        self.assertEqual(client.response()[0], 405)
+        self.assertEqual(seen, [])
         client.send(b"FROBNICATE / HTTP/1.1\r\nHost: a\r\n\r\n")
         self.assertEqual(client.response()[0], 200)
         self.assertTrue(seen[0].startswith(b"FROBNICATE / HTTP/1.1\r\n"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from balancer.errors import ExchangeError, Side
+from balancer.forwarding.hops import ALLOWED
 from balancer.model.exchange import Reply
 from balancer.model.headers import RawHeaders
 from balancer.wire import answers
@@ -10,7 +11,6 @@ from balancer.wire.http1.dates import http_date
 
 __all__ = ["ends_connection", "of_error", "of_reply"]
 
-_ALLOWED = b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"
 _ENDING = frozenset([400, 408, 413, 414, 431, 501, 505])
 
 
@@ -35,7 +35,7 @@ def of_error(error: ExchangeError, request_id: str, accept: str) -> tuple[RawHea
     if reason.status == 503:
         headers.append((b"Retry-After", b"1"))
     elif reason.status == 405:
-        headers.append((b"Allow", _ALLOWED))
+        headers.append((b"Allow", ALLOWED))
     kind, body = answers.error_page(reason.status, reason.text, reason.code, request_id, accept)
     headers.append((b"Content-Type", kind))
     headers.append((b"Proxy-Status", answers.proxy_status(reason.code, error.detail)))

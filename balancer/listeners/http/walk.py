@@ -17,6 +17,7 @@ from twisted.web.iweb import IRequest
 from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.filters.chain import run_requests
+from balancer.forwarding.hops import SPECIAL, hop
 from balancer.hooks.interfaces import IFilter
 from balancer.model.exchange import Exchange, Reply
 from balancer.model.target import BadTargetError
@@ -36,9 +37,14 @@ _log = Logger()
 def begin(request: Request) -> None:
     """Serve ``request``; raises ExchangeError for what is refused before anything began."""
     head, site, facts = request.head, request.site, request.facts
-    if head.method == "CONNECT":
-        request.keep_alive = False  # what follows may be meant for the tunnel that does not come
-        raise ExchangeError(errors.HTTP_METHOD_REFUSED, "CONNECT")
+    if head.method in SPECIAL:
+        if head.method == "CONNECT":
+            request.keep_alive = False  # what follows may be meant for the tunnel that does not come
+        onward = hop(head)
+        if isinstance(onward, Reply):
+            request.answer(onward)
+            return
+        head = request.head = onward
     if site.body_size is not None and max(head.content_length or 0, request.body.received) > site.body_size:
         raise ExchangeError(errors.HTTP_BODY_TOO_LARGE)
     try:
@@ -59,11 +65,14 @@ def _take_absolute(request: Request) -> None:
         if request.head.method != "OPTIONS":
             raise BadTargetError("'*' is for OPTIONS only")
         return
-    _, authority, path, query = request.facts.parts
+    scheme, authority, path, query = request.facts.parts
     request.host = authority.encode("latin-1")
     if not is_host(request.host):
         raise BadTargetError("the host of an absolute target")
-    request.target = f"{path}?{query}" if query else path
+    if request.head.method == "OPTIONS" and len(request.head.target) == len(scheme) + 3 + len(authority):
+        request.target = "*"  # of a proxy, that is how the server as a whole is asked (RFC 9112 section 3.2.4)
+    else:
+        request.target = f"{path}?{query}" if query else path
 
 
 def _route(request: Request) -> None:
