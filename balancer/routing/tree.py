@@ -30,7 +30,7 @@ from balancer.routing.answer import answer
 from balancer.routing.decide import decide
 from balancer.routing.route import Route
 from balancer.routing.table import RouteTable
-from balancer.wire.answers import error_page, status_phrase
+from balancer.wire.answers import error_page, proxy_status, status_phrase
 
 __all__ = ["AnswerResource", "RoutingResource", "facts_of", "mounted_at", "resource_for"]
 
@@ -163,6 +163,7 @@ class AnswerResource:
         request.setResponseCode(reply.status, status_phrase(reply.status).encode())
         for name, value in reply.headers:
             request.responseHeaders.addRawHeader(name, value)
+        request.responseHeaders.addRawHeader(b"Proxy-Status", proxy_status(reply.reason, reply.detail))
         body = reply.body
         if body is None:
             accept = request.getHeader(b"accept") or b""

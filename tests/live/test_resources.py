@@ -24,6 +24,9 @@ def application(environ, start_response):
         body = b"slow"
     elif path == "/measured":
         body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    elif path == "/gone":
+        start_response("410 Gone", [("Content-Length", "0")])
+        return []
     elif path in ("/short", "/long"):
         start_response("200 OK", [("Content-Length", "100" if path == "/short" else "3")])
         return [b"pieces"]
@@ -206,6 +209,15 @@ class FileTests(ResourceTestCase):
                 self.assertEqual(int(found.rsplit("\n", 1)[1]), answer, path)
         self.assertIn("data.txt", self.curl(f"http://127.0.0.1:{port}/listed/open/"))
         self.assertEqual(self.get(port, "/files/data.txt", "DELETE").status, 405)
+        for path, said in (
+            ("/files/none", 'balancer; details="There is no such file."'),
+            ("/files/data.txt", None),
+            ("/app/gone", "balancer"),
+            ("/answered", "balancer"),
+            ("/same", "balancer"),
+            ("/", None),
+        ):
+            self.assertEqual(self.get(port, path).headers["Proxy-Status"], said, path)
 
     def test_ranges(self) -> None:
         """A range longer than the file is the file; one of another version of it, or of far too many, is the whole."""

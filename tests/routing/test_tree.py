@@ -144,6 +144,7 @@ class WalkTests(unittest.TestCase):
         )
         code, headers, body = self.rendered(tree, request_for("/old/a?b"))
         self.assertEqual((code, headers[b"Location"], headers[b"Content-Length"], body), (308, b"/new/a?b", b"0", b""))
+        self.assertEqual(headers[b"Proxy-Status"], b"balancer")
         code, headers, body = self.rendered(tree, request_for("/tea"))
         self.assertEqual((code, body, headers[b"Content-Type"]), (418, b"short", b"text/plain; charset=utf-8"))
         code, headers, body = self.rendered(tree, request_for("/none"))

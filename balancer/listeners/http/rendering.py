@@ -27,6 +27,7 @@ from balancer.forwarding.headers import believed_scheme
 from balancer.model.address import Peer
 from balancer.model.exchange import Reply
 from balancer.routing.tree import mounted_at
+from balancer.wire.answers import proxy_status
 
 if TYPE_CHECKING:
     from balancer.listeners.http.request import Request
@@ -200,6 +201,8 @@ class _RenderChannel:
                 self._chunked = True
             elif lowered != b"connection":
                 pairs += [(name, value) for value in values]
+        if code >= b"400" and not headers.hasHeader(b"proxy-status"):
+            pairs.append((b"Proxy-Status", proxy_status("")))
         if self._chunked:
             # Twisted frames each write itself; our response does that, so its own framing is switched off.
             rendered_request = self._ours.consumer

@@ -18,8 +18,7 @@ def of_reply(reply: Reply, request_id: str, accept: str) -> tuple[RawHeaders, by
     """Return fields (but for framing) and body of ``reply``, a page in the form that ``accept`` prefers if it has none."""
     headers = list(reply.headers)
     body = reply.body
-    if reply.reason or reply.status >= 400:
-        headers.append((b"Proxy-Status", answers.proxy_status(reply.reason, reply.detail)))
+    headers.append((b"Proxy-Status", answers.proxy_status(reply.reason, reply.detail)))
     if body is None:
         text = reply.detail or f"{answers.status_phrase(reply.status)}."
         kind, body = answers.error_page(reply.status, text, reply.reason, request_id, accept)

@@ -12,9 +12,12 @@ from balancer.model.exchange import Reply
 
 class ReplyTests(SynchronousTestCase):
     def test_with_a_body(self) -> None:
-        """A reply with a body goes out as it is, dated."""
+        """A reply with a body goes out as it is, dated, and says whose it is."""
         headers, body = of_reply(Reply(200, ((b"X", b"1"),), b"tea"), "id", "")
-        self.assertEqual((headers[0], [name for name, _ in headers], body), ((b"X", b"1"), [b"X", b"Date"], b"tea"))
+        self.assertEqual(
+            (headers[0], [name for name, _ in headers], body), ((b"X", b"1"), [b"X", b"Proxy-Status", b"Date"], b"tea")
+        )
+        self.assertEqual(headers[1][1], b"balancer")
 
     def test_without_a_body(self) -> None:
         """One without gets a page in the form that the client prefers, and says in Proxy-Status whose answer it is."""
