@@ -116,6 +116,7 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
     "live/test_failover.py": ("forwarding/attempts.py",),
     "live/test_bulk.py": ("forwarding/tunnel.py",),
     "live/test_resources.py": (
+        "listeners/http/files.py",
         "listeners/http/rendering.py",
         "listeners/http/resources.py",
     ),

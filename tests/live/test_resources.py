@@ -236,6 +236,50 @@ class FileTests(ResourceTestCase):
             if size is not None:
                 self.assertEqual(len(found.body), size, headers)
 
+    def test_conditions(self) -> None:
+        """A file has a strong validator, and is served, not modified, or not as expected, in the order of RFC 9110."""
+        _, port = self.start()
+        whole = self.get(port, "/files/data.txt")
+        tag, modified = whole.headers["ETag"], whole.headers["Last-Modified"]
+        self.assertRegex(tag, r'^"[0-9a-f]+-2710"$')
+        past = "Mon, 01 Jan 2001 00:00:00 GMT"
+        for headers, status, size in (
+            ({"If_None_Match": tag}, 304, 0),
+            ({"If_None_Match": f'"x", W/{tag}'}, 304, 0),
+            ({"If_None_Match": '"x"', "If_Modified_Since": modified}, 200, 10_000),
+            ({"If_None_Match": tag, "If_Modified_Since": past}, 304, 0),
+            ({"If_Match": tag}, 200, 10_000),
+            ({"If_Match": '"x"'}, 412, None),
+            ({"If_Unmodified_Since": past}, 412, None),
+            ({"If_Match": tag, "If_Unmodified_Since": past}, 200, 10_000),
+            ({"Range": "bytes=0-9", "If_Range": tag}, 206, 10),
+            ({"Range": "bytes=0-9", "If_Match": '"x"'}, 412, None),
+        ):
+            for method in ("GET", "HEAD"):
+                found = self.get(port, "/files/data.txt", method, **headers)
+                if method == "GET" or status != 206:
+                    self.assertEqual(found.status, status, (method, headers))
+                self.assertEqual(found.headers["ETag"], tag)
+                if method == "GET" and size is not None:
+                    self.assertEqual(len(found.body), size, headers)
+
+    def test_packed(self) -> None:
+        """An archive is saved as the archive that it is."""
+        folder = self.folder()
+        for name in ("a.tar.gz", "a.tgz", "a.txt.gz", "a.txt"):
+            (folder / name).write_bytes(b"x")
+        _, port = self.web(
+            "127.0.0.1:1", listener=f"routes: [{{match: {{path: /**}}, resource: {{static: {folder}}}}}]"
+        )
+        for name, kind in (
+            ("a.tar.gz", "application/gzip"),
+            ("a.tgz", "application/gzip"),
+            ("a.txt.gz", "application/gzip"),
+            ("a.txt", "text/plain"),
+        ):
+            found = self.get(port, f"/{name}")
+            self.assertEqual((found.headers["Content-Type"], found.headers["Content-Encoding"]), (kind, None), name)
+
     def test_client_takes_nothing(self) -> None:
         """A client that stops taking a file is given up."""
         folder = self.folder()

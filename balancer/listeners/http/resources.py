@@ -1,14 +1,13 @@
 """The resources that come with the balancer: the files of a directory, and WSGI applications.
 
-Both are Twisted's own (:class:`twisted.web.static.File`, :class:`twisted.web.wsgi.WSGIResource`); here are their settings
-and what an operator expects besides: no listing of a directory unless asked for, the balancer's own page for what is not
-there, an application that cannot be imported named when the configuration is read, threads that end with the resource.
+Both are Twisted's own (:class:`twisted.web.static.File`, in :mod:`.files`, :class:`twisted.web.wsgi.WSGIResource`); here are
+their settings and what an operator expects besides: an application that cannot be imported named when the configuration is
+read, threads that end with the resource.
 """
 
 from __future__ import annotations
 
 import importlib
-import math
 import sys
 import weakref
 from collections.abc import Callable, Iterable
@@ -18,23 +17,20 @@ from typing import Any
 
 from pydantic import Field, field_validator
 from twisted.python.threadpool import ThreadPool
-from twisted.web.http import datetimeToString
 from twisted.web.resource import IResource, Resource
-from twisted.web.static import File
 from twisted.web.wsgi import WSGIResource
 from zope.interface import implementer
 
 from balancer.hooks import hookimpl
 from balancer.hooks.interfaces import Factory, IFactory
 from balancer.hooks.settings import LocalPath, Settings
-from balancer.model.exchange import Reply
-from balancer.routing.tree import AnswerResource
+from balancer.listeners.http.files import Files
 
 __all__ = ["StaticSettings", "WSGISettings", "balancer_resources"]
 
 
 class StaticSettings(Settings):
-    """Files of a directory, with their types, ``Range``, ``If-Modified-Since`` and ``HEAD``."""
+    """Files of a directory, with their types, ``ETag``, conditions, ``Range`` and ``HEAD``."""
 
     directory: LocalPath = Field(description="The directory; what symbolic links in it point to is served too.")
     index: tuple[str, ...] = Field(
@@ -74,56 +70,8 @@ def balancer_resources() -> Iterable[IFactory]:
     )
 
 
-_MOST_RANGES = 16
-
-
-class _Files(File):
-    """A directory or file as Twisted serves it, but for what is not there or must not be shown."""
-
-    childNotFound: Any = AnswerResource(Reply(404, detail="There is no such file."))
-    listed = False
-
-    def createSimilarFile(self, path: str) -> _Files:
-        """Return the resource for a file or directory below."""
-        similar: _Files = super().createSimilarFile(path)
-        similar.listed = self.listed
-        return similar
-
-    def directoryListing(self) -> Any:
-        """Return the list of what is in the directory, or a refusal."""
-        return super().directoryListing() if self.listed else _NOT_LISTED
-
-    def render_GET(self, request: Any) -> Any:
-        """Serve a file; a pipe or a device, which could make everybody wait, is not there."""
-        self.restat(reraise=False)
-        if self.exists() and not self.isfile() and not self.isdir():
-            return self.childNotFound.render(request)
-        if not self._want_ranges(request):
-            request.requestHeaders.removeHeader(b"range")
-        return super().render_GET(request)
-
-    render_HEAD = render_GET
-
-    def _want_ranges(self, request: Any) -> bool:
-        """Whether ``Range`` is meant for this very file (RFC 9110 section 13.1.5), and is no attempt to have it many times."""
-        condition = request.getHeader(b"if-range")
-        if condition is not None and condition != datetimeToString(math.ceil(self.getModificationTime())):
-            return False
-        return (request.getHeader(b"range") or b"").count(b",") < _MOST_RANGES
-
-    def _rangeToOffsetAndSize(self, start: int | None, end: int | None) -> tuple[int, int]:
-        """Return offset and size of a range; the last 500 bytes of a smaller file are the file, on which Twisted fails."""
-        if start is None and end is not None:
-            end = min(end, self.getFileSize())
-        found: tuple[int, int] = super()._rangeToOffsetAndSize(start, end)
-        return found
-
-
-_NOT_LISTED = AnswerResource(Reply(403, detail="This directory is not listed."))
-
-
 def _static(settings: StaticSettings) -> IResource:
-    files = _Files(settings.directory, defaultType="application/octet-stream")
+    files = Files(settings.directory, defaultType="application/octet-stream")
     files.indexNames = list(settings.index)
     files.listed = settings.listing
     return files
