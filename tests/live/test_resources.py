@@ -24,6 +24,11 @@ def application(environ, start_response):
         body = b"slow"
     elif path == "/measured":
         body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    elif path.startswith("/status/"):
+        start_response(path[8:], [("Content-Length", "2")])
+        return [b"ok"]
+    elif path == "/cookies":
+        body = environ["HTTP_COOKIE"].encode()
     elif path == "/gone":
         start_response("410 Gone", [("Content-Length", "0")])
         return []
@@ -348,6 +353,28 @@ class WSGITests(ResourceTestCase):
         self.assertEqual(client.response()[::2], (200, b"pie"))
         client.head()
         self.assertEqual(client.rest(), b"pieces")
+
+    def test_statuses(self) -> None:
+        """A status needs no phrase; what is none at all is the application's error."""
+        _, port = self.start()
+        for said, status, reason in (
+            ("200", 200, "OK"),
+            ("404%20", 404, "Not Found"),
+            ("299", 299, "Unknown"),
+            ("200%20Fine%20so%20far", 200, "Fine so far"),
+            ("OK", 500, "Internal Server Error"),
+            ("2000", 500, "Internal Server Error"),
+            ("100%20Continue", 500, "Internal Server Error"),
+        ):
+            found = self.get(port, f"/app/status/{said}")
+            self.assertEqual((found.status, found.reason), (status, reason), said)
+
+    def test_cookies(self) -> None:
+        """Several lines of cookies are one list, as cookies are listed."""
+        _, port = self.start()
+        client = self.connect(port)
+        client.send(b"GET /app/cookies HTTP/1.1\r\nHost: a\r\nCookie: a=1; b=2\r\ncookie: c=3\r\n\r\n")
+        self.assertEqual(client.response()[2], b"a=1; b=2; c=3")
 
     def test_not_modified(self) -> None:
         """A 304 says nothing of a length, which would be that of the whole."""

@@ -62,6 +62,9 @@ class RenderedRequest(server.Request):
         self.site = ours.site.twisted_site
         for name, value in ours.outgoing_headers():
             self.requestHeaders.addRawHeader(name, value)
+        cookies = self.requestHeaders.getRawHeaders(b"cookie", ())
+        if len(cookies) > 1:  # WSGI would have them joined with commas, which are no ends of cookies
+            self.requestHeaders.setRawHeaders(b"cookie", [b"; ".join(cookies)])
         self._leaf: IResource | None = None
 
     def serve(self, leaf: IResource) -> None:

@@ -8,6 +8,7 @@ read, threads that end with the resource.
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 import weakref
 from collections.abc import Callable, Iterable
@@ -25,8 +26,11 @@ from balancer.hooks import hookimpl
 from balancer.hooks.interfaces import Factory, IFactory
 from balancer.hooks.settings import LocalPath, Settings
 from balancer.listeners.http.files import Files
+from balancer.wire.answers import status_phrase
 
 __all__ = ["StaticSettings", "WSGISettings", "balancer_resources"]
+
+_STATUS = re.compile(r"([2-9][0-9]{2})(?: +([^\x00-\x1f\x7f]*))?")
 
 
 class StaticSettings(Settings):
@@ -101,6 +105,26 @@ def _imported(settings: WSGISettings) -> Callable[..., Iterable[bytes]]:
     return application
 
 
+def _with_phrases(application: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+    """Return ``application`` with a phrase in each status, without which Twisted cannot read it.
+
+    What is no status at all is the application's error, raised where it said so.
+    """
+
+    def phrased(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        def start(status: str, headers: Any, exc_info: Any = None) -> Any:
+            match = _STATUS.fullmatch(status)
+            if match is None:
+                raise ValueError(f"expected a status such as '200 OK', got {status!r}")
+            if not match[2]:
+                status = f"{match[1]} {status_phrase(int(match[1]))}"
+            return start_response(status, headers, exc_info)
+
+        return application(environ, start)
+
+    return phrased
+
+
 class _Daemon(Thread):
     """A thread that does not keep the process from ending."""
 
@@ -135,5 +159,5 @@ class _Application(Resource):
             # A reload drops the resource, with the last request that it serves; the end of the service does not.
             end = weakref.finalize(self, _stop, threads)
             reactor.addSystemEventTrigger("after", "shutdown", end)
-            self._served = WSGIResource(reactor, threads, self._application)
+            self._served = WSGIResource(reactor, threads, _with_phrases(self._application))
         return self._served.render(request)
