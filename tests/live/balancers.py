@@ -113,6 +113,7 @@ class Server:
     def __init__(self, talk: Callable[[Peer], None], port: int = 0) -> None:
         self._talk = talk
         self._peers: list[Peer] = []
+        self.threads: list[threading.Thread] = []
         self._listening = socket.create_server(("127.0.0.1", port), backlog=128)
         self.port = self._listening.getsockname()[1]
         self.connections = 0
@@ -127,7 +128,9 @@ class Server:
             self.connections += 1
             peer = Peer(skt)
             self._peers.append(peer)
-            threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
+            thread = threading.Thread(target=self._serve, args=(peer,), daemon=True)
+            self.threads.append(thread)
+            thread.start()
 
     def _serve(self, peer: Peer) -> None:
         try:

@@ -1,4 +1,4 @@
-"""How HTTP connections end: the last answer arrives, and nobody stays for ever."""
+"""HTTP connections as a whole: pipelined requests, the last answer, silence."""
 
 from __future__ import annotations
 
@@ -73,6 +73,79 @@ class LastAnswerTests(BalancerTestCase):
         client.send(POST)
         self.assertEqual(client.response()[::2], (200, b"begunended"))
         self.assertEqual(client.rest(), b"")
+
+
+class MixTests(BalancerTestCase):
+    """Requests of every kind in one connection, sent without waiting for answers."""
+
+    def test_pipelined(self) -> None:
+        """Each is read where the one before it ends, and answered in order, however the bytes are cut."""
+
+        def talk(peer: Peer) -> None:
+            while True:
+                head = peer.head()
+                lowered = head.lower()
+                if b"expect: " in lowered:
+                    peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+                if b"transfer-encoding: " in lowered:
+                    size = 0
+                    while (line := peer.until(b"\r\n")) != b"0\r\n":
+                        size += len(peer.exactly(int(line.split(b";")[0], 16)))
+                        peer.until(b"\r\n")
+                    peer.until(b"\r\n")
+                elif b"content-length: " in lowered:
+                    size = len(peer.exactly(int(lowered.split(b"content-length: ")[1].split(b"\r\n")[0])))
+                else:
+                    size = 0
+                said = b"%b %d" % (b" ".join(head.split(b" ")[:2]), size)
+                peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said))
+
+        _, port = self.web(self.server(talk).address)
+        big = b"GET /fake HTTP/1.1\r\n\r\n" * 5000
+        mix = [
+            (b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n", 0),
+            (b"PUT /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 102400\r\n\r\n" + big[:102400], 102400),
+            (
+                b"POST /%d HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                + b"c8;x=y\r\n%b\r\n" % big[:200] * 300
+                + b"0\r\n\r\n",
+                60000,
+            ),
+            (
+                b"POST /%d HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5000\r\n\r\n" + big[:5000],
+                5000,
+            ),
+            (b"\r\nHEAD /%d HTTP/1.1\r\nHost: a\r\n\r\n", 0),
+            (b"DELETE /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 0),
+        ]
+        expected = []
+        pieces = []
+        for number in range(60):
+            request, size = mix[number % len(mix)]
+            head, end, body = request.partition(b" HTTP/1.1")
+            pieces.append(head % number + end + body)
+            expected.append((*pieces[-1].strip().split(b" ", 2)[:2], size))
+        data = b"".join(pieces)
+        for cut in (len(data), 65537, 1009):
+            client = self.connect(port)
+            sending = threading.Thread(target=_send, args=(client, data, cut), daemon=True)
+            sending.start()
+            for method, path, size in expected:
+                head = client.head()
+                if head.startswith(b"HTTP/1.1 100 "):
+                    head = client.head()
+                self.assertTrue(head.startswith(b"HTTP/1.1 200 "), head)
+                if method != b"HEAD":
+                    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+                    self.assertEqual(client.exactly(length), b"%b %b %d" % (method, path, size))
+            sending.join()
+            self.assertEqual(client.data, b"")
+            client.close()
+
+
+def _send(peer: Peer, data: bytes, cut: int) -> None:
+    for at in range(0, len(data), cut):
+        peer.send(data[at : at + cut])
 
 
 class SilenceTests(BalancerTestCase):
