@@ -33,10 +33,6 @@ POUR_FROM = 4096
 """Bytes that must arrive at once for splicing to begin; from 8 KiB on it costs less than to copy, below it costs no more."""
 
 
-def _nowhere(data: bytes) -> None:
-    """Where bytes go after the end."""
-
-
 @implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
 class Side:
     """One end of a session: the protocol of its connection, and the producer for the other end's.
@@ -161,12 +157,6 @@ class Side:
             self.transport.unregisterProducer()
             self.transport.loseWriteConnection()  # with nothing left to write, the next line then closes at once
             self.transport.loseConnection()
-
-    def forget(self) -> None:
-        """Let go of the session, which is over: they refer to each other, and are freed at once this way."""
-        self.timer.end()
-        self.forward = _nowhere
-        del self._session
 
     def abort(self) -> None:
         """Reset the connection."""

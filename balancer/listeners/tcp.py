@@ -197,8 +197,6 @@ class TCPListener:
         self.sessions.discard(session)
         self.gate.leave(session.peer.host)
         self._observe(session.record)
-        session.client.forget()
-        session.server.forget()
         if not self.sessions and self._drained is not None:
             drained, self._drained = self._drained, None
             drained.callback(None)

@@ -96,6 +96,7 @@ class Soak:
         self._start_frail()
         self.running = RunningBalancer(folder, self._text(0))
         self.running.wait_for(self._ports["web"])
+        wait_until(self._socket.exists)
         kinds: tuple[Callable[[], None], ...] = (
             self._requests,
             self._uploads,
