@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.live.balancers import BalancerTestCase
+import threading
+
+from tests.live.balancers import BalancerTestCase, Peer
 from tests.live.soaking import Soak
 
 
@@ -21,3 +23,24 @@ class SoakTests(BalancerTestCase):
         for what in ("requests", "uploads", "messages", "session messages", "datagrams", "strangers"):
             self.assertGreater(soak.counts[what], 20, what)
         self.assertLess(soak.memory[-1] - soak.memory[2], 16 << 20)
+
+    def test_the_end_of_a_tunnel(self) -> None:
+        """A WebSocket's client that closes is closed on the server's side too, and nothing is left of either."""
+        closed = threading.Event()
+
+        def talk(peer: Peer) -> None:
+            peer.head()
+            peer.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+            peer.send(peer.exactly(5))
+            self.assertEqual(peer.rest(), b"")
+            closed.set()
+
+        running, port = self.web(self.server(talk).address)
+        peer = self.connect(port)
+        peer.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        self.assertIn(b" 101 ", peer.head())
+        peer.send(b"hello")
+        self.assertEqual(peer.exactly(5), b"hello")
+        peer.close()
+        self.assertTrue(closed.wait(20))
+        self.assertEqual(running.records(1)[0]["status"], 101)
