@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | docs: each sets up what it needs in .venv first.
+# make demo | test | soak | lint | bench | docs: each sets up what it needs in .venv first.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*/setup.cfg)
 STAMPS := $(VENV)/.stamps
 
-.PHONY: demo test lint format bench docs clean
+.PHONY: demo test soak lint format bench docs clean
 
 demo: $(STAMPS)/run
 	$(BIN)/balancer demo
@@ -14,6 +14,9 @@ demo: $(STAMPS)/run
 test: $(STAMPS)/test
 	@bash .ci/programs
 	$(BIN)/python tests/run.py
+
+soak: $(STAMPS)/test
+	$(BIN)/python tests/soak.py $(ARGS)
 
 lint: $(STAMPS)/lint
 	$(BIN)/ruff check .

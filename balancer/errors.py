@@ -130,6 +130,9 @@ HTTP_RESPONSE_HEADER_SECTION_SIZE = Reason(
 HTTP_PROTOCOL_ERROR = Reason("http_protocol_error", 502, Side.SERVER, False, "The server's answer is not valid HTTP.")
 HTTP_UPGRADE_FAILED = Reason("http_upgrade_failed", 502, Side.SERVER, False, "The server's upgrade is not valid.")
 PROXY_INTERNAL_ERROR = Reason("proxy_internal_error", 500, Side.US, False, "The balancer failed; see its log.")
+OUT_OF_RESOURCES = Reason(
+    "proxy_internal_error", 503, Side.US, False, "The balancer has no descriptors or memory left for a connection."
+)
 OVERLOADED = Reason("proxy_internal_response", 503, Side.US, False, "The balancer is overloaded; try again.")
 CLIENT_TOO_SLOW = Reason("http_request_error", 408, Side.CLIENT, False, "The client stopped taking its answer.")
 CLIENT_GONE = Reason("http_request_error", 499, Side.CLIENT, False, "The client went away before its answer was sent.")

@@ -114,6 +114,8 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "listeners/http/walk.py",
     ),
     "live/test_failover.py": ("forwarding/attempts.py",),
+    "live/test_overload.py": ("listeners/http/overloaded.py",),
+    "listeners/http/test_idle.py": ("listeners/http/site.py",),
     "live/test_bulk.py": ("forwarding/tunnel.py",),
     "live/test_resources.py": (
         "listeners/http/files.py",

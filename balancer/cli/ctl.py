@@ -97,6 +97,13 @@ def status(admin: Admin, as_json: bool) -> None:
     screen = terminal()
     uptime = format_duration(int(found["uptime"]))
     screen.print(f"balancer {found['version']}, up {uptime}, {found['reloads']} reloads, {escape(found['file'])}")
+    overload = found["overload"]
+    turned_away = sum(overload["turned_away"].values())
+    if turned_away or overload["share"]:
+        screen.print(
+            f"[yellow]overload[/] lag {overload['lag'] * 1000:.0f} ms, {overload['share']:.0%} turned away now,"
+            f" {turned_away} since the start"
+        )
     for listener in found["listeners"]:
         addresses = ", ".join(listener["addresses"])
         screen.print(

@@ -43,9 +43,10 @@ class Many:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """Marks a field whose mapping may also be ``false`` (read as ``off``) or ``true`` (every setting its default)."""
+    """Marks a field that may also be ``false`` (read as ``off``) or ``true`` (as ``on``: every setting its default)."""
 
-    off: Mapping[str, Any] | None = None
+    off: Mapping[str, Any] | str | None = None
+    on: str | None = None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_before_validator_function(self._switched, handler(source))
@@ -55,7 +56,7 @@ class Switch:
 
     def _switched(self, value: Any) -> Any:
         if isinstance(value, bool):
-            return {} if value else self.off
+            return ({} if self.on is None else self.on) if value else self.off
         return value
 
 

@@ -47,6 +47,7 @@ class ListenerLimits(Settings):
 
     connections: Positive | None = Field(default=None, description="Most connections at once.")
     connections_per_client: Positive | None = Field(default=None, description="Most connections of one client address.")
+    shed: Flag = Field(default=True, description="Turn clients away while the balancer is overloaded.")
 
 
 class HttpTimeouts(Settings):

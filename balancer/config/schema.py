@@ -17,7 +17,7 @@ from balancer.config.listeners import AnyListener
 from balancer.config.pools import Pool
 from balancer.config.routing_tests import RoutingTest
 from balancer.errors import Problem
-from balancer.hooks.settings import Settings, local_path
+from balancer.hooks.settings import Duration, Settings, local_path
 
 __all__ = ["AccessLog", "Admin", "Config", "Limits", "Metrics", "Plugins"]
 
@@ -78,6 +78,10 @@ class Limits(Settings):
         default=None, description="Most connections; none: 80 % of half the descriptors."
     )
     connections_per_client: Positive = Field(default=1024, description="Most connections of one client address.")
+    shed_after: Annotated[Duration, Field(ge=0, allow_inf_nan=False), Switch(off="0s", on="250ms")] = Field(
+        default=0.25,
+        description="Lag of the event loop from which on a share of what begins is turned away; false or 0s: never.",
+    )
 
 
 class Config(Settings):

@@ -159,7 +159,7 @@ class Flow:
         if not self.live:
             return
         self.live = False
-        self._timer.cancel()
+        self._timer.end()
         record = self.record
         record.reason = reason
         record.detail = detail

@@ -64,7 +64,9 @@ class Tunnel:
 
     def client_ended(self) -> None:
         """The client sends no more."""
-        self._connection.transport.loseWriteConnection()
+        transport = self._connection.transport
+        transport.unregisterProducer()  # a transport may wait for its producer's last word before it sends FIN
+        transport.loseWriteConnection()
 
     def client_lost(self, reason: Failure) -> None:
         """The client's connection is gone."""

@@ -59,6 +59,11 @@ class Ports:
         return gatherResults(waiting).addCallback(lambda _: None) if waiting else succeed(None)
 
     @property
+    def pauses(self) -> int:
+        """How often those that are open stopped accepting for a moment, for want of descriptors."""
+        return sum(getattr(port, "pauses", 0) for port in self._open.values())
+
+    @property
     def addresses(self) -> tuple[str, ...]:
         """Where it listens, in the form of ``bind``, with real ports."""
         return tuple(map(describe, self._open.values()))

@@ -14,11 +14,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IProtocolFactory
 from zope.interface import implementer
 
+from balancer import errors
 from balancer.forwarding.session import SHUTDOWN, Session, to_peer
 from balancer.forwarding.side import Side
 from balancer.listeners.accept import Gate
 from balancer.listeners.ports import Ports
-from balancer.model.address import Address
+from balancer.listeners.shedding import NEVER, Shedding
+from balancer.model.address import Address, Peer
 from balancer.model.facts import SessionFacts
 from balancer.net.connecting import connect
 from balancer.net.listening import BACKLOG
@@ -33,13 +35,17 @@ if TYPE_CHECKING:
 __all__ = ["TCPListener", "TCPSettings"]
 
 
+Connector = Callable[[Address, Any, float], "Deferred[Any]"]
+
+
 @dataclass(frozen=True, slots=True)
 class TCPSettings:
-    """What a reload may change: the routes, the pools they lead to by name, and seconds of idleness allowed."""
+    """What a reload may change: routes, pools by name, seconds of idleness allowed, who is turned away."""
 
     routes: L4Routes
     pools: Mapping[str, Pool]
     idle: float = 600.0
+    shedding: Shedding = NEVER
 
     def route(self, facts: SessionFacts) -> tuple[str, Pool] | None:
         """Return the name of the route that takes a session, and its pool; None if no route does."""
@@ -60,6 +66,9 @@ class TCPListener:
         wheel: the shared timer.
         observe: called with the :class:`~balancer.observe.records.SessionRecord` of each session when it has ended.
         backlog: connections that may wait to be accepted.
+        connector: connects a protocol to an address within so many seconds, :func:`balancer.net.connecting.connect`
+            if none is given.
+        waited: told how long those who come have waited to be accepted, in seconds.
     """
 
     def __init__(
@@ -73,8 +82,14 @@ class TCPListener:
         observe: Callable[[SessionRecord], Any],
         backlog: int = BACKLOG,
         pipes: Pipes | None = None,
+        waited: Callable[[float], Any] | None = None,
+        connector: Connector | None = None,
     ) -> None:
         self.name = name
+        self.waited = waited
+        self._connector = connector
+        self.short_of_descriptors: Callable[[], Any] | None = None
+        """Called when no connection could be accepted for want of descriptors."""
         self.gate = gate
         self.sessions: set[Session] = set()
         self._reactor = reactor
@@ -108,6 +123,11 @@ class TCPListener:
         """Where it listens, in the form of ``bind``, with real ports."""
         return self._ports.addresses
 
+    @property
+    def pauses(self) -> int:
+        """How often it stopped accepting for a moment, for want of descriptors."""
+        return self._ports.pauses
+
     def swap(self, settings: TCPSettings) -> None:
         """Use ``settings`` for sessions that begin from now on."""
         self._settings = settings
@@ -137,9 +157,12 @@ class TCPListener:
     def buildProtocol(self, address: IAddress) -> Side | None:
         """Begin a session for a client at ``address`` and return its client side; None refuses the client."""
         peer = to_peer(address)
+        settings = self._settings
+        if settings.shedding.share and settings.shedding.sheds(self.name):
+            self._turned_away(peer)
+            return None
         if not self.gate.admit(peer.host):
             return None
-        settings = self._settings
         record = SessionRecord("tcp")
         record.listener = self.name
         session = Session(
@@ -156,7 +179,18 @@ class TCPListener:
         self.sessions.add(session)
         return session.client
 
+    def _turned_away(self, peer: Peer) -> None:
+        record = SessionRecord("tcp")
+        record.listener = self.name
+        record.client, record.client_port = peer.host, peer.port
+        record.started = self._reactor.seconds()
+        record.total = 0.0
+        record.reason, record.detail = errors.OVERLOADED.code, "overloaded"
+        self._observe(record)
+
     def _connect(self, address: Address, side: Side, timeout: float) -> Deferred[Side]:
+        if self._connector is not None:
+            return self._connector(address, side, timeout)
         return connect(self._reactor, address, side, timeout, self._wheel, spliced=True)
 
     def _ended(self, session: Session) -> None:

@@ -18,6 +18,7 @@ from balancer import errors
 from balancer.forwarding.datagrams import Flow
 from balancer.forwarding.session import SHUTDOWN
 from balancer.listeners.accept import Gate
+from balancer.listeners.shedding import NEVER, Shedding
 from balancer.model.address import Peer
 from balancer.model.facts import SessionFacts
 from balancer.net.datagram_socket import DatagramSocket
@@ -35,6 +36,7 @@ __all__ = ["UDPListener", "UDPSettings"]
 
 TABLE_FULL = "session_table_full"
 NOT_ADMITTED = errors.CONNECTION_LIMIT_REACHED.code
+OVERLOADED = errors.OVERLOADED.code
 NO_ROUTE = errors.DESTINATION_NOT_FOUND.code
 
 
@@ -43,7 +45,7 @@ class UDPSettings:
     """What a reload may change: routes, pools by name, and what ends a flow.
 
     ``session_timeout`` in seconds; ``max_sessions`` flows at a time; ``responses`` to each datagram after which its
-    flow ends, None where that is not known.
+    flow ends, None where that is not known; ``shedding`` says who is turned away.
     """
 
     routes: L4Routes
@@ -51,6 +53,7 @@ class UDPSettings:
     session_timeout: float = 30.0
     max_sessions: int = 10_000
     responses: int | None = None
+    shedding: Shedding = NEVER
 
 
 class UDPListener:
@@ -168,6 +171,9 @@ class UDPListener:
             return None
         if self.sessions >= settings.max_sessions:
             self.dropped[TABLE_FULL] += count
+            return None
+        if settings.shedding.share and settings.shedding.sheds(self.name):
+            self.dropped[OVERLOADED] += 1
             return None
         facts = SessionFacts(peer, local)
         decision = decide(settings.routes, facts)

@@ -27,6 +27,7 @@ from zope.interface import implementer
 from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.model.address import Address
+from balancer.net.descriptors import is_reserved, is_scarce
 from balancer.net.timers import Entry, Wheel
 from balancer.net.transports import ClientTransport, UNIXClientTransport
 
@@ -34,9 +35,8 @@ __all__ = ["connect", "error_of", "has_streams", "watches_descriptors"]
 
 P = TypeVar("P", bound=IProtocol)
 
-_OURS = frozenset(
-    (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EPERM, errno.EAFNOSUPPORT)
-)
+_OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_OURS = frozenset((errno.EADDRNOTAVAIL, errno.EPERM, errno.EAFNOSUPPORT))
 _NON_BLOCKING = socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0)  # one system call less, on Linux
 _UNREACHABLE = frozenset((errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN))
 
@@ -73,7 +73,7 @@ def connect(
     Returns:
         The protocol, after its ``connectionMade``. Fails with :class:`~balancer.errors.ExchangeError`
         (``CONNECTION_REFUSED``, ``CONNECTION_TIMEOUT``, ``DESTINATION_IP_UNROUTABLE``, ``DNS_ERROR``, or
-        ``PROXY_INTERNAL_ERROR`` where the fault is ours). Cancelling it gives the attempt up.
+        ``OUT_OF_RESOURCES`` and ``PROXY_INTERNAL_ERROR`` where the fault is ours). Cancelling it gives the attempt up.
     """
     attempt: _Attempt | _Dialling
     if _is_name(address):
@@ -119,6 +119,8 @@ class _Attempt:
         family = socket.AF_UNIX if address.path else socket.AF_INET6 if ":" in address.host else socket.AF_INET
         try:
             skt = self._socket = socket.socket(family, _NON_BLOCKING)
+            if is_reserved(skt.fileno()):
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             if _NON_BLOCKING == socket.SOCK_STREAM:
                 skt.setblocking(False)
             self._fd = skt.fileno()
@@ -220,6 +222,9 @@ class _Dialling:
         """Begin."""
         address = self._address
         target = address.path or (address.host, address.port)
+        if is_scarce():  # libuv opens the socket, and knows no reserve
+            self.result.errback(Failure(_by_errno(errno.EMFILE, address)))
+            return
         self._timer = (
             self._reactor.callLater(timeout, self._timed_out)
             if wheel is None
@@ -285,6 +290,8 @@ def error_of(failed: OSError, address: Address) -> ExchangeError:
 
 def _by_errno(number: int, address: Address) -> ExchangeError:
     detail = f"{address}: {os.strerror(number)}"
+    if number in _OUT_OF_RESOURCES:
+        return ExchangeError(errors.OUT_OF_RESOURCES, detail)
     if number in _OURS:
         return ExchangeError(errors.PROXY_INTERNAL_ERROR, detail)
     if number == errno.ETIMEDOUT:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import main
@@ -40,9 +41,15 @@ HAS_EPOLL = EPollReactor is not None
 
 BATCH_SIZE = 1024 * 1024
 """Bytes that are read before they are served: what one batch may hold in memory."""
+BATCH_COUNT = 64
+"""Connections that are read before they are served: a turn with thousands must not let the first wait for the last."""
 
 _Read = tuple[Stream, bytes]
 """A transport and what it received."""
+
+
+def _nothing() -> None:
+    """Where nobody looks."""
 
 
 def install() -> None:
@@ -58,6 +65,7 @@ if EPollReactor is not None:
 
         def __init__(self) -> None:
             self.outbox = Outbox()
+            self._look: Callable[[], Any] = _nothing
             super().__init__()
 
         def doPoll(self, timeout: float | None) -> None:
@@ -81,7 +89,7 @@ if EPollReactor is not None:
                 if data is not None:
                     reads.append((selectable, data))
                     room -= len(data)
-                    if room < 0:
+                    if room < 0 or len(reads) == BATCH_COUNT:
                         self._serve(reads)
                         reads.clear()
                         room = BATCH_SIZE
@@ -93,6 +101,10 @@ if EPollReactor is not None:
                     self._doReadOrWrite(selectable, fd, event)
 
         doIteration = doPoll
+
+        def look_after_batches(self, look: Callable[[], Any]) -> None:
+            """Call ``look()`` after each batch: the places in a long turn where somebody can see that it is long."""
+            self._look = look
 
         def turn_to_reading(self, writer: Any, reader: Any) -> None:
             """Watch ``reader`` for reading instead of ``writer`` for writing, both of one descriptor, in one system call."""
@@ -137,3 +149,4 @@ if EPollReactor is not None:
                         log.err()
                         self._disconnectSelectable(transport, why, False)
                 waiting.clear()
+            self._look()

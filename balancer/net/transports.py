@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet import tcp, unix
@@ -13,6 +15,8 @@ from twisted.internet.interfaces import IProtocol, IReactorFDSet
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from balancer.net.descriptors import ceiling, is_scarce
+from balancer.net.lag import waited
 from balancer.net.stream import Stream
 
 __all__ = [
@@ -28,6 +32,10 @@ __all__ = [
 
 ACCEPTS_PER_WAKEUP = 64
 """Connections accepted before the reactor gets its turn again."""
+
+ACCEPTS_WHEN_LATE = 512
+"""The same while those who come have waited for :data:`LATE` seconds: long turns must not let few in."""
+LATE = 0.05
 
 ACCEPT_PAUSE = 0.1
 """Seconds without accepting after the process ran out of descriptors or memory; clients wait in the backlog."""
@@ -91,6 +99,12 @@ class ServerTransport(_Addressed, tcp.Server):
     def __repr__(self) -> str:
         port = getattr(self.server, "_realPortNumber", None)
         return f"<{type(getattr(self, 'protocol', None)).__name__} #{self.sessionno} on {port}>"
+
+    def getPeer(self) -> Any:
+        """The client, as accept() said: the kernel has forgotten it when it has reset the connection meanwhile."""
+        if self._peer is None:
+            self._peer = to_address(self.client)
+        return self._peer
 
 
 class UNIXServerTransport(Stream, unix.Server):
@@ -170,9 +184,17 @@ class Accepting:
 
     Up to :data:`ACCEPTS_PER_WAKEUP` connections at once; when the process has no descriptors left it stops for
     :data:`ACCEPT_PAUSE` seconds instead of spinning: the kernel's backlog holds the clients.
+
+    Where the factory has them it calls ``waited(seconds)`` with the wait in the backlog of the first of those that it
+    accepts in one go, and ``turns_away(descriptor, client)``, which may answer a connection before a transport is made
+    for it: if that returns true, the connection is closed. ``short_of_descriptors()`` is called at each pause; a factory
+    that has it serves traffic, to which the reserve of :mod:`.descriptors` is closed.
     """
 
     pauses = 0
+    _near_the_end = False
+    _was_short = False
+    _turns_away: Callable[[int, Any], bool] | None = None
 
     if TYPE_CHECKING:  # what Twisted leaves without types
         reactor: Any
@@ -189,10 +211,15 @@ class Accepting:
     def doRead(self) -> None:
         """Accept those who wait."""
         accept = self._accept
-        for _ in range(ACCEPTS_PER_WAKEUP):
+        left = -1
+        while left:
+            if (self._near_the_end or self._was_short) and self._is_traffic() and is_scarce():
+                self._pause(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+                return
             try:
                 skt, client = accept()
             except BlockingIOError:
+                self._was_short = False
                 return
             except OSError as error:
                 if error.errno in _NEXT_CLIENT:
@@ -201,13 +228,33 @@ class Accepting:
                     raise
                 self._pause(error)
                 return
+            number = skt.fileno()
+            self._near_the_end = number >= ceiling() - 1
+            left = self._first(number) if left < 0 else left - 1
             try:
-                self._accepted(skt, client)
+                if self._turns_away is not None and self._turns_away(number, client):
+                    self._refuse(skt)
+                else:
+                    self._accepted(skt, client)
             except Exception:
                 # The top of a connection: one that cannot be set up must not take the listener with it.
                 _log.failure("a connection to port {port} could not be set up", port=self._realPortNumber or self.port)
             if self.disconnecting or not self.connected:
                 return
+
+    def _first(self, number: int) -> int:
+        """Note how long the first of many has waited; return how many more to accept in one go."""
+        factory = self.factory
+        self._turns_away = getattr(factory, "turns_away", None)
+        note: Callable[[float], Any] | None = getattr(factory, "waited", None)
+        if note is None or self._was_short:  # who waited for a descriptor says nothing of our pace
+            return ACCEPTS_PER_WAKEUP - 1
+        seconds = waited(number)
+        note(seconds)
+        return (ACCEPTS_WHEN_LATE if seconds >= LATE else ACCEPTS_PER_WAKEUP) - 1
+
+    def _is_traffic(self) -> bool:
+        return hasattr(self.factory, "short_of_descriptors")
 
     def _accept(self) -> tuple[Any, Any]:
         """Return one who waits: a socket, and the client's address."""
@@ -217,8 +264,16 @@ class Accepting:
         """Make a connection of ``skt``."""
         raise NotImplementedError
 
+    def _refuse(self, skt: Any) -> None:
+        """Close ``skt``."""
+        skt.close()
+
     def _pause(self, error: OSError) -> None:
         self.pauses += 1
+        self._was_short = True
+        short: Callable[[], Any] | None = getattr(self.factory, "short_of_descriptors", None)
+        if short is not None:
+            short()
         if self.pauses & (self.pauses - 1) == 0:  # said the 1st, 2nd, 4th, 8th… time
             _log.warn(
                 "port {port}: no connection accepted for {pause} s: {error} (pause number {pauses})",

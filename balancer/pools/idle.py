@@ -53,6 +53,13 @@ class IdleConnections:
         self._waiting.append(connection)
         return True
 
+    def give_up(self, count: int) -> int:
+        """Close up to ``count`` of those that have waited longest; return how many."""
+        given_up, self._waiting = self._waiting[:count], self._waiting[count:]
+        for connection in given_up:
+            connection.close()
+        return len(given_up)
+
     def forget(self, connection: IdleConnection) -> None:
         """Leave out a connection that was closed from the other side."""
         if connection in self._waiting:

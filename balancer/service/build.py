@@ -14,7 +14,7 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
-from balancer.config.listeners import HttpListener, TcpListener
+from balancer.config.listeners import AnyListener, HttpListener, TcpListener
 from balancer.config.loading import Loaded, load
 from balancer.config.matches import OWN_KEYS
 from balancer.config.schema import Plugins
@@ -27,6 +27,7 @@ from balancer.hooks.plugged import Plugged
 from balancer.hooks.registry import Registry
 from balancer.listeners.http import resources
 from balancer.listeners.http.site import HTTPTimeouts, Site
+from balancer.listeners.shedding import NEVER, Shedding
 from balancer.listeners.tcp import TCPSettings
 from balancer.listeners.udp import UDPSettings
 from balancer.observe import formats
@@ -144,12 +145,22 @@ class _Builder:
         if isinstance(settings, HttpListener):
             listeners[name] = self._site(name, settings, pools)
         elif isinstance(settings, TcpListener):
-            listeners[name] = TCPSettings(session_routes(settings), pools, settings.timeouts.idle)
+            listeners[name] = TCPSettings(
+                session_routes(settings), pools, settings.timeouts.idle, self._shedding(settings)
+            )
         else:
             udp = settings.udp
             listeners[name] = UDPSettings(
-                session_routes(settings), pools, udp.session_timeout, udp.max_sessions, udp.responses
+                session_routes(settings),
+                pools,
+                udp.session_timeout,
+                udp.max_sessions,
+                udp.responses,
+                self._shedding(settings),
             )
+
+    def _shedding(self, settings: AnyListener) -> Shedding:
+        return self._runtime.overload.shedding if settings.limits.shed else NEVER
 
     def _site(self, name: str, settings: HttpListener, pools: dict[str, Pool]) -> Site:
         runtime, http = self._runtime, settings.http
@@ -182,4 +193,5 @@ class _Builder:
             ),
             body_size=http.body_size,
             twisted_site=runtime.twisted_site,
+            shedding=self._shedding(settings),
         )

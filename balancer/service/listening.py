@@ -135,16 +135,31 @@ class Listeners:
         reactor, wheel = runtime.reactor, runtime.wheel
         gate = runtime.gate_below(settings.limits.connections, settings.limits.connections_per_client)
         binds = _binds(settings)
+        note = runtime.overload.lag.note
         if isinstance(settings, UdpListener):
             assert isinstance(what, UDPSettings)
             return UDPListener(reactor, name, binds, what, gate, wheel, runtime.observe_session)
         if isinstance(settings, TcpListener):
             assert isinstance(what, TCPSettings)
-            return TCPListener(
-                reactor, name, binds, what, gate, wheel, runtime.observe_session, settings.backlog, runtime.pipes
+            tcp = TCPListener(
+                reactor,
+                name,
+                binds,
+                what,
+                gate,
+                wheel,
+                runtime.observe_session,
+                settings.backlog,
+                runtime.pipes,
+                note,
+                runtime.connect_session,
             )
+            tcp.short_of_descriptors = runtime.relieve
+            return tcp
         assert isinstance(what, Site)
-        return HTTPListener(reactor, name, binds, what, gate, wheel, settings.backlog)
+        http = HTTPListener(reactor, name, binds, what, gate, wheel, settings.backlog, note)
+        http.short_of_descriptors = runtime.relieve
+        return http
 
     def _side_opened(self, kind: str, binds: Sequence[str], config: Config) -> dict[str, IListeningPort]:
         """Return the ports of the metrics or admin listener, opening those that are not open yet."""

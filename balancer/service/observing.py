@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client.metrics_core import Metric
@@ -39,9 +39,11 @@ class Observing:
 
     Args:
         clock: the reactor.
+        look: called once for each batch, be it in the middle of a long turn of the loop.
     """
 
-    def __init__(self, clock: Any) -> None:
+    def __init__(self, clock: Any, look: Callable[[], Any] | None = None) -> None:
+        self._look = look
         self.metrics = Metrics(self.catch_up)
         self._clock = clock
         self._log: AccessLog | None = None
@@ -56,6 +58,8 @@ class Observing:
             self._call = self._clock.callLater(WAIT, self._waited)
         elif len(waiting) >= BATCH:
             self.catch_up()
+            if self._look is not None:
+                self._look()
 
     def _waited(self) -> None:
         self._call = None
@@ -123,10 +127,15 @@ class Observing:
             "connections_refused", "Connections refused for a limit since the start.", ("listener", "limit")
         )
         dropped = counter("datagrams_dropped", "Datagrams that came to nothing.", ("listener", "reason"))
+        pauses = counter(
+            "accept_pauses", "Times that no connection was accepted for want of descriptors.", ("listener",)
+        )
         for listener in listeners:
             if isinstance(listener, UDPListener):
                 for reason, count in listener.dropped.items():
                     dropped.add_metric((listener.name, reason), count)
+            else:
+                pauses.add_metric((listener.name,), listener.pauses)
             gate = listener.gate
             connections.add_metric((listener.name,), gate.active)
             refused.add_metric((listener.name, "connections"), gate.refused)
@@ -148,7 +157,7 @@ class Observing:
                 weight.add_metric((name, server.name), server.weight)
         lost = counter("access_log_dropped_lines", "Lines lost because the log could not be written.", ())
         lost.add_metric((), self._log.dropped if self._log is not None else 0)
-        yield from (connections, refused, dropped, state, active, idle, weight, waiting, panic, lost)
+        yield from (connections, refused, dropped, pauses, state, active, idle, weight, waiting, panic, lost)
         yield from self._plugin_metrics(snapshot)
 
     @staticmethod

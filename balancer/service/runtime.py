@@ -5,14 +5,17 @@ from __future__ import annotations
 import random
 import resource
 import secrets
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import Site as TwistedSite
 
-from balancer.errors import ExchangeError
+from balancer.errors import OUT_OF_RESOURCES, ExchangeError, Side
 from balancer.forwarding.server_connection import ServerConnection
 from balancer.listeners.accept import Gate
 from balancer.model.address import Address
@@ -22,6 +25,7 @@ from balancer.net.timers import Wheel
 from balancer.pools.pool import Pool
 from balancer.pools.server import Server
 from balancer.service.observing import Observing
+from balancer.service.overload import Overload
 from balancer.service.snapshot import Snapshot
 from balancer.wire.ids import new_id
 
@@ -45,7 +49,8 @@ class Runtime:
         self.reactor = reactor
         self.wheel = Wheel(reactor)
         self.pipes = Pipes()
-        self.observing = Observing(reactor)
+        self.overload = Overload(reactor, random.random)
+        self.observing = Observing(reactor, self.overload.look)
         self.observe_exchange = self.observing.exchange
         self.observe_session = self.observing.session
         self.draw = random.random
@@ -53,12 +58,17 @@ class Runtime:
         self.secret = secrets.token_hex(32)
         self.twisted_site = TwistedSite(Resource(), reactor=reactor)
         self._gate = Gate()
+        self._pools: Mapping[str, Pool] = {}
+        self.given_up = 0
+        """Idle connections to servers that were closed because descriptors were short."""
 
     def use(self, snapshot: Snapshot) -> None:
         """Take the limits and the observers of ``snapshot`` into use."""
         limits = snapshot.config.limits
+        self._pools = snapshot.pools
         self._gate.connections = limits.connections if limits.connections is not None else default_connections()
         self._gate.per_client = limits.connections_per_client
+        self.overload.use(limits.shed_after)
         self.observing.use(snapshot)
 
     def start(self, pool: Pool) -> None:
@@ -72,19 +82,42 @@ class Runtime:
     def connect_http(self, server: Server, timeout: float) -> Deferred[ServerConnection]:
         """Open an HTTP connection to ``server``."""
         endpoint = server.next_endpoint()
-        connecting = connect(self.reactor, endpoint, ServerConnection(server, self.wheel), timeout, self.wheel)
+        connecting = self.connect(endpoint, ServerConnection(server, self.wheel), timeout)
 
         def failed(failure: Failure) -> Failure:
-            if failure.check(ExchangeError):
+            if isinstance(failure.value, ExchangeError) and failure.value.reason.side is Side.SERVER:
                 server.endpoint_failed(endpoint)
             return failure
 
         return connecting.addErrback(failed)
 
-    def connect(self, address: Address, protocol: Any, timeout: float) -> Deferred[Any]:
-        """Open a connection for a probe."""
-        return connect(self.reactor, address, protocol, timeout, self.wheel)
+    def connect_session(self, address: Address, protocol: Any, timeout: float) -> Deferred[Any]:
+        """Open a connection whose bytes may go through the kernel."""
+        return self.connect(address, protocol, timeout, spliced=True)
+
+    def connect(self, address: Address, protocol: Any, timeout: float, *, spliced: bool = False) -> Deferred[Any]:
+        """Open a connection; where descriptors are short, once more after idle connections were given up."""
+        again = partial(connect, self.reactor, address, protocol, timeout, self.wheel, spliced=spliced)
+
+        def failed(failure: Failure) -> Any:
+            error = failure.value
+            if isinstance(error, ExchangeError) and error.reason is OUT_OF_RESOURCES and self.relieve():
+                # What is closed here is free in the reactor's next turn.
+                return deferLater(self.reactor, 0, again)
+            return failure
+
+        return again().addErrback(failed)
+
+    def relieve(self) -> int:
+        """Close some of the idle connections to servers, because descriptors are short; return how many."""
+        given_up = 0
+        for pool in self._pools.values():
+            for server in pool.servers:
+                given_up += server.idle.give_up(max(1, len(server.idle) // 4))
+        self.given_up += given_up
+        return given_up
 
     def close(self) -> None:
-        """Write out what is not written yet."""
+        """Measure no more, and write out what is not written yet."""
+        self.overload.lag.stop()
         self.observing.close()

@@ -26,6 +26,7 @@ from twisted.logger import Logger
 from balancer import __version__
 from balancer.config.loading import Loaded
 from balancer.errors import BalancerError
+from balancer.observe.metrics import counter
 from balancer.service.build import built, loaded
 from balancer.service.listening import Listeners
 from balancer.service.runtime import Runtime
@@ -91,7 +92,11 @@ class BalancerService(Service):
         assert self._runtime is not None
         assert self.snapshot is not None
         assert self._listeners is not None
-        return self._runtime.observing.gauges(self.snapshot, self._listeners)
+        yield from self._runtime.observing.gauges(self.snapshot, self._listeners)
+        yield from self._runtime.overload.metrics()
+        given_up = counter("idle_connections_given_up", "Idle server connections closed for want of descriptors.", ())
+        given_up.add_metric((), self._runtime.given_up)
+        yield given_up
 
     def startService(self) -> None:
         """Begin to probe servers and to resolve names; listen to signals."""
@@ -102,6 +107,7 @@ class BalancerService(Service):
         assert self._runtime is not None
         self._started = time.monotonic()
         self._runtime.observing.open()  # not before: the file is to be of the user that twistd became
+        self._runtime.overload.lag.start()
         for pool in self.snapshot.pools.values():
             self._runtime.start(pool)
 
@@ -179,13 +185,14 @@ class BalancerService(Service):
 
     def status(self) -> dict[str, Any]:
         """Return the state of listeners, pools and servers as plain values."""
-        if self.snapshot is None or self._listeners is None:
+        if self.snapshot is None or self._listeners is None or self._runtime is None:
             raise BalancerError("the service is not running")
         return {
             "version": __version__,
             "file": str(self.file),
             "uptime": time.monotonic() - self._started,
             "reloads": self.reloads,
+            "overload": self._runtime.overload.report(),
             **status_of(self.snapshot, self._listeners),
         }
 

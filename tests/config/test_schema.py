@@ -29,6 +29,15 @@ class ConfigTests(SynchronousTestCase):
         assert log is not None
         self.assertEqual((log.format.name, log.path), ("clf", "/etc/b/access.log"))
 
+    def test_shedding(self) -> None:
+        """It begins at a lag, or never; a listener may be spared."""
+        for text, seconds in (("40ms", 0.04), ("false", 0.0), ("0s", 0.0), ("true", 0.25), ("2s", 2.0)):
+            self.assertEqual(config_of(SERVED + f"limits: {{shed_after: {text}}}\n").limits.shed_after, seconds)
+        self.assertEqual(config_of(SERVED).limits.shed_after, 0.25)
+        self.assertTrue(config_of(SERVED).listeners["web"].limits.shed)
+        spared = config_of(SERVED.replace("    pool: app", "    pool: app\n    limits: {shed: false}"))
+        self.assertFalse(spared.listeners["web"].limits.shed)
+
     def test_frozen(self) -> None:
         """Nothing in the tree can be set."""
         config = config_of(SERVED)
@@ -53,6 +62,10 @@ class ConfigTests(SynchronousTestCase):
             ("metrics: true", "10: metrics: expected a mapping (keys: bind), got true"),
             ("admin: {bind: '*:1'}", "15: admin.bind: expected a 'token' beside an address that is no unix socket"),
             ("listener: {}", "1: listener: unknown key 'listener'; did you mean 'listeners'?"),
+            (
+                "limits: {shed_after: often}",
+                "22: limits.shed_after: expected a duration such as '250ms', '5s' or '10m', got 'often'",
+            ),
             ("plugins: {on_error: ignore}", "21: plugins.on_error: expected allow or deny, got 'ignore'"),
             (
                 "trusted_proxies: [10.0.0.1/8]",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import gc
 import socket
+import weakref
 from typing import Any
 
 from twisted.internet import reactor
@@ -12,7 +14,8 @@ from twisted.internet.error import ConnectionLost
 
 from balancer.errors import BalancerError
 from balancer.listeners.accept import Gate
-from balancer.listeners.tcp import TCPListener
+from balancer.listeners.shedding import Shedding
+from balancer.listeners.tcp import TCPListener, TCPSettings
 from balancer.model.address import Address
 from balancer.net.connecting import connect
 from balancer.net.listening import describe, listen
@@ -61,6 +64,44 @@ class TCPListenerTests(Layer4TestCase):
         self.assertEqual((record.client, record.bytes_in, record.bytes_out, record.attempts), ("127.0.0.1", 8, 10, 1))
         self.assertEqual((len(listener.sessions), self.gate.active), (0, 0))
         self.assertGreaterEqual(record.total, record.connect)
+
+    @inlineCallbacks
+    def test_an_ended_session_is_freed(self) -> Any:
+        """At once, without the garbage collector, which seldom looks at what has lived for long."""
+        listener = self.tcp(pool(self.there))
+        client = yield self.dial(listener)
+        server = yield self.servers.next()
+        yield until(lambda: all(each.server.transport for each in listener.sessions))
+        ended = [
+            weakref.ref(side.transport)  # which sides hold
+            for session in listener.sessions
+            for side in (session.client, session.server)
+        ]
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        client.transport.loseConnection()
+        server.transport.loseConnection()
+        yield self.recorded()
+        self.records.clear()
+        yield until(lambda: [each() for each in ended] == [None] * 2)
+
+    @inlineCallbacks
+    def test_overload(self) -> Any:
+        """A client that is turned away is closed at once, and there is a record of it."""
+        listener = self.tcp(pool(self.there))
+        shedding = Shedding(0.1, lambda: 0.0)
+        shedding.measured(1.0)
+        shedding.measured(1.0)
+        listener.swap(TCPSettings(listener._settings.routes, listener._settings.pools, shedding=shedding))
+        client = yield self.dial(listener)
+        yield client.finished
+        client.transport.loseConnection()
+        (record,) = self.records
+        self.assertEqual(
+            (record.listener, record.reason, record.client), ("l4", "proxy_internal_response", "127.0.0.1")
+        )
+        self.assertEqual((self.gate.active, dict(shedding.turned_away)), (0, {"l4": 1}))
 
     @inlineCallbacks
     def test_limits(self) -> Any:

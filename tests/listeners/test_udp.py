@@ -14,6 +14,7 @@ from twisted.internet.protocol import DatagramProtocol
 
 from balancer.errors import BalancerError
 from balancer.listeners.accept import Gate
+from balancer.listeners.shedding import Shedding
 from balancer.listeners.udp import UDPListener
 from balancer.model.address import Address
 from balancer.net.trains import UDP_SEGMENT
@@ -227,7 +228,14 @@ class UDPListenerTests(Layer4TestCase):
 
     @inlineCallbacks
     def test_dropped_for_other_reasons(self) -> Any:
-        """No route, no admission, no server: dropped and counted by reason."""
+        """No route, no admission, overload, no server: dropped and counted by reason."""
+        shedding = Shedding(0.1, lambda: 0.0)
+        shedding.measured(1.0)
+        shedding.measured(1.0)
+        busy = self.udp(pool("127.0.0.1:9"), shedding=shedding)
+        self.client(busy).send(b"q")
+        yield until(lambda: busy.dropped["proxy_internal_response"])
+        self.assertEqual((busy.sessions, dict(shedding.turned_away)), (0, {"l4": 1}))
         nowhere = self.udp(None)
         self.client(nowhere).send(b"x")
         yield until(lambda: nowhere.dropped["destination_not_found"])

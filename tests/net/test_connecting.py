@@ -111,7 +111,7 @@ class ConnectTests(TestCase):
         resource.setrlimit(resource.RLIMIT_NOFILE, (server.fileno(), hard))
         error = yield self.refused(address)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        self.assertIs(error.reason, errors.PROXY_INTERNAL_ERROR)
+        self.assertIs(error.reason, errors.OUT_OF_RESOURCES)
         self.assertFalse(error.reason.retryable)
         self.assertIn("Too many open files", str(error))
 
@@ -128,7 +128,7 @@ class ErrorTests(SynchronousTestCase):
             (errno.ETIMEDOUT, errors.CONNECTION_TIMEOUT),
             (errno.EHOSTUNREACH, errors.DESTINATION_IP_UNROUTABLE),
             (errno.ENETUNREACH, errors.DESTINATION_IP_UNROUTABLE),
-            (errno.EMFILE, errors.PROXY_INTERNAL_ERROR),
+            (errno.EMFILE, errors.OUT_OF_RESOURCES),
             (errno.EADDRNOTAVAIL, errors.PROXY_INTERNAL_ERROR),
         ):
             self.assertIs(error_of(OSError(number, "x"), address).reason, reason)
@@ -160,7 +160,7 @@ class OtherReactorTests(SynchronousTestCase):
         from twisted.python.failure import Failure
 
         factory.clientConnectionFailed(None, Failure(ConnectError(errno.EMFILE, "full")))
-        self.assertIs(self.failureResultOf(connecting, ExchangeError).value.reason, errors.PROXY_INTERNAL_ERROR)
+        self.assertIs(self.failureResultOf(connecting, ExchangeError).value.reason, errors.OUT_OF_RESOURCES)
 
     def test_name_that_does_not_resolve(self) -> None:
         """A name is resolved by the reactor; failing that is DNS_ERROR."""

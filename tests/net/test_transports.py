@@ -81,6 +81,17 @@ class WriteTests(_Live):
     """Writing."""
 
     @inlineCallbacks
+    def test_who_has_reset(self) -> Any:
+        """The peer of a connection is known although it was reset before anybody asked."""
+        client = self.plain_client()
+        name = client.getsockname()
+        server = yield self.accepted.next()
+        transport = server.transport
+        reset(client)
+        yield server.closed
+        self.assertEqual((transport.getPeer().host, transport.getPeer().port), name)
+
+    @inlineCallbacks
     def test_small_writes_arrive_before_the_reactor_turns(self) -> Any:
         """A write to an idle connection is with the kernel when write() returns, in both directions."""
         plain = self.plain_client()

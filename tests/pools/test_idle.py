@@ -46,6 +46,14 @@ class IdleTests(SynchronousTestCase):
         self.idle.forget(one)
         self.assertIsNone(self.idle.take(1))
 
+    def test_giving_up(self) -> None:
+        """Those that have waited longest go first."""
+        one, two = _Connection(), _Connection()
+        self.idle.put(one, 0)
+        self.idle.put(two, 0)
+        self.assertEqual((self.idle.give_up(1), one.closed, two.closed, len(self.idle)), (1, True, False, 1))
+        self.assertEqual((self.idle.give_up(9), two.closed, len(self.idle), self.idle.give_up(9)), (1, True, 0, 0))
+
     def test_close(self) -> None:
         one = _Connection()
         self.idle.put(one, 0)

@@ -31,13 +31,17 @@ class ObservingTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.path = Path(self.mktemp())
-        self.observing = Observing(self.clock)
+        self.looks = 0
+        self.observing = Observing(self.clock, self.look)
         self.addCleanup(self.observing.close)
         form: Any = _Targets()
         form.session = form.exchange
         settings = SimpleNamespace(path=str(self.path))
         snapshot: Any = SimpleNamespace(config=SimpleNamespace(access_log=settings), log_format=form)
         self.observing.use(snapshot)
+
+    def look(self) -> None:
+        self.looks += 1
 
     def lines(self) -> list[str]:
         self.clock.advance(FLUSH_AFTER)
@@ -59,6 +63,7 @@ class ObservingTests(SynchronousTestCase):
             self.observing.exchange(_record("/"))
         self.observing.close()
         self.assertEqual(len(self.path.read_text().splitlines()), BATCH)
+        self.assertEqual(self.looks, 1)
 
     def test_scrape(self) -> None:
         """Whoever asks for metrics finds everything counted that has happened."""

@@ -26,7 +26,7 @@ from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.forwarding.headers import Arrival, HeaderPolicy, believed_client, believed_request_id, believed_scheme
 from balancer.forwarding.session import to_peer
-from balancer.listeners.http import walk
+from balancer.listeners.http import idle, overloaded, walk
 from balancer.listeners.http.ending import Ending
 from balancer.listeners.http.request import Request
 from balancer.listeners.http.site import Site
@@ -108,10 +108,9 @@ class HTTPChannel(Protocol):
         if current is None:
             if reader.ready or reader.in_head or self._refused is not None:  # not so after blank lines
                 self._advance()
-            return
-        if not current.body.ended or current.body.pending:
+        elif not current.body.ended or current.body.pending:
             self._body_came(current)
-        if (reader.ready or reader.held) and not self._pipeline_held:
+        if (reader.ready or reader.held) and not self._pipeline_held and self._current is not None:
             self._pipeline_held = True
             self.transport.pauseProducing()
 
@@ -154,10 +153,12 @@ class HTTPChannel(Protocol):
             reader = self._reader
             while self._current is None and self._ending is None and self._tunnel is None:
                 if reader.ready and (self._refused is None or reader.ready[0].body.ended):
-                    self._begin(reader.ready.popleft())
+                    self._begin(reader.ready.pop(0))
                 elif self._refused is not None:
                     self._refuse(self._refused)
                     return
+                elif reader.held is not None or reader.more:
+                    self.resume_after_upgrade()
                 elif reader.closed or self.client_ended or self.draining:
                     self._close()
                     return
@@ -175,7 +176,8 @@ class HTTPChannel(Protocol):
                 self._timer.reset(timeouts.head)
         else:
             self._in_head = False
-            self._timer.reset(timeouts.keep_alive)
+            self._seen = 0
+            self._timer.reset(timeouts.quick)
         if self._pipeline_held:
             self._read_on()
 
@@ -194,6 +196,9 @@ class HTTPChannel(Protocol):
         if arrival is None or self._policy is not policy:
             self._policy = policy
             arrival = self._arrival = self._arrive(policy)
+        if site.shedding.share and site.shedding.sheds(site.listener):
+            overloaded.turn_away(self, incoming, arrival, site)
+            return
         if arrival.trusted:
             peer, scheme = believed_client(head, arrival, policy), believed_scheme(head, arrival)
             request_id = believed_request_id(head, arrival) or site.new_id()
@@ -246,8 +251,6 @@ class HTTPChannel(Protocol):
             self.transport.abortConnection()
             return
         reader = self._reader
-        if request.keep_alive and reader.held is not None:
-            self.resume_after_upgrade()
         if request.keep_alive and self._tunnel is None:
             if reader.ready:  # its time begins when its turn has come
                 self._first_byte = request.site.now()
@@ -337,8 +340,9 @@ class HTTPChannel(Protocol):
     # Upgrades.
 
     def resume_after_upgrade(self) -> None:
-        """No upgrade came of the request: read what follows as HTTP."""
-        if self._reader.held is not None:
+        """No upgrade came of the request: read what follows as HTTP. Or of many requests in a row the next few."""
+        if self._reader.held is not None or self._reader.more:
+            self._first_byte = self._site_now().now()
             try:
                 self._reader.resume()
             except ExchangeError as error:
@@ -382,7 +386,7 @@ class HTTPChannel(Protocol):
             self._in_head = False
             self._refused = ExchangeError(errors.HTTP_REQUEST_TIMEOUT)
             self._refuse(self._refused)
-        else:
+        elif getattr(transport, "queued", 0) or not idle.forgot(self):
             self._close()
 
     def _body_timed_out(self, request: Request) -> None:

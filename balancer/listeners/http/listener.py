@@ -6,7 +6,7 @@ begun earlier finish on the site they began with.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from balancer.listeners.accept import Gate
 from balancer.listeners.http.channel import HTTPChannel
+from balancer.listeners.http.overloaded import turned_away_at_once
 from balancer.listeners.http.site import Site
 from balancer.listeners.ports import Ports
 from balancer.net.listening import BACKLOG
@@ -35,6 +36,7 @@ class HTTPListener:
         gate: admits clients; its limits may be changed in place.
         wheel: the shared timer.
         backlog: connections that may wait to be accepted.
+        waited: told how long those who come have waited to be accepted, in seconds.
     """
 
     def __init__(
@@ -46,8 +48,12 @@ class HTTPListener:
         gate: Gate,
         wheel: Wheel,
         backlog: int = BACKLOG,
+        waited: Callable[[float], Any] | None = None,
     ) -> None:
         self.name = name
+        self.waited = waited
+        self.short_of_descriptors: Callable[[], Any] | None = None
+        """Called when no connection could be accepted for want of descriptors."""
         self.gate = gate
         self.channels: set[HTTPChannel] = set()
         self._reactor = reactor
@@ -78,6 +84,11 @@ class HTTPListener:
     def addresses(self) -> tuple[str, ...]:
         """Where it listens, in the form of ``bind``, with real ports."""
         return self._ports.addresses
+
+    @property
+    def pauses(self) -> int:
+        """How often it stopped accepting for a moment, for want of descriptors."""
+        return self._ports.pauses
 
     def swap(self, site: Site) -> None:
         """Serve requests that begin from now on by ``site``."""
@@ -126,6 +137,11 @@ class HTTPListener:
         channel = HTTPChannel(self._site_now, self._wheel, left)
         self.channels.add(channel)
         return channel
+
+    def turns_away(self, descriptor: int, client: Any) -> bool:
+        """Answer, while there is more to do than can be done, a connection that was just accepted; then close it."""
+        site = self._site
+        return site.shedding.share > 0.0 and turned_away_at_once(descriptor, client, site)
 
     def doStart(self) -> None:
         """Part of the interface; a port begins."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from balancer.forwarding.headers import HeaderPolicy, TrustedPeers
 from balancer.hooks.interfaces import IFilter
+from balancer.listeners.shedding import NEVER, Shedding
 from balancer.observe.records import ExchangeRecord
 from balancer.routing.table import RouteTable
 from balancer.wire.http1.heads import HeadLimits
@@ -19,18 +20,27 @@ from balancer.wire.http1.heads import HeadLimits
 __all__ = ["HTTPTimeouts", "Site"]
 
 
+_QUICK = 5.0
+"""Seconds of a client's silence after which its connection is to take little memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class HTTPTimeouts:
     """How long a client may take, in seconds.
 
     ``head``: from a request's first byte to the end of its head. ``body_idle``: between two pieces of its body.
-    ``keep_alive``: between two requests. ``idle``: without a byte in a tunnel (WebSocket).
+    ``keep_alive``: between two requests, of which for ``quick`` seconds what makes a repeated request cheap is kept.
+    ``idle``: without a byte in a tunnel (WebSocket).
     """
 
     head: float = 10.0
     body_idle: float = 30.0
     keep_alive: float = 75.0
     idle: float = 300.0
+    quick: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "quick", min(self.keep_alive, _QUICK))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +48,7 @@ class Site:
     """Everything a request of one listener is served by.
 
     ``observe`` takes the record of each exchange at its end; ``draw`` returns a float in [0, 1); ``new_id`` a request
-    id; ``twisted_site`` is what mounted Twisted resources see as their site. ``body_size`` limits request bodies in
+    id; ``shedding`` says who is turned away; ``twisted_site`` is what mounted Twisted resources see as their site. ``body_size`` limits request bodies in
     bytes, None for no limit.
     """
 
@@ -53,5 +63,6 @@ class Site:
     timeouts: HTTPTimeouts = field(default_factory=HTTPTimeouts)
     body_size: int | None = None
     twisted_site: Any = None
+    shedding: Shedding = NEVER
     now: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time

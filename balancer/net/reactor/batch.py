@@ -11,6 +11,7 @@ Served one by one, as libuv reads them, an HTTP exchange costs about a tenth mor
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ __all__ = ["BATCH_SIZE", "CORK_SIZE", "Batch"]
 BATCH_SIZE = 1024 * 1024
 """Bytes that are read before they are served: what one batch may hold in memory."""
 
+BATCH_COUNT = 64
+"""Connections that are read before they are served: a turn with thousands must not let the first wait for the last."""
+
 CORK_SIZE = 32768
 """Bytes of one connection that may wait for the end of the batch; more are sent at once."""
 
@@ -28,13 +32,14 @@ CORK_SIZE = 32768
 class Batch:
     """The reactor's inbox and outbox; ``is_serving`` while what is written is kept for the end."""
 
-    __slots__ = ("_is_due", "_room", "inbox", "is_serving", "loop", "outbox")
+    __slots__ = ("_is_due", "_room", "inbox", "is_serving", "look", "loop", "outbox")
 
     def __init__(self, loop: Any) -> None:
         self.loop = loop
         self.inbox: list[tuple[Any, bytes]] = []
         self.outbox: list[Plain] = []
         self.is_serving = False
+        self.look: Callable[[], Any] | None = None  # called after each
         self._is_due = False
         self._room = BATCH_SIZE
 
@@ -45,7 +50,7 @@ class Batch:
             self._is_due = True
             self.loop.call_soon(self.serve)
         self._room -= len(data)
-        if self._room < 0 and not self.is_serving:
+        if (self._room < 0 or len(self.inbox) >= BATCH_COUNT) and not self.is_serving:
             self._serve()
 
     def serve(self) -> None:
@@ -78,3 +83,5 @@ class Batch:
                 except BaseException:
                     writer._failed()
             outbox.clear()
+        if self.look is not None:
+            self.look()

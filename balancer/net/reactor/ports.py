@@ -59,6 +59,9 @@ class _Quick(Accepting):
         descriptor, client = self.socket._accept()
         return Accepted(descriptor, self.addressFamily), client
 
+    def _refuse(self, skt: Accepted) -> None:
+        skt.refuse()
+
     def _build(self, skt: Accepted, peer: Any) -> Any:
         """Return the protocol for ``skt``; close it if there is to be none."""
         try:

@@ -84,6 +84,11 @@ class UVReactor(BatchingEPollReactor):
         self.loop.add_reader(self._poller.fileno(), self._descriptors_ready)
         self.loop.set_exception_handler(_log_exception)
 
+    def look_after_batches(self, look: Callable[[], Any]) -> None:
+        """Call ``look()`` after each batch, whichever way it was read."""
+        super().look_after_batches(look)
+        self.batch.look = look
+
     # The main loop.
 
     def mainLoop(self) -> None:
@@ -198,7 +203,8 @@ class UVReactor(BatchingEPollReactor):
     def afterDaemonize(self) -> None:
         """Go on with a loop of this process's own."""
         self.loop = uvloop.new_event_loop()
-        self.batch = Batch(self.loop)
+        look, self.batch = self.batch.look, Batch(self.loop)
+        self.batch.look = look
         self._watch()
         self._wake_at(0)
 

@@ -9,8 +9,9 @@ from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.model.headers import RawHeaders
 from balancer.wire.http1 import encode, fields
+from balancer.wire.http1.body import Body
 
-__all__ = ["HeadLimits", "RequestHead", "is_host", "judge"]
+__all__ = ["HeadLimits", "Incoming", "RequestHead", "is_host", "judge"]
 
 _PORT = r"(?:[0-5]?[0-9]{0,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 _HOST = re.compile(rf"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]+)(?::{_PORT})?\Z".encode())
@@ -97,6 +98,16 @@ class RequestHead:
 def is_host(value: bytes) -> bool:
     """Whether ``value`` is a host with or without a port, as ``Host`` and an absolute target name one."""
     return _HOST.match(value) is not None
+
+
+class Incoming:
+    """A request on its way in: its head, and its body as far as it has come."""
+
+    __slots__ = ("body", "head")
+
+    def __init__(self, head: RequestHead, body: Body) -> None:
+        self.head = head
+        self.body = body
 
 
 def judge(head: RequestHead, limits: HeadLimits) -> None:

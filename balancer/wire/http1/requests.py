@@ -5,7 +5,7 @@ One :class:`RequestReader` serves one client connection. Pipelined requests come
 
     reader.feed(data)            # raises ExchangeError for what must not be forwarded
     while reader.ready:
-        incoming = reader.ready.popleft()
+        incoming = reader.ready.pop(0)
         incoming.head, incoming.body ...
 
 What a client repeats is not read twice: a request of one segment, without a body, that is byte for byte the one before
@@ -18,7 +18,6 @@ An ``Upgrade`` request stops the reader: bytes after it may belong to another pr
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
 import httptools
@@ -28,25 +27,17 @@ from balancer.errors import ExchangeError
 from balancer.model.headers import RawHeaders
 from balancer.wire.http1 import fields, first_line
 from balancer.wire.http1.body import BULK, Body
-from balancer.wire.http1.heads import HeadLimits, RequestHead, judge
+from balancer.wire.http1.heads import HeadLimits, Incoming, RequestHead, judge
 
-__all__ = ["Incoming", "RequestReader"]
+__all__ = ["MOST_READY", "Incoming", "RequestReader"]
 
+MOST_READY = 32
+"""Requests in a row that are read before the first is served: in memory one takes ten times its bytes on the wire."""
 _STAND_IN = b"POST"
 """llhttp knows a fixed list of methods; any other token is read as this one and named afterwards."""
 
 _NOTHING = (b"", b"\r")
 """What may be there of a message that has not begun: half a blank line, too."""
-
-
-class Incoming:
-    """A request on its way in: its head, and its body as far as it has come."""
-
-    __slots__ = ("body", "head")
-
-    def __init__(self, head: RequestHead, body: Body) -> None:
-        self.head = head
-        self.body = body
 
 
 class RequestReader:
@@ -73,14 +64,16 @@ class RequestReader:
         "_url",
         "closed",
         "held",
+        "more",
         "ready",
     )
 
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
-        self._parser: Any = httptools.HttpRequestParser(self)
-        self.ready: deque[Incoming] = deque()
+        self._parser: Any = None  # made when it is first needed
+        self.ready: list[Incoming] = []  # seldom more than one; an empty deque takes 760 bytes
         self.held: bytes | None = None
+        self.more = b""  # behind more requests than need to be read now: for resume()
         self.closed = False  # the last request asked for close: what follows is not read
         self._begun = False  # inside a message
         self._head_bytes = 0
@@ -113,6 +106,9 @@ class RequestReader:
         if self.held is not None:
             self.held += data
             return
+        if self.more:
+            self.more += data
+            return
         if not self._begun:
             if self._repeats(data):
                 return
@@ -129,8 +125,11 @@ class RequestReader:
             else:
                 cut = self._cut(data)
             piece, data = (data[:cut], data[cut:]) if cut < len(data) else (data, b"")
+            parser = self._parser
+            if parser is None:
+                parser = self._parser = httptools.HttpRequestParser(self)
             try:
-                self._parser.feed_data(piece)
+                parser.feed_data(piece)
             except httptools.HttpParserUpgrade as pause:
                 self._pause(piece[pause.args[0] :] + data)
                 return
@@ -145,6 +144,9 @@ class RequestReader:
                         data = self._rest(data)
             elif first and not self.closed:
                 self._remember(piece)
+                if data and len(self.ready) >= MOST_READY:
+                    self.more = data
+                    return
 
     def _repeats(self, data: bytes) -> bool:
         """Take ``data`` if it is a whole request with the same fields as the last; return whether it is."""
@@ -231,13 +233,23 @@ class RequestReader:
                     raise ExchangeError(errors.HTTP_HEADERS_TOO_LARGE, "chunk extensions or trailers")
 
     def resume(self) -> None:
-        """Go on reading HTTP after an ``Upgrade`` request that came to nothing; raises as :meth:`feed`."""
+        """Read on what waits in ``more``, or after an ``Upgrade`` request that came to nothing; raises as :meth:`feed`."""
+        if self.held is None:
+            data, self.more = self.more, b""
+            self.feed(data)
+            return
         rest, self.held = self.held, None
         if self._current is not None:
             self._complete(self._current)
         self._parser = httptools.HttpRequestParser(self)
         if rest:
             self.feed(rest)
+
+    def forget(self) -> None:
+        """Let go of the parser between two requests, and of what is kept to be quick when the client repeats itself."""
+        if not self._begun:
+            self._parser = self._last = None
+            self._headers, self._url, self._last_data, self._last_block = [], b"", b"", b""
 
     def end(self) -> None:
         """Read no more; the parser and this refer to each other, and are freed at once this way."""

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from balancer.errors import ExchangeError
 from balancer.wire.http1.body import BULK
 from balancer.wire.http1.heads import HeadLimits
-from balancer.wire.http1.requests import RequestReader
+from balancer.wire.http1.requests import MOST_READY, RequestReader
 from tests.wire.http1.ambiguous import AMBIGUOUS, HARMLESS
 
 # Decided once the head is read: the target by the routing, see balancer.model.target.
@@ -104,6 +104,36 @@ class RequestReaderTests(SynchronousTestCase):
         self.assertEqual(reader.held, b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
         reader.resume()
         self.assertEqual([incoming.head.target for incoming in reader.ready], ["/", "/2"])
+
+    def test_a_flood(self) -> None:
+        """Of many requests in a row a few are read at a time; all come, in order, however they are cut."""
+        flood = b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number for number in range(500))
+        for size in (len(flood), 1000, 7):
+            reader = RequestReader(HeadLimits())
+            targets: list[str] = []
+            for at in range(0, len(flood), size):
+                reader.feed(flood[at : at + size])
+                self.assertLessEqual(len(reader.ready), MOST_READY + 1)
+                if len(reader.ready) >= MOST_READY:
+                    targets += [reader.ready.pop(0).head.target for _ in range(len(reader.ready))]
+            while reader.ready or reader.more:
+                targets += [reader.ready.pop(0).head.target for _ in range(len(reader.ready))]
+                if reader.more:
+                    reader.resume()
+            self.assertEqual(targets, [f"/{number}" for number in range(500)])
+
+    def test_forgetting(self) -> None:
+        """Between requests everything may be let go of, inside one nothing is."""
+        reader = RequestReader(HeadLimits())
+        request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+        for at in range(len(request)):
+            reader.forget()
+            reader.feed(request[:at])
+            reader.forget()
+            reader.feed(request[at:])
+        reader.forget()
+        reader.feed(request)
+        self.assertEqual([each.head.target for each in reader.ready], ["/"] * (len(request) + 1))
 
     def test_h2c_is_ignored(self) -> None:
         """An upgrade to h2c is not offered on, nor does one with a body hold anything."""
