@@ -81,6 +81,17 @@ class StartTests(ServiceTestCase):
             os.kill(pid, signal.SIGTERM)
         wait_until(lambda: not (folder / "pid").exists())
 
+    def test_requests_for_metrics_are_dated(self) -> None:
+        """The log's line for a request at the metrics address tells the time of day, though the reactor's is another."""
+        port, metrics = free_port(), free_port()
+        top = f"metrics: {{bind: '127.0.0.1:{metrics}'}}"
+        running = self.run_balancer(self.configuration(port, self.server(answering(OK)).address, top=top))
+        running.wait_for(metrics)
+        self.assertEqual(self.get(metrics, "/metrics").status, 200)
+        self.said(running, "GET /metrics")
+        (line,) = (line for line in running.output.read_text().splitlines() if "GET /metrics" in line)
+        self.assertIn(time.strftime("/%Y:", time.gmtime()), line)
+
     def test_what_stops_a_start(self) -> None:
         """A broken configuration, or an address that is taken, ends with 1 and words, by either way of starting."""
         taken = socket.create_server(("127.0.0.1", 0))
