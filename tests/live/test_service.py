@@ -83,9 +83,12 @@ class StartTests(ServiceTestCase):
 
     def test_requests_for_metrics_are_dated(self) -> None:
         """The log's line for a request at the metrics address tells the time of day, though the reactor's is another."""
-        port, metrics = free_port(), free_port()
+        port, metrics, folder = free_port(), free_port(), self.folder()
         top = f"metrics: {{bind: '127.0.0.1:{metrics}'}}"
-        running = self.run_balancer(self.configuration(port, self.server(answering(OK)).address, top=top))
+        text = self.configuration(port, "127.0.0.1:1", top=top).replace("@log@", str(folder / "access.log"))
+        command = [str(BIN / "twistd"), "-n", "--pidfile=", "balancer", "--config", str(folder / "balancer.yaml")]
+        running = RunningBalancer(folder, text, command)
+        self.addCleanup(running.stop)
         running.wait_for(metrics)
         self.assertEqual(self.get(metrics, "/metrics").status, 200)
         self.said(running, "GET /metrics")
