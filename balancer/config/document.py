@@ -95,6 +95,17 @@ class Document:
         """Return what stands at ``loc``, as far as it can be followed."""
         return self._find(loc, False)[2]
 
+    def holding(self, loc: Loc, text: str) -> Loc:
+        """Return the first place below ``loc`` whose own text holds ``text``; ``loc`` where there is none."""
+        waiting: list[tuple[Loc, Any]] = [(loc, self.value(loc))]
+        while waiting:
+            place, value = waiting.pop()
+            if isinstance(value, str) and text in value:
+                return place
+            inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+            waiting += reversed([((*place, part), each) for part, each in inner])
+        return loc
+
     def _find(self, loc: Loc, key: bool) -> tuple[Mark, list[str | int], Any]:
         current, mark = self.data, self.root
         found: list[str | int] = []

@@ -212,7 +212,8 @@ def _log_line(_: str, request: Request) -> str:
 
     The time that Twisted's site hands over is the reactor's, which is monotonic.
     """
-    return combinedLogFormatter(datetimeToLogString(time.time()), request)
+    line: str = combinedLogFormatter(datetimeToLogString(time.time()), request)
+    return line
 
 
 _KINDS = {"http": HTTPListener, "tcp": TCPListener, "udp": UDPListener}
