@@ -60,13 +60,14 @@ class Remainder(Document):
         current: Any = self.data
         found: list[str | int] = []
         for part in loc:
-            if (isinstance(current, dict) and part in current) or (
-                isinstance(current, list) and isinstance(part, int) and 0 <= part < len(current)
-            ):
+            is_there = (
+                0 <= part < len(current)
+                if isinstance(current, list) and isinstance(part, int)
+                else isinstance(current, dict) and part in current
+            )
+            if is_there:
                 current = current[part]
-            else:
-                continue
-            found.append(part)
+                found.append(part)
         return self.root, found, current
 
     def _in_whole(self, loc: Loc) -> Loc:
