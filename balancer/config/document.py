@@ -85,7 +85,7 @@ class Document:
         """Return a problem at ``mark``."""
         for secret in self.secrets:
             message = message.replace(repr(secret), "the text of the file").replace(secret, "…")
-        return Problem(self.file, mark.line + 1, mark.column + 1, path, message, code)
+        return Problem(self.file, mark.line + 1, mark.column + 1, _visible(path), _visible(message), code)
 
     def found(self, loc: Loc) -> list[str | int]:
         """Return the parts of ``loc`` that are in the data."""
@@ -121,6 +121,13 @@ class Document:
                 continue
             found.append(part)
         return mark, found, current
+
+
+def _visible(text: str) -> str:
+    """Return ``text`` with what cannot be seen, or changes how the rest is seen, written as ``\\u202e``."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def dotted(loc: Iterable[str | int]) -> str:

@@ -20,6 +20,7 @@ from balancer.listeners.accept import Gate
 from balancer.listeners.ports import Ports
 from balancer.model.address import Address
 from balancer.model.facts import SessionFacts
+from balancer.model.units import counted
 from balancer.net.connecting import connect
 from balancer.net.listening import BACKLOG
 from balancer.net.splice import Pipes
@@ -174,4 +175,4 @@ class TCPListener:
         """Part of the interface; a port has ended."""
 
     def __repr__(self) -> str:
-        return f"<TCPListener {self.name} on {', '.join(self.addresses) or 'nothing'}, {len(self.sessions)} sessions>"
+        return f"<TCPListener {self.name} on {', '.join(self.addresses) or 'nothing'}, {counted(len(self.sessions), 'session')}>"

@@ -26,6 +26,7 @@ from balancer.listeners.http.listener import HTTPListener
 from balancer.listeners.http.site import Site
 from balancer.listeners.tcp import TCPListener, TCPSettings
 from balancer.listeners.udp import UDPListener, UDPSettings
+from balancer.model.units import counted
 from balancer.net.listening import describe, listen
 from balancer.observe.metrics import MetricsResource
 from balancer.service.admin import AdminResource
@@ -182,9 +183,16 @@ class Listeners:
         """Return where the ``metrics`` or ``admin`` listener is."""
         return [describe(port) for port in self._side_ports[kind].values()]
 
-    def in_flight(self) -> int:
-        """Return how many connections and flows there are."""
-        return sum(each.gate.active for each in [*self._open.values(), *self._leaving])
+    def in_flight(self) -> str:
+        """Return how many connections and UDP flows there are, in words; "" where there are none."""
+        connections = flows = 0
+        for each in [*self._open.values(), *self._leaving]:
+            if isinstance(each, UDPListener):
+                flows += each.gate.active
+            else:
+                connections += each.gate.active
+        parts = ((connections, "connection"), (flows, "UDP flow"))
+        return " and ".join(counted(count, noun) for count, noun in parts if count)
 
     def close(self) -> None:
         """Close every socket at once; for a start that failed."""

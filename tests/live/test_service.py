@@ -239,6 +239,34 @@ class StopTests(ServiceTestCase):
         self.assertIn(b"Connection: close", head)
         self.assertEqual(running.process.wait(10), 0)
 
+    def test_what_is_waited_for(self) -> None:
+        """The log counts connections and UDP flows apart."""
+
+        def held(peer: Peer) -> None:
+            peer.rest()
+
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(datagrams.close)
+        datagrams.bind(("127.0.0.1", 0))
+        server, port, tcp, udp = self.server(held), free_port(), free_port(), free_port()
+        more = f"  t: {{bind: '127.0.0.1:{tcp}', protocol: tcp, pool: t}}\n"
+        more += f"  u: {{bind: '127.0.0.1:{udp}', protocol: udp, pool: u}}\n"
+        pools = (
+            f"  t: {{servers: ['{server.address}']}}\n  u: {{servers: ['127.0.0.1:{datagrams.getsockname()[1]}']}}\n"
+        )
+        running = self.run_balancer(self.configuration(port, "127.0.0.1:1", more, pools))
+        running.wait_for(port)
+        clients = [self.connect(tcp) for _ in range(2)]
+        wait_until(lambda: server.connections >= 2)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(b"x", ("127.0.0.1", udp))
+            self.assertEqual(datagrams.recv(10), b"x")
+            running.process.send_signal(signal.SIGTERM)
+            self.said(running, "stopping: 2s for 2 connections and 1 UDP flow to finish")
+        for each in clients:
+            each.close()
+        self.assertEqual(running.process.wait(10), 0)
+
     def test_time_limit(self) -> None:
         """What is not finished in time is cut."""
         server = self.server(lambda peer: time.sleep(20))

@@ -17,6 +17,7 @@ from balancer.listeners.accept import Gate
 from balancer.listeners.http.channel import HTTPChannel
 from balancer.listeners.http.site import Site
 from balancer.listeners.ports import Ports
+from balancer.model.units import counted
 from balancer.net.listening import BACKLOG
 from balancer.net.timers import Wheel
 
@@ -134,6 +135,4 @@ class HTTPListener:
         """Part of the interface; a port has ended."""
 
     def __repr__(self) -> str:
-        return (
-            f"<HTTPListener {self.name} on {', '.join(self.addresses) or 'nothing'}, {len(self.channels)} connections>"
-        )
+        return f"<HTTPListener {self.name} on {', '.join(self.addresses) or 'nothing'}, {counted(len(self.channels), 'connection')}>"

@@ -8,7 +8,8 @@ attract traffic.
 Where weights differ, servers are drawn by weight, and what is in flight counts by weight: ``active`` is divided by the
 server's weight, the mean being 1. So servers that are equally fast have shares like their weights, idle or busy, and
 also where each is faster by chance half of the time: of two that are drawn, each wins as often. One that is drawn
-twice is taken, unless another is more than twice as cheap.
+twice is taken, unless another is more than twice as cheap. (Where fewer exchanges are in flight than there are servers,
+or about as many, light servers are idle more often than heavy ones, and have somewhat more than their shares.)
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ _FAILURE = 1.0
 """Seconds that a failed exchange counts for at least."""
 _UNKNOWN = 1e-6
 """Seconds that a server of which nothing is known counts for: it is tried soon, but by one request at a time."""
+_AT_ALL = 1.05
+"""How many times as cheap the second must be where weights differ; what is not heard of lately fades, and looks cheaper."""
 _CLEARLY = 2.0
 """How many times as cheap another must be than one that was drawn twice."""
 
@@ -96,6 +99,7 @@ class Ewma:
                 other += 1
         else:
             total = heights[-1]
+            cheaper = _AT_ALL
             index = bisect(heights, int(draw() * total))
             other = bisect(heights, int(draw() * total))
             if index == other:
