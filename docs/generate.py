@@ -1,6 +1,7 @@
 """Writes the pages that are made from the code: configuration, commands, metrics, reasons, plug-in interfaces.
 
-``make docs`` runs it; the pages lie in ``docs/reference/generated`` and are not kept.
+The pages lie in ``docs/reference/generated`` and are kept with the others, so that ``docs/`` can be read as it is; ``make
+docs`` runs this first, and a test says when it was forgotten.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def commands() -> str:
         "",
     ]
     for words, command in _commands(cli, ["balancer"]):
-        context = click.Context(command, info_name=" ".join(words), max_content_width=100)
+        context = click.Context(command, info_name=" ".join(words), terminal_width=100, max_content_width=100)
         lines += [f"## {' '.join(words)}", "", "```text", command.get_help(context), "```", ""]
     return "\n".join(lines)
 
@@ -123,18 +124,22 @@ def _plain(documented: Any) -> str:
     return " ".join(text.replace("``", "`").split())
 
 
-def main() -> None:
-    """Write all pages."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    registry = registry_for(installed=False)
-    pages = {
-        "configuration": reference(registry),
+def pages() -> dict[str, str]:
+    """Return every page by its name."""
+    found = {
+        "configuration": reference(registry_for(installed=False)),
         "commands": commands(),
         "metrics": metrics(),
         "reasons": reasons(),
         "hooks": hooks(),
     }
-    for name, text in pages.items():
+    return {name: text.rstrip() + "\n\n<!-- Made by docs/generate.py. -->\n" for name, text in found.items()}
+
+
+def main() -> None:
+    """Write all pages."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
         (FOLDER / f"{name}.md").write_text(text)
 
 

@@ -9,6 +9,7 @@ import click
 
 from balancer.cli.loading import FILE, complaints, offline, say_problems
 from balancer.config.lint import lint
+from balancer.model.units import counted
 from balancer.service.lint import lint_routes
 
 __all__ = ["check"]
@@ -30,4 +31,5 @@ def check(file: Path, linted: bool) -> None:
         sys.exit(1)
     config = snapshot.config
     routes = sum(len(listener.routes) for listener in config.listeners.values())
-    click.echo(f"{file}: ok, {len(config.listeners)} listeners, {routes} routes, {len(config.pools)} pools")
+    parts = (("listener", len(config.listeners)), ("route", routes), ("pool", len(config.pools)))
+    click.echo(f"{file}: ok, {', '.join(counted(count, noun) for noun, count in parts)}")

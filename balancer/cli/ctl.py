@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from balancer.cli.tables import accounts_table, packages_table, servers_table, state_in_words, terminal
 from balancer.model.address import Address
-from balancer.model.units import format_duration
+from balancer.model.units import counted, format_duration
 
 __all__ = ["ctl"]
 
@@ -96,7 +96,9 @@ def status(admin: Admin, as_json: bool) -> None:
         return
     screen = terminal()
     uptime = format_duration(int(found["uptime"]))
-    screen.print(f"balancer {found['version']}, up {uptime}, {found['reloads']} reloads, {escape(found['file'])}")
+    screen.print(
+        f"balancer {found['version']}, up {uptime}, {counted(found['reloads'], 'reload')}, {escape(found['file'])}"
+    )
     overload = found["overload"]
     turned_away = sum(overload["turned_away"].values())
     if turned_away or overload["share"]:
@@ -108,7 +110,7 @@ def status(admin: Admin, as_json: bool) -> None:
         addresses = ", ".join(listener["addresses"])
         screen.print(
             f"listener [bold]{escape(listener['name'])}[/] {listener['protocol']} on {escape(addresses)},"
-            f" {listener['connections']} connections"
+            f" {counted(listener['connections'], 'flow' if listener['protocol'] == 'udp' else 'connection')}"
         )
     for pool in found["pools"]:
         screen.print(f"pool [bold]{escape(pool['name'])}[/] {escape(pool['algorithm'])}")

@@ -56,7 +56,7 @@ def demo(show_config: bool) -> None:
             click.echo(f"balancer: the sample servers cannot start: {error}", err=True)
             sys.exit(1)
         _say_what_to_try(terminal(), ports, file)
-        sys.exit(serve(file, None))
+        sys.exit(serve(file, None, leaving=lambda: shutil.rmtree(folder, ignore_errors=True)))
 
 
 def configuration(ports: dict[str, int], folder: Path) -> str:

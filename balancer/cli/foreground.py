@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from twisted.logger import FilteringLogObserver, LogLevel, LogLevelFilterPredicate, textFileLogObserver
@@ -24,13 +25,14 @@ def log_to_stderr() -> Any:
     return FilteringLogObserver(textFileLogObserver(sys.stderr), [predicate])
 
 
-def stop_twice(reactor: Any) -> None:
-    """Let the first Ctrl-C or SIGTERM stop gracefully, and the second at once."""
+def stop_twice(reactor: Any, leaving: Callable[[], Any]) -> None:
+    """Let the first Ctrl-C or SIGTERM stop gracefully, and the second at once, after a call to ``leaving``."""
     asked = False
 
     def stop(signum: int, _frame: Any) -> None:
         nonlocal asked
         if asked:
+            leaving()
             os._exit(128 + signum)
         asked = True
         reactor.callFromThread(reactor.stop)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from balancer.errors import BalancerError, ConfigurationError, Problem
+from balancer.model.units import counted
 from balancer.service.build import built, loaded
 from balancer.service.snapshot import Snapshot
 
@@ -41,8 +42,7 @@ def say_problems(problems: Sequence[Problem], *, word: str = "error") -> None:
     for problem in problems:
         place, _, rest = str(problem).partition(": ")
         console.print(f"[bold]{escape(place)}[/]: [{colour}]{escape(rest)}[/]")
-    count = len(problems)
-    console.print(f"{count} {word}{'' if count == 1 else 's'}")
+    console.print(counted(len(problems), word))
 
 
 def offline(path: Path) -> Snapshot:

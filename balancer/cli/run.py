@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -34,8 +36,16 @@ def run(file: Path, quiet: bool, reactor: str | None) -> None:
     sys.exit(serve(file, console, reactor))
 
 
-def serve(file: Path, console: Console | None, reactor_name: str | None = None) -> int:
-    """Run the service of ``file`` until it is told to stop; return the exit status."""
+def serve(
+    file: Path,
+    console: Console | None,
+    reactor_name: str | None = None,
+    leaving: Callable[[], Any] = lambda: None,
+) -> int:
+    """Run the service of ``file`` until it is told to stop; return the exit status.
+
+    ``leaving`` is called before the process ends without returning from here.
+    """
     from balancer.service.build import loaded
 
     with complaints():
@@ -61,7 +71,7 @@ def serve(file: Path, console: Console | None, reactor_name: str | None = None) 
     settle()
     if console is not None:
         console.print(summary(service, os.getpid(), name_of(reactor)))
-    stop_twice(reactor)
+    stop_twice(reactor, leaving)
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()
     return 0

@@ -50,7 +50,7 @@ def binds(document: Document) -> Iterator[Problem]:
 
 def _host_and_port(text: str) -> tuple[str, str] | None:
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or text.startswith(("unix:", "systemd:", "tcp:", "tcp6:", "fd:")):
+    if not colon or not port.isdecimal() or text.startswith(("unix:", "systemd:", "tcp:", "tcp6:", "haproxy:")):
         return None
     return host.strip("[]").lower(), str(int(port)) if len(port) < 10 else port
 

@@ -83,10 +83,11 @@ def _destinations(document: Document) -> Iterator[Problem]:
     for name, listener in items_of(get(document.data, "listeners")):
         if not isinstance(listener, dict):
             continue
-        if "routes" in listener and "pool" in listener:
+        pool = listener.get("pool") is not None
+        if "routes" in listener and pool:
             message = "expected either 'routes' or 'pool', which is short for one route; got both"
             yield document.problem(("listeners", name, "pool"), message, "action", key=True)
-        elif "routes" not in listener and "pool" not in listener:
+        elif "routes" not in listener and not pool:
             yield document.problem(("listeners", name), "expected 'routes' or 'pool'", "missing")
 
 

@@ -102,7 +102,11 @@ class Composer:
         if "${" in text or not (tag is None or tag == "!"):
             value = self._special(text, tag, event.implicit[0], mark)
         elif tag is None and event.implicit[0]:
-            value = plain_value(text)
+            try:
+                value = plain_value(text)
+            except ValueError as error:
+                self._problem(mark, str(error), "number")
+                value = BROKEN
         else:
             value = text
         if event.anchor is not None:
@@ -132,11 +136,13 @@ class Composer:
         except ValueError as error:
             self._problem(mark, str(error), "secret" if tag == "!file" else "environment")
             return BROKEN
-        if tag is None:
-            return plain_value(whole) if plain and whole else whole
-        if tag in _CORE:
-            return plain_value(whole)
-        if tag not in ("!", f"{_TAG}str"):
+        if (tag is None and plain and whole) or tag in _CORE:
+            try:
+                return plain_value(whole)
+            except ValueError as error:
+                self._problem(mark, str(error), "number")
+                return BROKEN
+        if tag not in (None, "!", f"{_TAG}str"):
             self._problem(mark, f"expected no tag but !file, got '{tag.replace(_TAG, '!!')}'", "tag")
         return whole
 

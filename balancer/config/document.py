@@ -85,7 +85,7 @@ class Document:
         """Return a problem at ``mark``."""
         for secret in self.secrets:
             message = message.replace(repr(secret), "the text of the file").replace(secret, "…")
-        return Problem(self.file, mark.line + 1, mark.column + 1, path, message, code)
+        return Problem(self.file, mark.line + 1, mark.column + 1, _visible(path), _visible(message), code)
 
     def found(self, loc: Loc) -> list[str | int]:
         """Return the parts of ``loc`` that are in the data."""
@@ -94,6 +94,17 @@ class Document:
     def value(self, loc: Loc) -> Any:
         """Return what stands at ``loc``, as far as it can be followed."""
         return self._find(loc, False)[2]
+
+    def holding(self, loc: Loc, text: str) -> Loc:
+        """Return the first place below ``loc`` whose own text holds ``text``; ``loc`` where there is none."""
+        waiting: list[tuple[Loc, Any]] = [(loc, self.value(loc))]
+        while waiting:
+            place, value = waiting.pop()
+            if isinstance(value, str) and text in value:
+                return place
+            inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+            waiting += reversed([((*place, part), each) for part, each in inner])
+        return loc
 
     def _find(self, loc: Loc, key: bool) -> tuple[Mark, list[str | int], Any]:
         current, mark = self.data, self.root
@@ -110,6 +121,13 @@ class Document:
                 continue
             found.append(part)
         return mark, found, current
+
+
+def _visible(text: str) -> str:
+    """Return ``text`` with what cannot be seen, or changes how the rest is seen, written as ``\\u202e``."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def dotted(loc: Iterable[str | int]) -> str:

@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from balancer.config.endpoints import ENDPOINT, check_endpoint
 from balancer.hooks.plugged import Pluggable, Plugged, invalid
 from balancer.hooks.settings import NAME, Duration, Size, read_regex
 from balancer.model.address import Address, IPAddress
@@ -49,7 +50,6 @@ __all__ = [
 ]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_ENDPOINT = re.compile(r"(systemd|tcp|tcp6|fd|haproxy|stdio|unix):.+", re.DOTALL)
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT")
 
 
@@ -84,7 +84,9 @@ def _bind(text: str) -> str:
     host, colon, port = text.rpartition(":")
     if host == "*" and port.isascii() and port.isdigit():
         Address.parse(f"localhost:{port}")
-    elif not _ENDPOINT.fullmatch(text):
+    elif ENDPOINT.fullmatch(text):
+        check_endpoint(text)
+    else:
         if not host and colon:
             raise ValueError(f"expected an address before the port, such as '0.0.0.0{text}' or '*{text}'")
         if host.startswith("[") and "%" in host:

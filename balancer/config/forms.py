@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-__all__ = ["Filled", "Many", "Switch", "short"]
+__all__ = ["Filled", "Many", "Switch", "given", "one_of", "short"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ class Switch:
     def _switched(self, value: Any) -> Any:
         if isinstance(value, bool):
             return ({} if self.on is None else self.on) if value else self.off
+        if value is None:  # on or off? A file that says neither is not clear enough
+            raise ValueError("expected true, false or a mapping of settings, got nothing")
         return value
 
 
@@ -82,6 +84,16 @@ def _filled(value: Any, kind: type) -> Any:
     if isinstance(value, kind) and not value:
         raise ValueError(f"expected at least one entry, got an empty {'mapping' if kind is dict else 'list'}")
     return value
+
+
+def one_of(schema: Any, *keys: str, null: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the JSON Schema of a model that has exactly one of ``keys``, which is not null but for those in ``null``."""
+    return {**schema, "oneOf": [given(key) if key not in null else {"required": [key]} for key in keys]}
+
+
+def given(key: str) -> dict[str, Any]:
+    """Return the JSON Schema of what has ``key``, with a value."""
+    return {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
 
 
 def short(schema: Any, *forms: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from balancer.config.listeners import HttpListener
 from balancer.config.matches import Match, SessionMatch
+from balancer.config.paths import missing_paths
 from balancer.config.routes import Route
 from balancer.config.schema import Config
 from balancer.errors import Problem
@@ -180,4 +181,5 @@ _RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _trust,
     _exposed,
     _loops,
+    missing_paths,
 )

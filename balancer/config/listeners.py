@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, GetCoreSchemaHandler
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from balancer.config.fields import (
@@ -18,7 +19,7 @@ from balancer.config.fields import (
     PositiveDuration,
     PositiveSize,
 )
-from balancer.config.forms import Many
+from balancer.config.forms import Many, one_of
 from balancer.config.routes import Route, SessionRoute
 from balancer.hooks.settings import Settings, Size
 from balancer.model.suggestions import did_you_mean
@@ -99,6 +100,10 @@ class _Listener(Settings):
     )
     pool: str | None = Field(default=None, description="Short for one route that leads everything to this pool.")
     limits: ListenerLimits = Field(default=ListenerLimits(), description="Limits of this listener.")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return one_of(handler(schema), "routes", "pool", null=("routes",))
 
 
 def _protocol(value: Any) -> Any:

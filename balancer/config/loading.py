@@ -7,21 +7,26 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
 from balancer.config.checking import check
 from balancer.config.document import Document
 from balancer.config.reading import read_document, read_document_text
+from balancer.config.salvage import remainder
 from balancer.config.schema import Config, Plugins
 from balancer.config.shapes import Shapes
 from balancer.config.wording import problems_of
 from balancer.errors import ConfigurationError, Problem
 from balancer.hooks.plugged import Factories
 
-__all__ = ["Loaded", "load", "load_text", "read"]
+__all__ = ["UNKNOWN_NAME", "Loaded", "load", "load_text", "read"]
 
 Registry = Factories | Callable[[Plugins], Factories]
+
+UNKNOWN_NAME = "unknown-name"
+"""The code of a problem with a ``{name}`` that the path of the route does not capture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +52,22 @@ def read(path: str | os.PathLike[str], registry: Registry, environment: Mapping[
     return load(path, registry, environment).config
 
 
-def load(path: str | os.PathLike[str], registry: Registry, environment: Mapping[str, str] | None = None) -> Loaded:
-    """Return the configuration in the file at ``path`` with its places; arguments and errors as of :func:`read`."""
+Building = Callable[[Loaded], list[Problem]]
+"""Builds what a configuration describes, and returns what is wrong with that."""
+
+
+def load(
+    path: str | os.PathLike[str],
+    registry: Registry,
+    environment: Mapping[str, str] | None = None,
+    building: Building | None = None,
+) -> Loaded:
+    """Return the configuration in the file at ``path`` with its places; arguments and errors as of :func:`read`.
+
+    ``building`` adds to the errors of a configuration that is refused what shows in building the rest of it.
+    """
     with _without_collecting():
-        return _validated(read_document(path, environment), registry)
+        return _validated(read_document(path, environment), registry, building)
 
 
 def load_text(
@@ -60,29 +77,55 @@ def load_text(
     *,
     file: str = "<text>",
     directory: str = "",
+    building: Building | None = None,
 ) -> Loaded:
     """Return the configuration in ``text``, called ``file`` in problems; paths in it count from ``directory``."""
     with _without_collecting():
-        return _validated(read_document_text(text, file, directory, environment), registry)
+        return _validated(read_document_text(text, file, directory, environment), registry, building)
 
 
-def _validated(document: Document, registry: Registry) -> Loaded:
+def _validated(document: Document, registry: Registry, building: Building | None) -> Loaded:
     if not isinstance(document.data, dict):
         problem = document.problem((), "expected a mapping with the keys listeners and pools at the top")
         raise ConfigurationError([*document.problems, problem])
     factories = registry(_plugins(document)) if callable(registry) else registry
     problems = list(document.problems)
     config = None
+    context = {"registry": factories, "directory": document.directory}
     try:
-        config = Config.model_validate(document.data, context={"registry": factories, "directory": document.directory})
+        config = Config.model_validate(document.data, context=context)
     except ValidationError as error:
         problems += problems_of(error, document, Shapes(Config, factories))
     problems += check(document)
     problems += _missing(document, factories)
     if problems or config is None:
+        if building is not None:
+            problems += _in_the_rest(document, problems, factories, context, building)
         raise ConfigurationError(_in_order(problems))
     config.remember_places(document)
     return Loaded(config, document, factories)
+
+
+def _in_the_rest(
+    document: Document, known: list[Problem], factories: Factories, context: Mapping[str, Any], building: Building
+) -> list[Problem]:
+    """Return what shows in building what is valid, without what may only be a consequence of the problems ``known``."""
+    rest = remainder(document, context)
+    if rest is None:
+        return []
+    return [
+        problem
+        for problem in building(Loaded(*rest, factories))
+        if not any(_follows(problem, other) for other in known)
+    ]
+
+
+def _follows(problem: Problem, known: Problem) -> bool:
+    """Whether ``problem`` is at a place around that of one that is ``known``, or a name of a match that is wrong."""
+    if problem.path == known.path or known.path.startswith((f"{problem.path}.", f"{problem.path}[")):
+        return True
+    route = problem.path.partition(".filters")[0]
+    return problem.code == UNKNOWN_NAME and known.path.startswith(f"{route}.match")
 
 
 def _missing(document: Document, factories: Factories) -> list[Problem]:

@@ -20,7 +20,7 @@ from balancer.config.fields import (
     Probe,
     ServerAddress,
 )
-from balancer.config.forms import Filled, Switch, short
+from balancer.config.forms import Filled, Switch, one_of, short
 from balancer.hooks.settings import Duration, Settings
 
 __all__ = [
@@ -133,7 +133,8 @@ class Sticky(Settings):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return short(handler(schema), {"enum": ["cookie", "source_ip"]})
+        whole = one_of(handler(schema), "cookie", "source_ip", "header", null=("cookie", "source_ip"))
+        return short(whole, {"enum": ["cookie", "source_ip"]})
 
     @model_validator(mode="after")
     def _one(self) -> Sticky:

@@ -128,11 +128,24 @@ def _events(text: str) -> Iterator[Any]:
         yield from YAML(typ="safe", pure=True).parse(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark or _Place(text, 0)
+        if "<document start>" in str(error.problem):
+            raise _without_start(text, mark) from None
         raise UnreadableError(mark, _in_our_words(error, text, mark)) from None
     except ReaderError as error:
         raise UnreadableError(_Place(text, error.position), f"expected text: {error.reason}") from None
     except (YAMLError, ValueError, IndexError) as error:
         raise UnreadableError(_Place(text, 0), f"expected YAML: {error}") from None
+
+
+def _without_start(text: str, mark: Mark) -> UnreadableError:
+    """Return the error for content before which ``---`` is missing: after a line that begins with ``%``, as a rule."""
+    for number, line in reversed(list(enumerate(text.splitlines()[: mark.line]))):
+        if line.startswith("%"):
+            found = _Place(text, 0)
+            found.line = number
+            message = f"expected no line that begins with '%': to YAML {line[:20]!r} is a directive, and '---' is to follow; quote a text"
+            return UnreadableError(found, message)
+    return UnreadableError(mark, "expected one document, got more after its end ('---' or '...')")
 
 
 def _in_our_words(error: MarkedYAMLError, text: str, mark: Mark) -> str:

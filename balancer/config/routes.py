@@ -10,7 +10,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from balancer.config.fields import Count, Filter, HeaderName, HeaderValue, Name, Port, Resource
-from balancer.config.forms import short
+from balancer.config.forms import given, one_of, short
 from balancer.config.matches import Match, SessionMatch
 from balancer.hooks.settings import KeySetting, Settings
 
@@ -68,7 +68,8 @@ class Redirect(Settings):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return short(handler(schema), {"type": "string"})
+        parts = {"anyOf": [given(key) for key in ("scheme", "host", "port", "path")]}
+        return short({**handler(schema), "oneOf": [given("to"), parts]}, {"type": "string"})
 
     @model_validator(mode="after")
     def _one_form(self) -> Redirect:
@@ -108,6 +109,10 @@ class Route(Settings):
     redirect: Redirect | None = Field(default=None, description="Action: send the client elsewhere.")
     respond: Respond | None = Field(default=None, description="Action: a fixed response.")
     resource: Resource | None = Field(default=None, description="Action: a Twisted resource: name or {name: settings}.")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return one_of(handler(schema), *ACTIONS)
 
     @property
     def action(self) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Mapping
+from math import isinf
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ _WORDS: dict[str, bool | float | None] = {
 }
 _INTEGER = re.compile(r"[-+]?[0-9]{1,100}|0o[0-7]{1,100}|0x[0-9a-fA-F]{1,100}")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_MOST_DIGITS = 100
 _FIRST_OF_NUMBER = frozenset("0123456789+-.")
 _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _REFERENCE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
@@ -37,7 +39,11 @@ _LARGEST_SECRET = 1024 * 1024
 
 
 def plain_value(text: str) -> Any:
-    """Return what the unquoted ``text`` means: None, a bool, a number, or the text itself."""
+    """Return what the unquoted ``text`` means: None, a bool, a number, or the text itself.
+
+    Raises:
+        ValueError: for a number beyond all measure.
+    """
     if text in _WORDS:
         return _WORDS[text]
     if text[0] in _FIRST_OF_NUMBER:
@@ -45,7 +51,11 @@ def plain_value(text: str) -> Any:
             base = {"0o": 8, "0x": 16}.get(text[:2], 10)
             return int(text, base) if base == 10 else int(text[2:], base)
         if _FLOAT.fullmatch(text):
-            return float(text)
+            number = float(text)
+            if isinf(number) or len(text) > _MOST_DIGITS:
+                shown = text if len(text) <= 20 else f"{text[:17]}…, of {len(text)} characters"
+                raise ValueError(f"expected a smaller number, got {shown}")
+            return number
     return text
 
 

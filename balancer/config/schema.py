@@ -123,6 +123,10 @@ class Config(Settings):
         document = self._document
         return (document or Document("configuration", "")).problem(loc, message, code, key=key)
 
+    def holding(self, loc: Loc, text: str) -> Loc:
+        """Return the first place below ``loc`` where the file says ``text``; ``loc`` itself where that is not known."""
+        return loc if self._document is None else self._document.holding(loc, text)
+
     def remember_places(self, document: Document) -> None:
         """Keep ``document`` for :meth:`problem`."""
         self._document = document

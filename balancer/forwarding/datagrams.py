@@ -9,6 +9,7 @@ against the server; if no reply has come yet, the last datagram goes to the next
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,7 @@ class Flow:
 
     __slots__ = (
         "_address",
+        "_began",
         "_clock",
         "_connect",
         "_ended",
@@ -92,12 +94,12 @@ class Flow:
         self._address = Address("", 0)
         self._tried: list[Server] = []
         self._unanswered = b""  # the last datagram, until the first reply
-        self._sent = clock.seconds()
+        self._began = self._sent = clock.seconds()
         self._timer = wheel.schedule(timeout, self._timed_out)
         self._touch = self._timer.touch
         self.live = True
         self.record = record
-        record.started = self._sent
+        record.started = time.time()
         record.client = facts.peer.host
         record.client_port = facts.peer.port
         record.pool = pool.name
@@ -163,7 +165,7 @@ class Flow:
         record = self.record
         record.reason = reason
         record.detail = detail
-        record.total = self._clock.seconds() - record.started
+        record.total = self._clock.seconds() - self._began
         self._release(ok, failed_connect)
         self._ended(self)
 

@@ -20,6 +20,7 @@ The path of every byte is :mod:`.side`.
 from __future__ import annotations
 
 import enum
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +139,7 @@ class Session:
         self.record = record
         self.client = Side(self, self._timer)
         self.server = Side(self, self._timer)
-        record.started = self._started
+        record.started = time.time()
         record.client = peer.host
         record.client_port = peer.port
 

@@ -26,6 +26,7 @@ from balancer.hooks.interfaces import (
 )
 from balancer.hooks.plugged import singular
 from balancer.hooks.settings import Settings
+from balancer.model.units import counted
 
 __all__ = ["INTERFACES", "Package", "Registry"]
 
@@ -162,4 +163,4 @@ class Registry:
 
     def __repr__(self) -> str:
         failed = sum(bool(package.error) for package in self.packages)
-        return f"<Registry of {len(self.packages)} packages, {failed} not loaded>"
+        return f"<Registry of {counted(len(self.packages), 'package')}, {failed} not loaded>"

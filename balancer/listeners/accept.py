@@ -35,8 +35,8 @@ class Gate:
         self.per_client = per_client
         self.above = above
         self.active = 0
-        self.refused = 0  # because of this gate's own limit on connections
-        self.refused_client = 0  # because of this gate's own limit for one client
+        self.refused = 0  # because of a limit on connections, this gate's or that above
+        self.refused_client = 0  # because of a limit for one client, likewise
         self._clients: dict[str, int] = {}
 
     def admit(self, host: str) -> bool:
@@ -49,8 +49,15 @@ class Gate:
         if self.per_client is not None and present >= self.per_client and host:
             self.refused_client += 1
             return False
-        if self.above is not None and not self.above.admit(host):
-            return False
+        above = self.above
+        if above is not None:
+            refused = above.refused
+            if not above.admit(host):
+                if above.refused != refused:
+                    self.refused += 1
+                else:
+                    self.refused_client += 1
+                return False
         self.active += 1
         clients[host] = present + 1
         return True

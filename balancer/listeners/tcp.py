@@ -6,6 +6,7 @@ what they began with.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from balancer.listeners.ports import Ports
 from balancer.listeners.shedding import NEVER, Shedding
 from balancer.model.address import Address, Peer
 from balancer.model.facts import SessionFacts
+from balancer.model.units import counted
 from balancer.net.connecting import connect
 from balancer.net.listening import BACKLOG
 from balancer.net.splice import Pipes
@@ -183,7 +185,7 @@ class TCPListener:
         record = SessionRecord("tcp")
         record.listener = self.name
         record.client, record.client_port = peer.host, peer.port
-        record.started = self._reactor.seconds()
+        record.started = time.time()
         record.total = 0.0
         record.reason, record.detail = errors.OVERLOADED.code, "overloaded"
         self._observe(record)
@@ -208,4 +210,4 @@ class TCPListener:
         """Part of the interface; a port has ended."""
 
     def __repr__(self) -> str:
-        return f"<TCPListener {self.name} on {', '.join(self.addresses) or 'nothing'}, {len(self.sessions)} sessions>"
+        return f"<TCPListener {self.name} on {', '.join(self.addresses) or 'nothing'}, {counted(len(self.sessions), 'session')}>"

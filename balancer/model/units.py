@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["format_duration", "format_size", "parse_duration", "parse_size"]
+__all__ = ["counted", "format_duration", "format_size", "parse_duration", "parse_size"]
 
 _DURATION_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE_UNITS = {
@@ -20,6 +20,11 @@ _SIZE_UNITS = {
 _MOST_DIGITS = 18
 _DURATION_PART = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)(us|ms|s|m|h|d)", re.ASCII)
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s?(B|[kKMG]B|[KMG]iB)", re.ASCII)
+
+
+def counted(count: int, noun: str, nouns: str = "") -> str:
+    """Return ``1 server`` or ``2 servers``; ``nouns`` is the plural where an s is not enough."""
+    return f"{count} {noun}" if count == 1 else f"{count} {nouns or noun + 's'}"
 
 
 def parse_duration(text: str | int | float) -> float:

@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from balancer.model.units import counted
 from balancer.pools.dialing import Connect, dial, is_ours
 from balancer.pools.server import Server
 
@@ -80,7 +81,7 @@ class HealthChecks:
             watch.stop()
 
     def __repr__(self) -> str:
-        return f"<HealthChecks of {len(self._watches)} servers every {self.settings.interval:g} s>"
+        return f"<HealthChecks of {counted(len(self._watches), 'server')} every {self.settings.interval:g} s>"
 
 
 class _Watch:

@@ -83,7 +83,7 @@ class Queue:
         """
         if len(self.waiting) >= self.settings.size:
             self.refused += 1
-            return fail(ExchangeError(errors.CONNECTION_LIMIT_REACHED, f"{len(self.waiting)} are waiting"))
+            return fail(ExchangeError(errors.CONNECTION_LIMIT_REACHED, f"{len(self.waiting)} waiting already"))
         place = _Place(self, facts, self._clock.seconds() + self.settings.timeout)
         self.waiting[place] = None
         self._watch()

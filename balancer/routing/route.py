@@ -11,13 +11,37 @@ from balancer.hooks.interfaces import IFilter, IMatcher
 from balancer.model.decision import Action, Decision
 from balancer.model.exchange import Reply
 from balancer.model.facts import RequestFacts
+from balancer.model.patterns import PathPattern
 from balancer.routing.conditions import Conditions
 from balancer.routing.matchers import CompiledPath, FieldMatcher, MethodMatcher
 from balancer.routing.matchers.path import path_precedence
 from balancer.routing.redirect import Redirect
 from balancer.routing.split import Split
 
-__all__ = ["Route"]
+__all__ = ["Route", "UnknownNameError", "captured_by", "unknown_names"]
+
+
+class UnknownNameError(ValueError):
+    """A filter needs a ``{name}`` that the path of its route does not capture."""
+
+    def __init__(self, name: str, known: frozenset[str]) -> None:
+        have = f"captures {', '.join(sorted(known))}" if known else "captures nothing"
+        super().__init__(f"unknown name {{{name}}} in a filter; the path {have}")
+        self.name = name
+
+
+def unknown_names(one: IFilter, captured: frozenset[str]) -> list[UnknownNameError]:
+    """Return an error for each name that the filter ``one`` needs and is not among those ``captured``."""
+    return [UnknownNameError(name, captured) for name in sorted(getattr(one, "captures", frozenset()) - captured)]
+
+
+def captured_by(paths: Sequence[PathPattern]) -> frozenset[str]:
+    """Return the names that each of ``paths`` captures: those that a route with these may use."""
+    return _in_all([CompiledPath(path) for path in paths])
+
+
+def _in_all(paths: Sequence[CompiledPath]) -> frozenset[str]:
+    return frozenset.intersection(*(frozenset(path.names) for path in paths)) if paths else frozenset()
 
 
 class Route:
@@ -107,17 +131,13 @@ class Route:
         if self.redirect is not None:
             self.redirect.check(known)
         for each in self.filters:
-            unknown = sorted(getattr(each, "captures", frozenset()) - known)
-            if unknown:
-                have = f"captures {', '.join(sorted(known))}" if known else "captures nothing"
-                raise ValueError(f"unknown name {{{unknown[0]}}} in a filter; the path {have}")
+            for unknown in unknown_names(each, known):
+                raise unknown
 
     @property
     def captures(self) -> frozenset[str]:
         """The names that every match of this route captures."""
-        if not self.paths:
-            return frozenset()
-        return frozenset.intersection(*(frozenset(path.names) for path in self.paths))
+        return _in_all(self.paths)
 
     def matched(self, facts: RequestFacts) -> CompiledPath | None:
         """Return which of the route's path patterns took this request, None if it has none."""

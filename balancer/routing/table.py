@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 
 from balancer.model.facts import RequestFacts
 from balancer.model.patterns import HostPattern
+from balancer.model.units import counted
 from balancer.routing.bucket import Bucket, Entry
 from balancer.routing.index import PathIndex
 from balancer.routing.route import Route
@@ -115,7 +116,7 @@ class RouteTable:
         return len(self.routes)
 
     def __repr__(self) -> str:
-        return f"<RouteTable of {len(self.routes)} routes>"
+        return f"<RouteTable of {counted(len(self.routes), 'route')}>"
 
 
 def _entries(routes: tuple[Route, ...]) -> Iterator[Entry]:

@@ -48,8 +48,9 @@ class AdminResource(Resource):
     def getChildWithDefault(self, name: bytes, request: Request) -> IResource:
         """Return the resource for the whole path, or a refusal."""
         if self._token is not None:
-            given = request.getHeader(b"authorization") or b""
-            if not hmac.compare_digest(given, b"Bearer " + self._token):
+            scheme, _, given = (request.getHeader(b"authorization") or b"").partition(b" ")
+            if not hmac.compare_digest(given, self._token) or scheme.lower() != b"bearer":
+                request.setHeader(b"www-authenticate", b"Bearer")
                 return _Answer(401, {"error": "a bearer token is needed"})
         path = [unquote(part.decode("latin-1")) for part in (name, *(request.postpath or ()))]
         request.postpath = []

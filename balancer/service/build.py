@@ -15,7 +15,7 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from balancer.config.listeners import AnyListener, HttpListener, TcpListener
-from balancer.config.loading import Loaded, load
+from balancer.config.loading import UNKNOWN_NAME, Loaded, load
 from balancer.config.matches import OWN_KEYS
 from balancer.config.schema import Plugins
 from balancer.errors import ConfigurationError, PluginError, Problem
@@ -35,13 +35,14 @@ from balancer.pools.algorithms import builtins as algorithms
 from balancer.pools.pool import Pool
 from balancer.pools.probes import builtins as probes
 from balancer.routing.matchers import builtins as matchers
+from balancer.routing.route import UnknownNameError
 from balancer.service.pools import built_pool
 from balancer.service.routes import built_filters, http_table, session_routes
 from balancer.service.runtime import Runtime
 from balancer.service.snapshot import ListenerSettings, Snapshot
 from balancer.wire.http1.heads import HeadLimits
 
-__all__ = ["built", "loaded", "registry_for"]
+__all__ = ["built", "loaded", "registry_for", "wrong_in_building"]
 
 _BUILTINS: tuple[tuple[str, ModuleType], ...] = (
     ("algorithms", algorithms),
@@ -73,7 +74,12 @@ def loaded(path: Path) -> Loaded:
     Raises:
         ConfigurationError: with every problem found.
     """
-    return load(path, registry_for)
+    return load(path, registry_for, building=wrong_in_building)
+
+
+def wrong_in_building(found: Loaded) -> list[Problem]:
+    """Return what is wrong with ``found`` that only shows when it is built."""
+    return _Builder(found, None).problems()
 
 
 def built(found: Loaded, runtime: Runtime | None = None) -> Snapshot:
@@ -97,6 +103,14 @@ class _Builder:
             found.registry.clock = runtime.reactor
         self._problems: list[Problem] = []
 
+    def problems(self) -> list[Problem]:
+        """Return what is wrong with what can be built."""
+        try:
+            self.snapshot()
+        except ConfigurationError as error:
+            return list(error.problems)
+        return []
+
     def snapshot(self) -> Snapshot:
         config = self._config
         made: dict[str, Any] = {}
@@ -119,7 +133,11 @@ class _Builder:
             self._report(place, error)
 
     def _report(self, place: tuple[str | int, ...], error: Exception) -> None:
-        self._problems.append(self._config.problem(place, str(error)))
+        if isinstance(error, UnknownNameError):
+            place = tuple(self._config.holding(place, f"{{{error.name}}}"))
+            self._problems.append(self._config.problem(place, str(error), UNKNOWN_NAME))
+        else:
+            self._problems.append(self._config.problem(place, str(error)))
 
     def _pool(self, name: str, pools: dict[str, Pool]) -> None:
         runtime, settings = self._runtime, self._config.pools[name]

@@ -7,14 +7,18 @@ bound before anything is swapped, so that an address that cannot be had refuses 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IListeningPort
-from twisted.web.resource import Resource
+from twisted.web.http import Request, combinedLogFormatter, datetimeToLogString
+from twisted.web.iweb import IAccessLogFormatter
+from twisted.web.resource import IResource, Resource
 from twisted.web.server import Site as TwistedSite
+from zope.interface import provider
 
 from balancer.config.listeners import AnyListener, TcpListener, UdpListener
 from balancer.config.schema import Config
@@ -22,6 +26,7 @@ from balancer.listeners.http.listener import HTTPListener
 from balancer.listeners.http.site import Site
 from balancer.listeners.tcp import TCPListener, TCPSettings
 from balancer.listeners.udp import UDPListener, UDPSettings
+from balancer.model.units import counted
 from balancer.net.listening import describe, listen
 from balancer.observe.metrics import MetricsResource
 from balancer.service.admin import AdminResource
@@ -49,11 +54,14 @@ class Listeners:
         self._service = service
         self._open: dict[str, AnyOpenListener] = {}
         self._prepared: dict[str, AnyOpenListener] = {}
-        self._metrics_site = TwistedSite(MetricsResource(runtime.observing.metrics), reactor=runtime.reactor)
-        self._admin_site = TwistedSite(Resource(), reactor=runtime.reactor)
+        self._metrics_site = self._side_site(MetricsResource(runtime.observing.metrics))
+        self._admin_site = self._side_site(Resource())
         self._side_ports: dict[str, dict[str, IListeningPort]] = {"metrics": {}, "admin": {}}
         self._side_prepared: dict[str, dict[str, IListeningPort]] = {}
         self._leaving: set[AnyOpenListener] = set()
+
+    def _side_site(self, root: IResource) -> TwistedSite:
+        return TwistedSite(root, logFormatter=_log_line, reactor=self._runtime.reactor)
 
     def open(self, snapshot: Snapshot) -> None:
         """Bind everything that ``snapshot`` names; raises BalancerError if one address cannot be had."""
@@ -190,9 +198,16 @@ class Listeners:
         """Return where the ``metrics`` or ``admin`` listener is."""
         return [describe(port) for port in self._side_ports[kind].values()]
 
-    def in_flight(self) -> int:
-        """Return how many connections and flows there are."""
-        return sum(each.gate.active for each in [*self._open.values(), *self._leaving])
+    def in_flight(self) -> str:
+        """Return how many connections and UDP flows there are, in words; "" where there are none."""
+        connections = flows = 0
+        for each in [*self._open.values(), *self._leaving]:
+            if isinstance(each, UDPListener):
+                flows += each.gate.active
+            else:
+                connections += each.gate.active
+        parts = ((connections, "connection"), (flows, "UDP flow"))
+        return " and ".join(counted(count, noun) for count, noun in parts if count)
 
     def close(self) -> None:
         """Close every socket at once; for a start that failed."""
@@ -212,6 +227,16 @@ class Listeners:
             draining += [port.stopListening() for port in ports.values()]
         waiting = [each for each in draining if isinstance(each, Deferred)]
         return gatherResults(waiting).addCallback(lambda _: None)
+
+
+@provider(IAccessLogFormatter)
+def _log_line(_: str, request: Request) -> str:
+    """Return the line in the log for a request of the admin API or for metrics, with the time of day.
+
+    The time that Twisted's site hands over is the reactor's, which is monotonic.
+    """
+    line: str = combinedLogFormatter(datetimeToLogString(time.time()), request)
+    return line
 
 
 _KINDS = {"http": HTTPListener, "tcp": TCPListener, "udp": UDPListener}

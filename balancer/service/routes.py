@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from twisted.web.resource import IResource
@@ -21,7 +21,7 @@ from balancer.routing.answer import fixed_reply
 from balancer.routing.conditions import Conditions
 from balancer.routing.l4 import L4Route, L4Routes
 from balancer.routing.redirect import Redirect
-from balancer.routing.route import Route
+from balancer.routing.route import Route, captured_by, unknown_names
 from balancer.routing.split import Split
 from balancer.routing.table import RouteTable
 
@@ -73,13 +73,32 @@ def session_routes(listener: TcpListener | UdpListener) -> L4Routes:
 
 def built_filters(filters: Iterable[Plugged], registry: Registry, report: Report) -> tuple[IFilter, ...]:
     """Return the filters themselves; those that cannot be made are reported and left out."""
-    found = [_built("filters", plugged, registry, report, "filters", at) for at, plugged in enumerate(filters)]
-    return tuple(each for each in found if each is not None)
+    return tuple(each for _, each in _numbered_filters(filters, registry, report))
+
+
+def _numbered_filters(filters: Iterable[Plugged], registry: Registry, report: Report) -> Iterator[tuple[int, IFilter]]:
+    for at, plugged in enumerate(filters):
+        made = _built("filters", plugged, registry, report, "filters", at)
+        if made is not None:
+            yield at, made
+
+
+def _filters_of_route(
+    route: RouteSettings, conditions: Conditions, registry: Registry, report: Report
+) -> Iterator[IFilter]:
+    """Yield the filters that can be made, and need no name that the path does not capture."""
+    captured = captured_by(conditions.path) if route.filters else frozenset()
+    for at, made in _numbered_filters(route.filters, registry, report):
+        unknown = unknown_names(made, captured)
+        for error in unknown:
+            report(("filters", at), error)
+        if not unknown:
+            yield made
 
 
 def _route(route: RouteSettings, order: int, registry: Registry, proxy: IResource, report: Report) -> Route | None:
     conditions = _conditions(route.match, registry, _below(report, "match"))
-    filters = built_filters(route.filters, registry, report)
+    filters = tuple(_filters_of_route(route, conditions, registry, report))
     name, priority = route.name, route.priority
     if route.pool is not None:
         return Route(name, order, conditions, priority=priority, filters=filters, pool=route.pool, leaf=proxy)
@@ -100,7 +119,8 @@ def _route(route: RouteSettings, order: int, registry: Registry, proxy: IResourc
             report(("respond",), error)
             return None
         return Route(name, order, conditions, priority=priority, filters=filters, reply=reply)
-    assert route.resource is not None
+    if route.resource is None:  # no action at all, which the checks of the configuration have reported
+        return None
     resource = _built("resources", route.resource, registry, report, "resource")
     if resource is None:
         return None

@@ -26,6 +26,7 @@ from twisted.logger import Logger
 from balancer import __version__
 from balancer.config.loading import Loaded
 from balancer.errors import BalancerError
+from balancer.model.units import format_duration
 from balancer.observe.metrics import counter
 from balancer.service.build import built, loaded
 from balancer.service.listening import Listeners
@@ -249,8 +250,8 @@ class BalancerService(Service):
         snapshot, listeners, runtime = self.snapshot, self._listeners, self._runtime
         in_flight = listeners.in_flight()
         if in_flight:
-            limit = snapshot.config.graceful_timeout
-            _log.info("stopping: {limit} s for connections to finish; there are {count}", count=in_flight, limit=limit)
+            limit = format_duration(snapshot.config.graceful_timeout)
+            _log.info("stopping: {limit} for {what} to finish", what=in_flight, limit=limit)
         self._stopping = gatherResults([listeners.drain(snapshot.config.graceful_timeout)]).addCallback(lambda _: None)
 
         def drained(_: None) -> None:

@@ -22,8 +22,19 @@ pools:
 class CheckTests(CommandTestCase):
     def test_good(self) -> None:
         found = self.balancer("check", ETC / "balancer.yaml")
-        self.assertRegex(found.stdout, r"balancer.yaml: ok, \d+ listeners, \d+ routes, \d+ pools\n$")
+        self.assertRegex(found.stdout, r"balancer.yaml: ok, 1 listener, \d+ routes, \d+ pools\n$")
         self.assertEqual(found.stderr, "")
+
+    def test_one_of_each(self) -> None:
+        """What there is one of is counted in the singular."""
+        file = self.file("listeners: {a: {bind: '*:1', pool: p}}\npools: {p: {servers: ['1.2.3.4:5']}}\n")
+        self.assertEqual(self.balancer("check", file).stdout, f"{file}: ok, 1 listener, 1 route, 1 pool\n")
+
+    def test_what_cannot_be_seen(self) -> None:
+        """Characters that cannot be seen, or change how the rest is seen, are written as escapes."""
+        lines = self.balancer("check", self.file("a\u202eb: 1\n"), status=1).stderr.splitlines()
+        self.assertIn(r"""["a\u202eb"]: unknown key 'a\u202eb'""", lines[-2])
+        self.assertNotIn("\u202e", "".join(lines))
 
     def test_every_error_with_its_place(self) -> None:
         """One line for each, in the order of the file, then their number; on standard error, with status 1."""

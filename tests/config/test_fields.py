@@ -48,7 +48,9 @@ class FieldTests(SynchronousTestCase):
             ("0.0.0.0", "expected 'host:port'"),
             ("*:99999", "from 0 to 65535"),
             ("::1:80", "in brackets"),
-            ("unix:", "expected 'unix:/path"),
+            ("unix:", "such as 'unix:/run/app.sock"),
+            ("tcp:abc", "such as 'tcp:8080'"),
+            ("fd:fileno=3:domain=INET", "expected a port"),
             (80, "expected an address such as"),
         ]:
             self._refused(fields.BindAddress, value, words)

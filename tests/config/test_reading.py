@@ -100,6 +100,18 @@ SYNTAX = [
 ]
 
 
+class NumberTests(SynchronousTestCase):
+    """Numbers that are none."""
+
+    def test_too_large(self) -> None:
+        """A number beyond all measure is a problem where it stands, from the environment too, and only once."""
+        document = read_document_text("a: 1e999\nb:\n- 1\n- ${N}\n", "f", "", {"N": "1e999"})
+        self.assertEqual(
+            [str(problem) for problem in document.problems],
+            [f"f:{place}: expected a smaller number, got 1e999" for place in ("1:4: a", "4:3: b[1]")],
+        )
+
+
 class SyntaxTests(SynchronousTestCase):
     """Text that is not YAML."""
 
@@ -110,6 +122,14 @@ class SyntaxTests(SynchronousTestCase):
                 message = str(self.assertRaises(ConfigurationError, read_document_text, text, "f"))
                 self.assertTrue(message.startswith(f"f:{place}: "), message)
                 self.assertIn(words, message)
+
+    def test_directives(self) -> None:
+        """A line that begins with '%' is a directive to YAML; what it lacks is said in words, at that line."""
+        for text, place in (("a: 1\n%x\nb: 2\n", "2:1"), ("%x\na: 1\n", "1:1"), ("a: 1\n...\n%x\nb: 2", "3:1")):
+            message = str(self.assertRaises(ConfigurationError, read_document_text, text, "f"))
+            self.assertTrue(message.startswith(f"f:{place}: expected no line that begins with '%'"), message)
+        message = str(self.assertRaises(ConfigurationError, read_document_text, "a: 1\n...\nb: 2\n", "f"))
+        self.assertIn("f:3:1: expected one document", message)
 
     def test_yaml_1_2(self) -> None:
         """What libyaml refuses and YAML 1.2 allows is read all the same."""

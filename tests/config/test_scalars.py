@@ -39,6 +39,16 @@ class PlainValueTests(SynchronousTestCase):
                 self.assertIs(type(plain_value(text)), type(value))
         self.assertTrue(math.isnan(plain_value(".nan")))
 
+    def test_beyond_all_measure(self) -> None:
+        """A number too large for anything is refused in words that do not repeat all of it."""
+        for text, shown in (
+            ("9" * 5000, "99999999999999999…, of 5000 characters"),
+            ("1e999", "1e999"),
+            ("-1e999", "-1e999"),
+        ):
+            error = self.assertRaises(ValueError, plain_value, text)
+            self.assertEqual(str(error), f"expected a smaller number, got {shown}")
+
     def test_text(self) -> None:
         """What YAML 1.1 read as something else is text: yes, on, sexagesimal numbers, dates, underscores."""
         for text in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -120,6 +121,18 @@ class FlowTests(SynchronousTestCase):
         )
         self.assertEqual((record.server, record.attempts, record.connect), ("s1", 1, 0.2))
         self.assertEqual((self.active(), len(self.wheel)), ([0, 0, 0], 0))
+
+    def test_time_of_day(self) -> None:
+        """The record tells the time of day, whatever the reactor's clock counts from; how long it took is the clock's."""
+        self.clock.advance(1000)
+        before = time.time()
+        flow = self.flow()
+        flow.forward(slots_of(b"x"))
+        self.clock.advance(2)
+        flow.end()
+        (record,) = self.records
+        self.assertTrue(before <= record.started <= time.time())
+        self.assertEqual(record.total, 2.0)
 
     def test_lives_while_datagrams_pass(self) -> None:
         """Datagrams in either direction keep the flow."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 import weakref
 from typing import Any
 
@@ -120,6 +121,18 @@ class SessionTestCase(SynchronousTestCase):
 
 class ConnectingTests(SessionTestCase):
     """Until there is a server."""
+
+    def test_time_of_day(self) -> None:
+        """The record tells the time of day, whatever the reactor's clock counts from; how long it took is the clock's."""
+        self.clock.advance(1000)
+        before = time.time()
+        session, _, _ = self.open()
+        self.clock.advance(2)
+        self.lose(session.client)
+        self.lose(session.server)
+        (record,) = self.records
+        self.assertTrue(before <= record.started <= time.time())
+        self.assertEqual(record.total, 2.0)
 
     def test_takes_the_chosen_server(self) -> None:
         """The server that the pool chose is connected to, within the pool's time, and counted."""

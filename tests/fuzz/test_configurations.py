@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from balancer import testing
 from balancer.config.loading import load_text
 from balancer.errors import ConfigurationError
-from balancer.service.build import built
+from balancer.service.build import built, wrong_in_building
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = [*sorted((ROOT / "etc").rglob("*.yaml")), *sorted((ROOT / "docs" / "examples").glob("*.yaml"))]
@@ -81,7 +81,7 @@ class ConfigurationTests(SynchronousTestCase):
     def judge(self, text: str) -> None:
         """Load and build ``text``: it is a configuration, or every problem has a place in it."""
         try:
-            built(load_text(text, self.registry, {}, file="b.yaml"))
+            built(load_text(text, self.registry, {}, file="b.yaml", building=wrong_in_building))
         except ConfigurationError as error:
             lines = text.count("\n") + 2
             for problem in error.problems:

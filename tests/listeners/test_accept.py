@@ -43,17 +43,17 @@ class GateTests(SynchronousTestCase):
         self.assertTrue(gate.admit("") and gate.admit(""))
 
     def test_the_gate_above_must_admit(self) -> None:
-        """Two listeners share the limit above them, and a refusal there leaves no trace here."""
+        """Two listeners share the limit above them, and a refusal there takes no place here, but counts."""
         above = Gate(connections=3, per_client=2)
         web, tcp = Gate(above=above), Gate(connections=1, above=above)
         self.assertTrue(web.admit("a") and web.admit("a"))
         self.assertFalse(web.admit("a"))
-        self.assertEqual((web.active, above.refused_client), (2, 1))
+        self.assertEqual((web.active, web.refused, web.refused_client, above.refused_client), (2, 0, 1, 1))
         self.assertTrue(tcp.admit("b"))
         self.assertFalse(tcp.admit("c"))
         self.assertEqual((tcp.refused, above.refused), (1, 0))
         self.assertFalse(web.admit("d"))
-        self.assertEqual(above.refused, 1)
+        self.assertEqual((web.refused, web.refused_client, above.refused), (1, 1, 1))
 
     def test_limits_may_change(self) -> None:
         """A lower limit keeps new clients out and throws nobody out."""

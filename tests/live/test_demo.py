@@ -33,6 +33,23 @@ class DemoTests(BalancerTestCase):
         self.assertEqual(demo.stop(signal.SIGINT), 0)
         self.assertNotIn("Traceback", demo.output.read_text())
 
+    def test_a_second_ctrl_c(self) -> None:
+        """Ctrl-C twice ends the demo at once, whatever is in flight, and it leaves nothing behind."""
+        folder, temporary = self.folder(), self.folder()
+        demo = RunningBalancer(folder, "", [str(BIN / "balancer"), "demo"], TMPDIR=str(temporary))
+        self.addCleanup(demo.stop)
+        text = wait_until(lambda: "The access log follows" in (said := demo.output.read_text()) and said)
+        (port,) = re.findall(r"nc 127.0.0.1 (\d+)", text)
+        demo.wait_for(int(port))
+        echo = self.connect(int(port))
+        echo.send(b"heard\n")
+        self.assertEqual(echo.until(b"\n"), b"heard\n")
+        self.assertEqual(len(list(temporary.iterdir())), 1)
+        demo.process.send_signal(signal.SIGINT)
+        wait_until(lambda: "stopping: 2s for 1 connection to finish" in demo.output.read_text())
+        self.assertEqual(demo.stop(signal.SIGINT), 128 + signal.SIGINT)
+        self.assertEqual(list(temporary.iterdir()), [])
+
     def test_busy_ports(self) -> None:
         """A second demo beside the first finds other ports."""
         first, second = (RunningBalancer(self.folder(), "", [str(BIN / "balancer"), "demo"]) for _ in range(2))

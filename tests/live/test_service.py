@@ -16,6 +16,7 @@ from typing import Any
 
 from tests.live.balancers import BIN, OK, BalancerTestCase, Peer, RunningBalancer, answering, wait_until
 from tests.live.processes import free_port
+from tests.live.programs import need
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -80,6 +81,20 @@ class StartTests(ServiceTestCase):
         finally:
             os.kill(pid, signal.SIGTERM)
         wait_until(lambda: not (folder / "pid").exists())
+
+    def test_requests_for_metrics_are_dated(self) -> None:
+        """The log's line for a request at the metrics address tells the time of day, though the reactor's is another."""
+        port, metrics, folder = free_port(), free_port(), self.folder()
+        top = f"metrics: {{bind: '127.0.0.1:{metrics}'}}"
+        text = self.configuration(port, "127.0.0.1:1", top=top).replace("@log@", str(folder / "access.log"))
+        command = [str(BIN / "twistd"), "-n", "--pidfile=", "balancer", "--config", str(folder / "balancer.yaml")]
+        running = RunningBalancer(folder, text, command)
+        self.addCleanup(running.stop)
+        running.wait_for(metrics)
+        self.assertEqual(self.get(metrics, "/metrics").status, 200)
+        self.said(running, "GET /metrics")
+        (line,) = (line for line in running.output.read_text().splitlines() if "GET /metrics" in line)
+        self.assertIn(time.strftime("/%Y:", time.gmtime()), line)
 
     def test_what_stops_a_start(self) -> None:
         """A broken configuration, or an address that is taken, ends with 1 and words, by either way of starting."""
@@ -202,6 +217,32 @@ class ReloadTests(ServiceTestCase):
         self.assertEqual(self.get(port).status, 200)
 
 
+class LimitTests(ServiceTestCase):
+    def test_all_listeners_together(self) -> None:
+        """The limit of the whole balancer holds over listeners; who it keeps out counts where they came."""
+        server, port, tcp, metrics = self.server(lambda peer: peer.rest()), free_port(), free_port(), free_port()
+        top = f"limits: {{connections: 3}}\nmetrics: {{bind: '127.0.0.1:{metrics}'}}"
+        more = f"  t: {{bind: '127.0.0.1:{tcp}', protocol: tcp, pool: web}}\n"
+        running = self.run_balancer(self.configuration(port, server.address, more, top=top))
+        running.wait_for(metrics)
+
+        def counted(name: str, listener: str) -> float:
+            text = self.get(metrics, "/metrics").body.decode()
+            lines = [line for line in text.splitlines() if line.startswith(name) and f'listener="{listener}"' in line]
+            return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+        clients = [self.connect(tcp) for _ in range(2)]
+        clients.append(self.connect(port))
+        wait_until(lambda: sum(counted("balancer_connections{", each) for each in ("t", "web")) == 3)
+        for at, listener in ((tcp, "t"), (port, "web")):
+            self.assertEqual(self.connect(at).rest(), b"")
+            self.assertEqual(counted("balancer_connections_refused_total", listener), 1)
+        clients[0].close()
+        wait_until(lambda: counted("balancer_connections{", "t") == 1)
+        self.connect(tcp)
+        wait_until(lambda: counted("balancer_connections{", "t") == 2)
+
+
 class StopTests(ServiceTestCase):
     def test_graceful(self) -> None:
         """What is in flight finishes with Connection: close, idle connections are closed, new ones refused; then it ends with 0."""
@@ -223,6 +264,34 @@ class StopTests(ServiceTestCase):
         status, head, _ = busy.response()
         self.assertEqual(status, 200)
         self.assertIn(b"Connection: close", head)
+        self.assertEqual(running.process.wait(10), 0)
+
+    def test_what_is_waited_for(self) -> None:
+        """The log counts connections and UDP flows apart."""
+
+        def held(peer: Peer) -> None:
+            peer.rest()
+
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(datagrams.close)
+        datagrams.bind(("127.0.0.1", 0))
+        server, port, tcp, udp = self.server(held), free_port(), free_port(), free_port()
+        more = f"  t: {{bind: '127.0.0.1:{tcp}', protocol: tcp, pool: t}}\n"
+        more += f"  u: {{bind: '127.0.0.1:{udp}', protocol: udp, pool: u}}\n"
+        pools = (
+            f"  t: {{servers: ['{server.address}']}}\n  u: {{servers: ['127.0.0.1:{datagrams.getsockname()[1]}']}}\n"
+        )
+        running = self.run_balancer(self.configuration(port, "127.0.0.1:1", more, pools))
+        running.wait_for(port)
+        clients = [self.connect(tcp) for _ in range(2)]
+        wait_until(lambda: server.connections >= 2)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(b"x", ("127.0.0.1", udp))
+            self.assertEqual(datagrams.recv(10), b"x")
+            running.process.send_signal(signal.SIGTERM)
+            self.said(running, "stopping: 2s for 2 connections and 1 UDP flow to finish")
+        for each in clients:
+            each.close()
         self.assertEqual(running.process.wait(10), 0)
 
     def test_time_limit(self) -> None:
@@ -286,7 +355,18 @@ class AdminTests(ServiceTestCase):
         )
         running = self.run_balancer(text)
         running.wait_for(admin)
-        self.assertEqual(self.get(admin, "/status").status, 401)
+        refused = self.get(admin, "/status")
+        self.assertEqual((refused.status, refused.headers["WWW-Authenticate"]), (401, "Bearer"))
+        need("curl")
+        command = [
+            "curl",
+            "-sf",
+            "-H",
+            "authorization: bearer sesame-open-0123456789",
+            f"http://127.0.0.1:{admin}/status",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        self.assertIn('"listeners"', done.stdout)
         self.assertEqual(self.get(admin, "/status", Authorization="Bearer wrong").status, 401)
         good = self.get(admin, "/status", Authorization="Bearer sesame-open-0123456789")
         self.assertEqual(json.loads(good.body)["listeners"][0]["name"], "web")

@@ -8,10 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from balancer.model.units import format_duration, format_size, parse_duration, parse_size
+from balancer.model.units import counted, format_duration, format_size, parse_duration, parse_size
 
 
 class UnitTests(SynchronousTestCase):
+    def test_counted(self) -> None:
+        self.assertEqual([counted(count, "byte") for count in (0, 1, 2)], ["0 bytes", "1 byte", "2 bytes"])
+        self.assertEqual(counted(2, "entry", "entries"), "2 entries")
+
     def test_durations(self) -> None:
         for text, seconds in (
             ("250ms", 0.25),

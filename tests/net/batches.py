@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -91,3 +92,12 @@ class BatchTests(ReactorBuilder):
             other.loseConnection()
 
         self.assertEqual(self.meet(write, lambda _: None), (b"", b"", b"abc"))
+
+    def test_time(self) -> None:
+        """Time is monotonic, for calls to come as well: nobody who sets the clock makes them early or late."""
+        reactor: Any = self.buildReactor()
+        before = time.monotonic()
+        call = reactor.callLater(0, reactor.stop)
+        self.assertTrue(before <= reactor.seconds() <= call.seconds() <= time.monotonic())
+        self.assertTrue(before <= call.getTime() <= time.monotonic())
+        self.runReactor(reactor)

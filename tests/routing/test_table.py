@@ -214,7 +214,7 @@ class TableTests(unittest.TestCase):
     def test_repr(self) -> None:
         """Table and entries say what they are."""
         table = RouteTable([route("r", host="*.b.example", path="/y/**")])
-        self.assertEqual(repr(table), "<RouteTable of 1 routes>")
+        self.assertEqual(repr(table), "<RouteTable of 1 route>")
         self.assertEqual(len(table), 1)
         self.assertEqual(repr(table.entries[0]), "<Entry 0 r host=*.b.example path=/y/**>")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +14,7 @@ from balancer.errors import ConfigurationError
 from balancer.hooks import hookimpl
 from balancer.hooks.interfaces import Factory
 from balancer.observe.formats import Json
-from balancer.service.build import built
+from balancer.service.build import built, loaded
 from balancer.service.snapshot import Snapshot
 from balancer.testing import registry
 
@@ -72,6 +74,76 @@ class BuiltTests(SynchronousTestCase):
         )
         self.assertIn(
             "package: the access log format 'broken' cannot be made: OSError: no such file", str(error.problems[0])
+        )
+
+    def test_unknown_names(self) -> None:
+        """Each name in a filter that the path does not capture is a problem where it stands."""
+        text = """\
+listeners:
+  web:
+    bind: 127.0.0.1:80
+    routes:
+      - match: {path: '/users/{id}'}
+        filters:
+          - headers:
+              request:
+                set: {X-User: "{id}", X-Team: "a {team}"}
+          - headers: {response: {add: {X-Place: "{place}"}}}
+        pool: web
+pools: {web: {servers: ['127.0.0.1:81']}}
+"""
+        error = self.assertRaises(ConfigurationError, _build, text)
+        filters = "listeners.web.routes[0].filters"
+        self.assertEqual(
+            [str(problem) for problem in error.problems],
+            [
+                f"b.yaml:9:47: {filters}[0].headers.request.set.X-Team: unknown name {{team}} in a filter; the path captures id",
+                f"b.yaml:10:49: {filters}[1].headers.response.add.X-Place: unknown name {{place}} in a filter; the path captures id",
+            ],
+        )
+
+    def test_all_at_once(self) -> None:
+        """What only building shows is reported with what the schema refuses, each at its place, nothing twice."""
+        folder = self.mktemp()
+        os.makedirs(folder)
+        file = Path(folder, "b.yaml")
+        file.write_text(
+            """\
+listenrs: {}
+listeners:
+  web:
+    bind: nowhere
+    routes:
+      - {match: {path: no}, filters: [{headers: {request: {set: {X: "{id}"}}}}], pool: web}
+      - {match: {path: /b}, redirect: nowhere}
+      - {match: {path: /c}, pool: wob}
+      - {match: {path: /d}, filters: [{headers: {request: {set: {X: "{id}"}}}}, {heders: {}}], pool: web}
+      - {match: {path: /e}}
+      - {match: {path: /f}, resource: {wsgi: {application: no_such_module:x}}}
+      - {match: {path: /g}, respond: {status: 204, body: x}, weight: 1}
+pools:
+  web: {servers: ['127.0.0.1:81', '127.0.0.1:81'], algorithm: {maglev: {size: 100}}}
+"""
+        )
+        error = self.assertRaises(ConfigurationError, loaded, file)
+        self.assertEqual(
+            [(problem.line, problem.column) for problem in error.problems],
+            [
+                (1, 1),
+                (4, 11),
+                (6, 24),
+                (7, 39),
+                (8, 35),
+                (9, 69),
+                (9, 82),
+                (10, 9),
+                (11, 29),
+                (12, 29),
+                (12, 62),
+                (14, 35),
+                (14, 73),
+            ],
+            str(error),
         )
 
     def test_actions(self) -> None:

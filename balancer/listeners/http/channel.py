@@ -32,6 +32,7 @@ from balancer.listeners.http.request import Request
 from balancer.listeners.http.site import Site
 from balancer.model.facts import RequestFacts
 from balancer.net.timers import Wheel
+from balancer.wire.http1.body import Body
 from balancer.wire.http1.heads import RequestHead
 from balancer.wire.http1.requests import Incoming, RequestReader
 
@@ -255,21 +256,19 @@ class HTTPChannel(Protocol):
             if reader.ready:  # its time begins when its turn has come
                 self._first_byte = request.site.now()
             self._advance()
-        elif request.body.ended and self._refused is None:
-            self._close()
         else:
-            self._close(linger=True)
+            self._close(linger=not request.body.ended or self._refused is not None)
 
     def _refuse(self, error: ExchangeError) -> None:
         """Answer what could not be read with an error, and close."""
         site = self._site_now()
         head = RequestHead("GET", "/", "1.1", [])
         head.keep_alive = False
-        incoming = self._reader.broken(head)
         arrival = self._arrive(site.policy)
         facts = RequestFacts("", "", [], arrival.peer, arrival.local)
-        self._current = request = Request(self, incoming, facts, arrival, site, site.new_id(), self._first_byte)
-        request.fail(error)
+        began = self._first_byte
+        self._current = Request(self, Incoming(head, Body()), facts, arrival, site, site.new_id(), began)
+        self._current.fail(error)
 
     def watch_answer(self, request: Request) -> None:
         """Give up the client if it stops taking the answer that ``request`` gets here: no server side limits that."""

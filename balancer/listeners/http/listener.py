@@ -18,6 +18,7 @@ from balancer.listeners.http.channel import HTTPChannel
 from balancer.listeners.http.overloaded import turned_away_at_once
 from balancer.listeners.http.site import Site
 from balancer.listeners.ports import Ports
+from balancer.model.units import counted
 from balancer.net.listening import BACKLOG
 from balancer.net.timers import Wheel
 
@@ -150,6 +151,4 @@ class HTTPListener:
         """Part of the interface; a port has ended."""
 
     def __repr__(self) -> str:
-        return (
-            f"<HTTPListener {self.name} on {', '.join(self.addresses) or 'nothing'}, {len(self.channels)} connections>"
-        )
+        return f"<HTTPListener {self.name} on {', '.join(self.addresses) or 'nothing'}, {counted(len(self.channels), 'connection')}>"

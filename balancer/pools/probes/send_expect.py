@@ -28,6 +28,7 @@ from zope.interface import implementer
 
 from balancer.hooks.interfaces import IProbe, IServer
 from balancer.hooks.settings import Regex, Settings
+from balancer.model.units import counted
 from balancer.pools.probes.conversation import Conversation, converse
 
 __all__ = ["Expect", "SendExpect", "SendExpectSettings", "Step"]
@@ -120,7 +121,7 @@ class SendExpect:
         return converse(connect, _Talk(self.steps))
 
     def __repr__(self) -> str:
-        return f"<SendExpect {len(self.steps)} steps>"
+        return f"<SendExpect {counted(len(self.steps), 'step')}>"
 
 
 _End = Callable[[bytes], int]
@@ -178,7 +179,9 @@ class _Talk(Conversation):
                 end = found(self._answer)
                 if end < 0:
                     if len(self._answer) > ANSWER_LIMIT:
-                        self.failed(f"step {self._at + 1}: {len(self._answer)} bytes without what was expected")
+                        self.failed(
+                            f"step {self._at + 1}: {counted(len(self._answer), 'byte')} without what was expected"
+                        )
                     return
                 self._answer = self._answer[end:]
             self._at += 1

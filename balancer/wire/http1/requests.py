@@ -256,10 +256,6 @@ class RequestReader:
         self.closed = True
         self._parser = None
 
-    def broken(self, head: RequestHead) -> Incoming:
-        """Return a stand-in for the request that could not be read, so that an answer can be made to it."""
-        return Incoming(head, Body())
-
     def _start(self, data: bytes) -> bytes:
         """Return what may be read of a message that begins; its first line is checked, and kept while it is incomplete."""
         if self._first_line:
