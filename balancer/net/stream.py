@@ -59,6 +59,7 @@ class Stream(tcp.Connection):
     """A connection that reads and writes with as little as possible between protocol and kernel."""
 
     _send_failed = False
+    _closes_with_outbox = False
     _corked = False  # what is queued waits in the outbox, not for the socket to be writable
     _unread: bytes | None = None  # was read, and must wait until reading goes on
     _outbox: Outbox | None = None
@@ -218,6 +219,9 @@ class Stream(tcp.Connection):
         self._corked = False
         if not self.connected or self._aborting:
             return
+        if self._closes_with_outbox:
+            self._send_last()
+            return
         if (
             self.dataBuffer
             or self.disconnecting
@@ -235,6 +239,19 @@ class Stream(tcp.Connection):
         pieces.clear()
         self._tempDataLen = 0
         self._send_now(data)
+
+    def _send_last(self) -> None:
+        """Send what the outbox holds, and close; or wait for room, as the inherited way does."""
+        self._closes_with_outbox = False
+        pieces = self._tempDataBuffer
+        data = b"".join(pieces)
+        pieces.clear()
+        self._tempDataLen = 0
+        self._send_now(data)
+        if self.dataBuffer:
+            self.stopReading()
+        else:
+            self.reactor._disconnectSelectable(self, CONNECTION_DONE, False)
 
     def _send_now(self, data: bytes) -> None:
         try:
@@ -257,9 +274,16 @@ class Stream(tcp.Connection):
         self.write(b"".join(iovec))
 
     def loseConnection(self) -> None:
-        """Close when everything is written."""
+        """Close when everything is written: with the outbox, where that has all of it and nobody adds to it."""
         if self._writeDisconnected and self.connected and not self.disconnecting and not self.TLS:
             self.connectionLost(_DONE)
+        elif (
+            self._corked
+            and not (self.dataBuffer or self.disconnecting or self._writeDisconnecting or self.piped or self.TLS)
+            and self.producer is None
+        ):
+            self.disconnecting = self._closes_with_outbox = True
+            self.is_reading = False  # what the batch still has for us is dropped
         else:
             super().loseConnection()
 
