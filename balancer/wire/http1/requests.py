@@ -31,8 +31,7 @@ from balancer.wire.http1.heads import HeadLimits, Incoming, RequestHead, judge
 
 __all__ = ["MOST_READY", "Incoming", "RequestReader"]
 
-MOST_READY = 32
-"""Requests in a row that are read before the first is served: in memory one takes ten times its bytes on the wire."""
+MOST_READY = 32  # requests in a row that are read before the first is served: one takes ten times its bytes
 _STAND_IN = b"POST"
 """llhttp knows a fixed list of methods; any other token is read as this one and named afterwards."""
 
