@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.python import usage
 
@@ -46,17 +46,18 @@ def makeService(options: Any) -> IService:
     """Return the service for ``options``; nothing is opened before it is started."""
     from twisted.internet import reactor
 
-    from balancer.service.service import BalancerService
+    from balancer.service.start import service_for
 
-    class Service(BalancerService):
-        """Ends twistd with a message, not a traceback, where an address cannot be had."""
+    service: Any = service_for(reactor, options["config"], options["loaded"])
+    start = service.privilegedStartService
 
-        def privilegedStartService(self) -> None:
-            """Open everything."""
-            try:
-                super().privilegedStartService()
-            except BalancerError as error:
-                print(f"balancer: {error}", file=sys.stderr)
-                raise SystemExit(1) from None
+    def privileged_start() -> None:
+        """End twistd with a message, not a traceback, where an address cannot be had."""
+        try:
+            start()
+        except BalancerError as error:
+            print(f"balancer: {error}", file=sys.stderr)
+            raise SystemExit(1) from None
 
-    return Service(reactor, options["config"], options["loaded"])
+    service.privilegedStartService = privileged_start
+    return cast("IService", service)

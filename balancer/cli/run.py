@@ -51,10 +51,10 @@ def serve(file: Path, console: Console | None, reactor_name: str | None = None) 
 
     from balancer.cli.foreground import log_to_stderr, stop_twice
     from balancer.cli.summary import summary
-    from balancer.service.service import BalancerService
+    from balancer.service.start import service_for
 
     globalLogBeginner.beginLoggingTo([log_to_stderr()], redirectStandardIO=False)
-    service = BalancerService(reactor, file.absolute(), found)
+    service = service_for(reactor, file.absolute(), found)
     with complaints():
         service.privilegedStartService()
     service.startService()

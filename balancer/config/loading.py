@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -19,7 +20,7 @@ from balancer.config.wording import problems_of
 from balancer.errors import ConfigurationError, Problem
 from balancer.hooks.plugged import Factories
 
-__all__ = ["Loaded", "load", "load_text", "read"]
+__all__ = ["Loaded", "again", "load", "load_text", "read"]
 
 Registry = Factories | Callable[[Plugins], Factories]
 
@@ -64,6 +65,14 @@ def load_text(
     """Return the configuration in ``text``, called ``file`` in problems; paths in it count from ``directory``."""
     with _without_collecting():
         return _validated(read_document_text(text, file, directory, environment), registry)
+
+
+def again(data: Any, file: str, directory: str, registry: Registry) -> Loaded:
+    """Return the configuration that another process has read and checked as ``data``, without places."""
+    document = Document(file, directory)
+    document.data = data
+    with _without_collecting():
+        return _validated(document, registry)
 
 
 def _validated(document: Document, registry: Registry) -> Loaded:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
 from balancer.net.listening import BACKLOG, describe, listen
+from balancer.net.transports import ServerPort
 
 __all__ = ["Ports"]
 
@@ -20,14 +22,17 @@ class Ports:
         reactor: provides ports.
         factory: builds the protocol of each connection, or None to refuse it.
         backlog: connections that may wait to be accepted.
-        spliced: as for :func:`balancer.net.listening.listen`.
+        opened: opens a port, called as ``opened(bind, factory, backlog)``; by default binds the address.
     """
 
     def __init__(
-        self, reactor: Any, factory: IProtocolFactory, backlog: int = BACKLOG, *, spliced: bool = False
+        self,
+        reactor: Any,
+        factory: IProtocolFactory,
+        backlog: int = BACKLOG,
+        opened: Callable[[str, IProtocolFactory, int], IListeningPort] | None = None,
     ) -> None:
-        self._spliced = spliced
-        self._reactor = reactor
+        self._opened = opened or partial(listen, reactor)
         self._factory = factory
         self._backlog = backlog
         self._open: dict[str, IListeningPort] = {}
@@ -42,7 +47,7 @@ class Ports:
         try:
             for bind in binds:
                 if bind not in self._open:
-                    self._open[bind] = listen(self._reactor, bind, self._factory, self._backlog, spliced=self._spliced)
+                    self._open[bind] = self._opened(bind, self._factory, self._backlog)
                     opened.append(bind)
         except BaseException:
             self._close(opened)
@@ -54,7 +59,11 @@ class Ports:
         return self._close([bind for bind in self._open if bind not in wanted])
 
     def _close(self, binds: Iterable[str]) -> Deferred[None]:
-        closing = [self._open.pop(bind).stopListening() for bind in binds]
+        ports = [self._open.pop(bind) for bind in binds]
+        for port in ports:
+            if isinstance(port, ServerPort):
+                port.accept_all()
+        closing = [port.stopListening() for port in ports]
         waiting = [closed for closed in closing if isinstance(closed, Deferred)]
         return gatherResults(waiting).addCallback(lambda _: None) if waiting else succeed(None)
 

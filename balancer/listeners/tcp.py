@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -18,6 +19,7 @@ from balancer import errors
 from balancer.forwarding.session import SHUTDOWN, Session, to_peer
 from balancer.forwarding.side import Side
 from balancer.listeners.accept import Gate
+from balancer.listeners.opening import Opening
 from balancer.listeners.ports import Ports
 from balancer.listeners.shedding import NEVER, Shedding
 from balancer.model.address import Address, Peer
@@ -69,6 +71,7 @@ class TCPListener:
         connector: connects a protocol to an address within so many seconds, :func:`balancer.net.connecting.connect`
             if none is given.
         waited: told how long those who come have waited to be accepted, in seconds.
+        opening: where the sockets come from; by default they are bound here.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class TCPListener:
         pipes: Pipes | None = None,
         waited: Callable[[float], Any] | None = None,
         connector: Connector | None = None,
+        opening: Opening | None = None,
     ) -> None:
         self.name = name
         self.waited = waited
@@ -98,7 +102,7 @@ class TCPListener:
         self._wheel = wheel
         self._observe = observe
         self._pipes = pipes
-        self._ports = Ports(reactor, self, backlog, spliced=True)
+        self._ports = Ports(reactor, self, backlog, partial((opening or Opening(reactor)).stream, name))
         self._drained: Deferred[None] | None = None
 
     def open(self) -> None:

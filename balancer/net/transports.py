@@ -21,6 +21,7 @@ from balancer.net.stream import Stream
 
 __all__ = [
     "Accepting",
+    "AdoptedUNIXPort",
     "ClientTransport",
     "ServerPort",
     "ServerTransport",
@@ -36,6 +37,7 @@ ACCEPTS_PER_WAKEUP = 64
 ACCEPTS_WHEN_LATE = 512
 """The same while those who come have waited for :data:`LATE` seconds: long turns must not let few in."""
 LATE = 0.05
+_WAKEUPS_AT_THE_END = 64
 
 ACCEPT_PAUSE = 0.1
 """Seconds without accepting after the process ran out of descriptors or memory; clients wait in the backlog."""
@@ -208,6 +210,15 @@ class Accepting:
         def startReading(self) -> None: ...
         def stopReading(self) -> None: ...
 
+    def accept_all(self) -> None:
+        """Accept all that wait, before the socket is closed over them."""
+        for _ in range(_WAKEUPS_AT_THE_END):
+            before = self.sessionno
+            if self.connected and not self.disconnecting:
+                self.doRead()
+            if self.sessionno == before:
+                return
+
     def doRead(self) -> None:
         """Accept those who wait."""
         accept = self._accept
@@ -361,6 +372,31 @@ class ServerPort(Accepting, tcp.Port):
         except Exception:
             transport.abortConnection()
             raise
+
+
+class AdoptedUNIXPort(unix.Port):
+    """A listening unix socket that others serve as well: neither its path nor its permissions are ours."""
+
+    transport = UNIXServerTransport
+    _shouldShutdown = False
+
+    if TYPE_CHECKING:  # what Twisted leaves without types
+        factory: Any
+        socket: Any
+        fileno: Any
+
+    def startListening(self) -> None:
+        """Begin to accept."""
+        self.factory.doStart()
+        self.socket, self._preexistingSocket = self._preexistingSocket, None
+        self.fileno = self.socket.fileno
+        self.connected = True
+        self.numberAccepts = ACCEPTS_PER_WAKEUP
+        self.startReading()
+
+    def connectionLost(self, reason: Any) -> None:
+        """Close our descriptor."""
+        tcp.Port.connectionLost(self, reason)
 
 
 def to_address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 from twisted.internet.defer import Deferred
@@ -24,12 +24,28 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from balancer.errors import BalancerError, ConfigurationError
 
-if TYPE_CHECKING:
-    from balancer.service.service import BalancerService
-
-__all__ = ["AdminResource"]
+__all__ = ["AdminResource", "Administered"]
 
 _LARGEST = 64 * 1024
+
+
+class Administered(Protocol):
+    """What the API asks for; each call returns plain values, or a Deferred of them, and raises BalancerError."""
+
+    def status(self) -> Any:
+        """Return listeners, pools and servers."""
+
+    def reload(self) -> Any:
+        """Read the configuration again."""
+
+    def reopen_logs(self) -> Any:
+        """Open the access log anew."""
+
+    def plugins(self) -> Any:
+        """Return packages and accounts."""
+
+    def change_server(self, pool: str, server: str, *, weight: int | None, drain: bool | None) -> Any:
+        """Change a server's weight, or drain it or take it back."""
 
 
 class AdminResource(Resource):
@@ -40,7 +56,7 @@ class AdminResource(Resource):
         token: the bearer token that every request must carry, None on a unix socket, whose rights protect it.
     """
 
-    def __init__(self, service: BalancerService, token: str | None) -> None:
+    def __init__(self, service: Administered, token: str | None) -> None:
         super().__init__()
         self._service = service
         self._token = token.encode() if token is not None else None

@@ -1,0 +1,102 @@
+"""The ports of the metrics and of the admin API: opened, kept and closed as configurations follow each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.web.resource import Resource
+from twisted.web.server import Site as TwistedSite
+
+from balancer.config.schema import Config
+from balancer.net.listening import describe, listen
+from balancer.observe.metrics import MetricsResource
+from balancer.service.admin import Administered, AdminResource
+
+__all__ = ["SidePorts"]
+
+_Ports = dict[str, dict[str, IListeningPort]]
+
+
+class SidePorts:
+    """The metrics listener and the admin listener.
+
+    Args:
+        reactor: provides ports.
+        text: returns the metrics' text, at once or later.
+        service: what the admin API administers.
+    """
+
+    def __init__(self, reactor: Any, text: Any, service: Administered) -> None:
+        self._reactor = reactor
+        self._service = service
+        self._metrics_site = TwistedSite(MetricsResource(text), reactor=reactor)
+        self._admin_site = TwistedSite(Resource(), reactor=reactor)
+        self._open: _Ports = {"metrics": {}, "admin": {}}
+        self._prepared: _Ports | None = None
+
+    def prepare(self, config: Config) -> None:
+        """Bind what is new in ``config``; raises BalancerError, and leaves everything as it was, if that fails."""
+        self._prepared = {}
+        try:
+            for kind, binds in _binds(config).items():
+                self._prepared[kind] = self._opened(kind, binds)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def _opened(self, kind: str, binds: Sequence[str]) -> dict[str, IListeningPort]:
+        """Return the ports of the metrics or admin listener, opening those that are not open yet."""
+        ports: dict[str, IListeningPort] = {}
+        site = self._metrics_site if kind == "metrics" else self._admin_site
+        try:
+            for bind in binds:
+                # Unix sockets of the admin API are for their owner alone.
+                private = kind == "admin" and bind.startswith("unix:") and ":mode=" not in bind
+                place = f"{bind}:mode=600" if private else bind
+                ports[bind] = self._open[kind].get(bind) or listen(self._reactor, place, site)
+        except BaseException:
+            self._close_but(ports, self._open[kind])
+            raise
+        return ports
+
+    def abandon(self) -> None:
+        """Close what :meth:`prepare` has opened."""
+        prepared, self._prepared = self._prepared or {}, None
+        for kind, ports in prepared.items():
+            self._close_but(ports, self._open[kind])
+
+    def swap(self, config: Config) -> None:
+        """Keep what was prepared for ``config``, close the rest, and ask for its token from now on."""
+        for kind, ports in (self._prepared or {}).items():
+            self._close_but(self._open[kind], ports)
+            self._open[kind] = ports
+        self._prepared = None
+        token = config.admin.token if config.admin is not None else None
+        self._admin_site.resource = AdminResource(self._service, token)
+
+    @staticmethod
+    def _close_but(ports: dict[str, IListeningPort], kept: dict[str, IListeningPort]) -> None:
+        for bind, port in ports.items():
+            if bind not in kept:
+                port.stopListening()
+
+    def addresses(self, kind: str) -> list[str]:
+        """Return where the ``metrics`` or ``admin`` listener is."""
+        return [describe(port) for port in self._open[kind].values()]
+
+    def close(self) -> list[Deferred[None]]:
+        """Close every port; the Deferreds fire when that is done."""
+        closing = [port.stopListening() for ports in self._open.values() for port in ports.values()]
+        self._open = {"metrics": {}, "admin": {}}
+        return [each for each in closing if isinstance(each, Deferred)]
+
+
+def _binds(config: Config) -> dict[str, tuple[str, ...]]:
+    metrics, admin = config.metrics, config.admin
+    return {
+        "metrics": tuple(map(str, metrics.bind)) if metrics is not None else (),
+        "admin": tuple(map(str, admin.bind)) if admin is not None else (),
+    }
