@@ -104,6 +104,11 @@ def status(admin: Admin, as_json: bool) -> None:
             f"[yellow]overload[/] lag {overload['lag'] * 1000:.0f} ms, {overload['share']:.0%} turned away now,"
             f" {turned_away} since the start"
         )
+    for worker in found.get("workers", ()):
+        screen.print(
+            f"{worker['name']} {worker['state']}, pid {worker['pid']}, up {format_duration(int(worker['uptime']))},"
+            f" {'?' if worker['connections'] is None else worker['connections']} connections"
+        )
     for listener in found["listeners"]:
         addresses = ", ".join(listener["addresses"])
         screen.print(

@@ -21,6 +21,7 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, DeferredLock, succeed
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -54,6 +55,8 @@ BUILDING = 60.0
 ANSWERING = 2.0
 """Seconds that a worker may take for numbers; without them, its last ones count."""
 SWAPPING = 10.0
+GATHERING = 5.0
+"""Seconds after which workers are asked for their metrics, should nobody else do so."""
 
 _ROWS = 512
 _COLUMNS = 4096
@@ -92,6 +95,8 @@ class Master(Service):
         self._found: dict[str, Any] = {}
         self._columns_now: dict[str, int] = {}
         self.crew: Crew | None = None
+        self._gathering = LoopingCall(self._gather_now_and_then)
+        self._gathering.clock = reactor
 
     # Starting.
 
@@ -141,6 +146,12 @@ class Master(Service):
         for pool in self.snapshot.pools.values():
             self._runtime.start(pool)
         self.crew.resize(self.snapshot.config.workers, 0.0)
+        self._gathering.start(GATHERING, now=False).addErrback(self._unexpected)
+
+    def _gather_now_and_then(self) -> Deferred[None] | None:
+        """Know what workers have counted, should one be killed before anybody asks; of no use without metrics."""
+        wanted = self.snapshot is not None and self.snapshot.config.metrics is not None
+        return self._gather_metrics() if wanted else None
 
     # Workers come and go.
 
@@ -367,9 +378,18 @@ class Master(Service):
 
     def status(self) -> Deferred[dict[str, Any]]:
         """Return the state of listeners, pools, servers and workers as plain values."""
-        return self._ask("status").addCallback(
-            lambda answers: merged_status(self.outline(), (answer for _, answer in answers))
-        )
+
+        def merge(answers: list[tuple[WorkerProcess, Any]]) -> dict[str, Any]:
+            outline = self.outline()
+            connections = {
+                worker.pid: sum(listener["connections"] for listener in answer["listeners"])
+                for worker, answer in answers
+            }
+            for worker in outline["workers"]:
+                worker["connections"] = connections.get(worker["pid"])
+            return merged_status(outline, (answer for _, answer in answers))
+
+        return self._ask("status").addCallback(merge)
 
     def plugins(self) -> Deferred[dict[str, Any]]:
         """Return the packages that are loaded and how their calls went in all processes."""
@@ -405,6 +425,8 @@ class Master(Service):
         if self.snapshot is None or self.crew is None:
             return succeed(None)
         limit = self.snapshot.config.graceful_timeout
+        if self._gathering.running:
+            self._gathering.stop()
         _log.info("stopping: workers have {limit:g} s for connections to finish", limit=limit)
         ended = self.crew.stop(limit)
         self._sockets.close()

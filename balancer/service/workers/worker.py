@@ -221,7 +221,9 @@ class Worker(amp.AMP):
         return {}
 
     def _metrics(self) -> list[Any]:
-        return [] if self._runtime is None else plain(self._runtime.observing.metrics.collect())
+        if self._runtime is None:
+            return []
+        return plain(self._runtime.observing.metrics.collect())
 
     # Rooms that others make.
 
