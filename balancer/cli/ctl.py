@@ -18,7 +18,7 @@ from balancer.model.units import format_duration
 
 __all__ = ["ctl"]
 
-_TIMEOUT = 60.0
+_TIMEOUT = 75.0
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -125,6 +125,16 @@ def status(admin: Admin, as_json: bool) -> None:
 def reload(admin: Admin) -> None:
     """Read the configuration again and swap it in; if it has errors, the old one stays and they are printed."""
     click.echo(admin.ask("POST", "/reload")["message"])
+
+
+@ctl.command()
+@click.pass_obj
+def upgrade(admin: Admin) -> None:
+    """Start the balancer anew, with the code and the configuration of now, and let it take over every connection to come.
+
+    The old process finishes what it has and ends. If the new one cannot start, the old one goes on.
+    """
+    click.echo(admin.ask("POST", "/upgrade")["message"])
 
 
 @ctl.command()

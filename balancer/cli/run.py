@@ -37,8 +37,10 @@ def run(file: Path, quiet: bool, reactor: str | None) -> None:
 def serve(file: Path, console: Console | None, reactor_name: str | None = None) -> int:
     """Run the service of ``file`` until it is told to stop; return the exit status."""
     from balancer.service.build import loaded
+    from balancer.service.inheritance import Inheritance, telling
 
-    with complaints():
+    inheritance = Inheritance.of_environment(os.environ)
+    with complaints(), telling(inheritance):
         found = loaded(file)
 
     from balancer.net.memory import settle
@@ -54,8 +56,8 @@ def serve(file: Path, console: Console | None, reactor_name: str | None = None) 
     from balancer.service.start import service_for
 
     globalLogBeginner.beginLoggingTo([log_to_stderr()], redirectStandardIO=False)
-    service = service_for(reactor, file.absolute(), found)
-    with complaints():
+    service = service_for(reactor, file.absolute(), found, inheritance)
+    with complaints(), telling(inheritance):
         service.privilegedStartService()
     service.startService()
     settle()

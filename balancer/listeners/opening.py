@@ -31,10 +31,13 @@ class Opening:
 
     Args:
         reactor: provides them.
+        inherited: called as ``inherited(listener, bind, kind)`` for what was not handed over; returns descriptors that
+            a process before this one has left, or none.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, inherited: Callable[[str, str, int], list[int]] | None = None) -> None:
         self._reactor = reactor
+        self._inherited = inherited
         self._handed: dict[tuple[str, str], int] = {}
 
     def hand(self, listener: str, bind: str, descriptor: int) -> None:
@@ -55,18 +58,29 @@ class Opening:
     def stream(self, listener: str, bind: str, factory: IProtocolFactory, backlog: int = BACKLOG) -> IListeningPort:
         """Return a port whose connections ``factory`` serves; arguments and errors as of :func:`~.listening.listen`."""
         descriptor = self._handed.pop((listener, bind), None)
+        owned = descriptor is None
+        if descriptor is None:
+            descriptor = self._left_to_us(listener, bind, socket.SOCK_STREAM)
         if descriptor is None:
             return listen(self._reactor, bind, factory, backlog)
         try:
-            return adopt(self._reactor, descriptor, factory)
+            return adopt(self._reactor, descriptor, factory, owned=owned and bind.startswith("unix:"))
         finally:
             os.close(descriptor)
+
+    def _left_to_us(self, listener: str, bind: str, kind: int) -> int | None:
+        descriptors = self._inherited(listener, bind, kind) if self._inherited is not None else []
+        for descriptor in descriptors[1:]:  # of several workers, whose work is one process's now
+            os.close(descriptor)
+        return descriptors[0] if descriptors else None
 
     def datagrams(
         self, listener: str, bind: str, watch: Watch, received: Callable[[Batch, Origin], Any]
     ) -> DatagramPort:
         """Return a UDP port; arguments and errors as of :class:`~balancer.net.datagrams.DatagramPort`."""
         descriptor = self._handed.pop((listener, bind), None)
+        if descriptor is None:
+            descriptor = self._left_to_us(listener, bind, socket.SOCK_DGRAM)
         if descriptor is None:
             return DatagramPort(watch, bind, received)
         skt = socket.socket(fileno=descriptor)

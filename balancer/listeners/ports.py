@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
-from balancer.net.listening import BACKLOG, describe, listen
+from balancer.net.listening import BACKLOG, describe, let_go, listen
 from balancer.net.transports import ServerPort
 
 __all__ = ["Ports"]
@@ -71,6 +71,16 @@ class Ports:
     def pauses(self) -> int:
         """How often those that are open stopped accepting for a moment, for want of descriptors."""
         return sum(getattr(port, "pauses", 0) for port in self._open.values())
+
+    @property
+    def descriptors(self) -> dict[str, int]:
+        """The sockets' descriptors by the text of their ``bind``."""
+        return {bind: cast(Any, port).fileno() for bind, port in self._open.items()}
+
+    def let_go(self) -> None:
+        """Accept no more here: another process has the sockets."""
+        while self._open:
+            let_go(self._open.popitem()[1])
 
     @property
     def addresses(self) -> tuple[str, ...]:

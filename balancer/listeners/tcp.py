@@ -123,6 +123,15 @@ class TCPListener:
         return self._ports.keep(binds)
 
     @property
+    def descriptors(self) -> dict[str, int]:
+        """The sockets' descriptors by the text of their ``bind``."""
+        return self._ports.descriptors
+
+    def hand_over(self) -> None:
+        """Accept no more here: another process has the sockets. Connections go on."""
+        self._ports.let_go()
+
+    @property
     def addresses(self) -> tuple[str, ...]:
         """Where it listens, in the form of ``bind``, with real ports."""
         return self._ports.addresses

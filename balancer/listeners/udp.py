@@ -131,6 +131,17 @@ class UDPListener:
         return succeed(None)
 
     @property
+    def descriptors(self) -> dict[str, int]:
+        """The sockets' descriptors by the text of their ``bind``."""
+        return {bind: table.port.fileno() for bind, table in self._ports.items()}
+
+    def hand_over(self) -> None:
+        """Receive no more here: another process has the sockets. What servers still answer goes to the clients."""
+        self._accepting = False
+        for table in self._ports.values():
+            table.port.stop_receiving()
+
+    @property
     def addresses(self) -> tuple[str, ...]:
         """Where it listens, in the form of ``bind``, with real ports."""
         return tuple(str(table.port.address) for table in self._ports.values())

@@ -224,6 +224,10 @@ class DatagramPort(Descriptor):
                 return data[:20] if data.startswith(b"\xfe\x80") else data[:16] + b"\0\0\0\0"
         return bytes(20 if self._is_v6 else 4)
 
+    def stop_receiving(self) -> None:
+        """Leave what arrives to whoever else has the socket; :meth:`reply` goes on."""
+        self._reactor.removeReader(self)
+
     def _failed(self, error: OSError) -> None:
         _log.warn("UDP {address}: {error}", address=self.address, error=error.strerror)
 

@@ -32,7 +32,7 @@ from balancer.model.address import Address
 from balancer.net.connecting import can_watch, has_streams, watches_descriptors
 from balancer.net.transports import AdoptedUNIXPort, ServerPort, ServerTransport, UNIXServerTransport
 
-__all__ = ["BACKLOG", "PLAIN", "adopt", "describe", "listen", "resolve_bind", "why_not"]
+__all__ = ["BACKLOG", "PLAIN", "adopt", "describe", "let_go", "listen", "resolve_bind", "why_not"]
 
 BACKLOG = 4096
 """Connections that may wait to be accepted, if nothing else is said; the kernel's ``somaxconn`` caps it."""
@@ -77,10 +77,21 @@ def listen(
         raise BalancerError(f"cannot listen on {bind}: {why_not(refused)}") from refused
 
 
-def adopt(reactor: Any, descriptor: int, factory: IProtocolFactory) -> IListeningPort:
+def let_go(port: Any) -> None:
+    """Close ``port`` for us alone: its socket goes on in whoever else has it, its path stays."""
+    port.stopReading()
+    port.connected = False
+    port.disconnected = True
+    port.socket.close()
+    del port.socket
+    port.factory.doStop()
+
+
+def adopt(reactor: Any, descriptor: int, factory: IProtocolFactory, *, owned: bool = False) -> IListeningPort:
     """Serve the connections of a listening socket that another process has opened.
 
     The socket stays open and usable for others when the port is closed; ``descriptor`` is copied, and the caller's.
+    If it is ``owned`` from now on, the path of a unix socket is removed at the end.
     """
     with socket.socket(fileno=os.dup(descriptor)) as skt:
         family = skt.family
@@ -90,6 +101,7 @@ def adopt(reactor: Any, descriptor: int, factory: IProtocolFactory) -> IListenin
     port: Any
     if family == socket.AF_UNIX:
         port = AdoptedUNIXPort._fromListeningDescriptor(reactor, descriptor, factory)
+        port.owned = owned
     else:
         port = ServerPort._fromListeningDescriptor(reactor, descriptor, family, factory)
     port.startListening()

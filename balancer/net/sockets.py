@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from twisted.internet.protocol import Factory
 from balancer.errors import BalancerError
 from balancer.model.address import Address
 from balancer.net.datagrams import datagram_socket
-from balancer.net.listening import BACKLOG, PLAIN, listen, resolve_bind, why_not
+from balancer.net.listening import BACKLOG, PLAIN, let_go, listen, resolve_bind, why_not
 
 __all__ = ["Bound", "address_of", "bound_datagrams", "bound_streams"]
 
@@ -49,6 +50,28 @@ class Bound:
         self._spread = spread
         self._backlog = backlog
         self._path = path
+        self._path_later = ""
+
+    @classmethod
+    def inherited(cls, bind: str, descriptors: Sequence[int], backlog: int = 0) -> Bound:
+        """Return what another process has opened; the descriptors are ours from now on."""
+        sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        first = sockets[0]
+        spread = first.family != socket.AF_UNIX and bool(first.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT))
+        path = os.fsdecode(first.getsockname()) if bind.startswith("unix:") else ""
+        bound = cls(bind, first, spread=spread, backlog=backlog)
+        bound._sockets = dict(enumerate(sockets))
+        bound._path_later = path
+        return bound
+
+    def own(self) -> None:
+        """Let the path of an inherited unix socket be ours to remove."""
+        self._path, self._path_later = self._path or self._path_later, ""
+
+    @property
+    def descriptors(self) -> list[int]:
+        """All descriptors, by share."""
+        return [skt.fileno() for _, skt in sorted(self._sockets.items())]
 
     def descriptor(self, share: int) -> int:
         """Return the descriptor that share number ``share``, counted from 0, is served by.
@@ -178,17 +201,8 @@ def _by_port(reactor: Any, bind: str, backlog: int) -> Bound:
     path = ""
     if skt.family == socket.AF_UNIX and bind.startswith("unix:"):
         path = os.fsdecode(skt.getsockname())
-    _forget(port)
+    let_go(port)
     return Bound(bind, skt, spread=False, path="" if path.startswith("\0") else path)
-
-
-def _forget(port: Any) -> None:
-    """Close a port without what its end does to its socket for all: shutting it down, or removing its path."""
-    port.connected = False
-    port.disconnected = True
-    port.socket.close()
-    del port.socket
-    port.factory.doStop()
 
 
 def address_of(skt: socket.socket) -> str:

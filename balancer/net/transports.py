@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet import tcp, unix
@@ -375,10 +376,11 @@ class ServerPort(Accepting, tcp.Port):
 
 
 class AdoptedUNIXPort(unix.Port):
-    """A listening unix socket that others serve as well: neither its path nor its permissions are ours."""
+    """A listening unix socket that others serve as well: neither its path (unless it is ``owned``) nor its permissions are ours."""
 
     transport = UNIXServerTransport
     _shouldShutdown = False
+    owned = False
 
     if TYPE_CHECKING:  # what Twisted leaves without types
         factory: Any
@@ -396,6 +398,8 @@ class AdoptedUNIXPort(unix.Port):
 
     def connectionLost(self, reason: Any) -> None:
         """Close our descriptor."""
+        if self.owned:
+            Path(os.fsdecode(self.socket.getsockname())).unlink(missing_ok=True)
         tcp.Port.connectionLost(self, reason)
 
 

@@ -4,6 +4,7 @@
 ``GET /status``                       version, uptime, listeners, pools with their servers
 ``POST /reload``                      read the configuration again; 200, or 422 with every problem
 ``POST /reopen``                      reopen the access log
+``POST /upgrade``                     start the command anew and let it take over
 ``GET /plugins``                      the packages that are loaded, and how their calls went
 ``POST /pools/POOL/servers/SERVER``   ``{"weight": 3}``, ``{"drain": true}`` or ``{"drain": false}``
 ====================================  ==================================================================
@@ -41,6 +42,9 @@ class Administered(Protocol):
     def reopen_logs(self) -> Any:
         """Open the access log anew."""
 
+    def upgrade(self) -> Any:
+        """Let a new process take over."""
+
     def plugins(self) -> Any:
         """Return packages and accounts."""
 
@@ -77,6 +81,8 @@ class AdminResource(Resource):
                 return _Call(service.reload)
             case ["POST", "reopen"]:
                 return _Call(service.reopen_logs)
+            case ["POST", "upgrade"]:
+                return _Call(service.upgrade)
             case ["GET", "plugins"]:
                 return _Call(service.plugins)
             case ["POST", "pools", pool, "servers", server]:

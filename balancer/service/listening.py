@@ -20,6 +20,7 @@ from balancer.listeners.http.site import Site
 from balancer.listeners.opening import Opening
 from balancer.listeners.tcp import TCPListener, TCPSettings
 from balancer.listeners.udp import UDPListener, UDPSettings
+from balancer.service.inheritance import Left
 from balancer.service.runtime import Runtime
 from balancer.service.snapshot import ListenerSettings, Snapshot
 
@@ -138,6 +139,25 @@ class Listeners:
 
     def __iter__(self) -> Iterator[AnyOpenListener]:
         return iter(self._open.values())
+
+    def left(self) -> list[Left]:
+        """Return the sockets, for a process that takes over."""
+        return [
+            (listener.name, bind, [descriptor])
+            for listener in self._open.values()
+            for bind, descriptor in listener.descriptors.items()
+        ]
+
+    def hand_over(self) -> None:
+        """Accept no more: another process does."""
+        for listener in self._open.values():
+            listener.hand_over()
+
+    def end_flows(self) -> None:
+        """Close UDP sockets at once: as long as they are open here, the kernel gives us clients that are others' to serve."""
+        for listener in self._open.values():
+            if isinstance(listener, UDPListener):
+                listener.keep_only(())
 
     def in_flight(self) -> int:
         """Return how many connections and flows there are."""

@@ -44,9 +44,10 @@ class Runtime:
 
     Args:
         reactor: everything runs on it.
+        secret: signs what clients get where the configuration has no secret; random by default.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, secret: str | None = None) -> None:
         self.reactor = reactor
         self.observe_pool: Observer = log_event
         """Is told what happens to servers."""
@@ -58,7 +59,7 @@ class Runtime:
         self.observe_session = self.observing.session
         self.draw = random.random
         self.new_id = new_id
-        self.secret = secrets.token_hex(32)
+        self.secret = secret or secrets.token_hex(32)
         self.twisted_site = TwistedSite(Resource(), reactor=reactor)
         self._gate = self.gate()
         self._pools: Mapping[str, Pool] = {}

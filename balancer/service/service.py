@@ -12,6 +12,7 @@ A reload that fails anywhere before the swap leaves everything as it was and say
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -24,11 +25,14 @@ from twisted.logger import Logger
 from balancer import __version__
 from balancer.config.loading import Loaded
 from balancer.errors import BalancerError
+from balancer.listeners.opening import Opening
 from balancer.service.build import built, loaded
 from balancer.service.data_plane import DataPlane, change_server
 from balancer.service.runtime import Runtime
+from balancer.service.server_state import state_of, take_over
 from balancer.service.side_ports import SidePorts
 from balancer.service.signals import Signals
+from balancer.service.succession import Succession
 
 __all__ = ["BalancerService"]
 
@@ -42,11 +46,14 @@ class BalancerService(Service):
         reactor: everything runs on it.
         file: the configuration file, read again at each reload.
         first: the configuration as already read.
+        succession: what the process before has left, and how another takes over.
     """
 
     name = "balancer"
 
-    def __init__(self, reactor: Any, file: Path, first: Loaded | None = None) -> None:
+    def __init__(
+        self, reactor: Any, file: Path, first: Loaded | None = None, succession: Succession | None = None
+    ) -> None:
         self.file = file
         self.reloads = 0
         self._first = first
@@ -55,7 +62,13 @@ class BalancerService(Service):
         self._side: SidePorts | None = None
         self._started = 0.0
         self._stopping: Deferred[None] | None = None
-        self._signals = Signals(reactor, {signal.SIGHUP: self._reload_by_signal, signal.SIGUSR1: self.reopen_logs})
+        self._succession = succession or Succession(reactor)
+        calls = {
+            signal.SIGHUP: self._reload_by_signal,
+            signal.SIGUSR1: self.reopen_logs,
+            signal.SIGUSR2: self._upgrade_by_signal,
+        }
+        self._signals = Signals(reactor, calls)
 
     # Starting.
 
@@ -67,10 +80,13 @@ class BalancerService(Service):
         """
         found = self._first or loaded(self.file)
         self._first = None
-        plane = DataPlane(Runtime(self._reactor))
+        inheritance = self._succession.inheritance
+        inheritance.began()
+        opening = Opening(self._reactor, inheritance.take)
+        plane = DataPlane(Runtime(self._reactor, inheritance.secret), opening)
         snapshot = built(found, plane.runtime)
         found.config.forget_places()
-        side = SidePorts(self._reactor, plane.runtime.observing.metrics.text, self)
+        side = SidePorts(self._reactor, plane.runtime.observing.metrics.text, self, opening)
         self._signals.listen()  # before anybody can see that the ports are open
         try:
             plane.listeners.prepare(snapshot)
@@ -81,6 +97,7 @@ class BalancerService(Service):
             raise
         plane.swap(snapshot)
         side.swap(found.config)
+        take_over(snapshot.pools, inheritance.state, weights=False)
         self._plane, self._side = plane, side
 
     def startService(self) -> None:
@@ -90,6 +107,7 @@ class BalancerService(Service):
             self.privilegedStartService()
         self._started = time.monotonic()
         self._running().start()
+        self._reactor.callWhenRunning(self._succession.accepts)
 
     def _running(self) -> DataPlane:
         if self._plane is None:
@@ -120,7 +138,7 @@ class BalancerService(Service):
             snapshot = built(found, plane.runtime)
             found.config.forget_places()
             if found.config.workers != 1:
-                raise BalancerError("'workers' can only be changed from or to 1 by a restart")
+                raise BalancerError("'workers' can be changed from 1 by a restart or an upgrade only")
             plane.listeners.prepare(snapshot)
             try:
                 side.prepare(found.config)
@@ -157,6 +175,7 @@ class BalancerService(Service):
         assert side is not None
         return {
             "version": __version__,
+            "pid": os.getpid(),
             "file": str(self.file),
             "uptime": time.monotonic() - self._started,
             "reloads": self.reloads,
@@ -181,6 +200,28 @@ class BalancerService(Service):
         now = change_server(self._running().snapshot, pool, server, weight=weight, drain=drain)
         _log.info("{name} of pool {pool} is {state} now, weight {weight}", pool=pool, **now)
         return now
+
+    # Another process takes over.
+
+    def _upgrade_by_signal(self) -> None:
+        try:
+            self.upgrade().addErrback(lambda failure: failure.trap(BalancerError) and None)
+        except BalancerError as error:
+            _log.error("no upgrade: {error}", error=error)
+
+    def upgrade(self) -> Deferred[dict[str, Any]]:
+        """Start the command anew and let it take over; fails with BalancerError, and all goes on as before."""
+        plane, side = self._running(), self._side
+        assert side is not None
+        assert plane.snapshot is not None
+
+        def hand_over() -> None:
+            plane.listeners.hand_over()
+            side.hand_over()
+
+        state = [state for pool in plane.snapshot.pools.values() for state in state_of(pool)]
+        left = [*plane.listeners.left(), *side.left()]
+        return self._succession.pass_on(left, plane.runtime.secret, state, hand_over)
 
     # Stopping.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
@@ -11,9 +11,11 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site as TwistedSite
 
 from balancer.config.schema import Config
-from balancer.net.listening import describe, listen
+from balancer.listeners.opening import Opening
+from balancer.net.listening import describe, let_go
 from balancer.observe.metrics import MetricsResource
 from balancer.service.admin import Administered, AdminResource
+from balancer.service.inheritance import Left
 
 __all__ = ["SidePorts"]
 
@@ -27,10 +29,11 @@ class SidePorts:
         reactor: provides ports.
         text: returns the metrics' text, at once or later.
         service: what the admin API administers.
+        opening: where the sockets come from; by default they are bound here.
     """
 
-    def __init__(self, reactor: Any, text: Any, service: Administered) -> None:
-        self._reactor = reactor
+    def __init__(self, reactor: Any, text: Any, service: Administered, opening: Opening | None = None) -> None:
+        self._opening = opening or Opening(reactor)
         self._service = service
         self._metrics_site = TwistedSite(MetricsResource(text), reactor=reactor)
         self._admin_site = TwistedSite(Resource(), reactor=reactor)
@@ -53,10 +56,8 @@ class SidePorts:
         site = self._metrics_site if kind == "metrics" else self._admin_site
         try:
             for bind in binds:
-                # Unix sockets of the admin API are for their owner alone.
-                private = kind == "admin" and bind.startswith("unix:") and ":mode=" not in bind
-                place = f"{bind}:mode=600" if private else bind
-                ports[bind] = self._open[kind].get(bind) or listen(self._reactor, place, site)
+                known = self._open[kind].get(bind)
+                ports[bind] = known or self._opening.stream(f":{kind}", _place(kind, bind), site)
         except BaseException:
             self._close_but(ports, self._open[kind])
             raise
@@ -87,11 +88,31 @@ class SidePorts:
         """Return where the ``metrics`` or ``admin`` listener is."""
         return [describe(port) for port in self._open[kind].values()]
 
+    def left(self) -> list[Left]:
+        """Return the sockets, for a process that takes over."""
+        return [
+            (f":{kind}", _place(kind, bind), [cast(Any, port).fileno()])
+            for kind, ports in self._open.items()
+            for bind, port in ports.items()
+        ]
+
+    def hand_over(self) -> None:
+        """Accept no more: another process does."""
+        for ports in self._open.values():
+            while ports:
+                let_go(ports.popitem()[1])
+
     def close(self) -> list[Deferred[None]]:
         """Close every port; the Deferreds fire when that is done."""
         closing = [port.stopListening() for ports in self._open.values() for port in ports.values()]
         self._open = {"metrics": {}, "admin": {}}
         return [each for each in closing if isinstance(each, Deferred)]
+
+
+def _place(kind: str, bind: str) -> str:
+    """Return where to listen for ``bind``: unix sockets of the admin API are for their owner alone."""
+    private = kind == "admin" and bind.startswith("unix:") and ":mode=" not in bind
+    return f"{bind}:mode=600" if private else bind
 
 
 def _binds(config: Config) -> dict[str, tuple[str, ...]]:

@@ -17,7 +17,7 @@ class Signals:
         calls: what to call, by signal.
     """
 
-    def __init__(self, reactor: Any, calls: Mapping[int, Callable[[], Any]]) -> None:
+    def __init__(self, reactor: Any, calls: Mapping[Any, Callable[[], Any]]) -> None:
         self._reactor = reactor
         self._calls = dict(calls)
         self._before: dict[int, Any] = {}

@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from balancer.service.workers.process import READY, STARTING, WorkerProcess
+from balancer.service.workers.protocol import STOP
 from balancer.service.workers.shared_counts import SharedCounts
 
 __all__ = ["Crew"]
@@ -71,10 +72,10 @@ class Crew:
         self._deaths: dict[int, int] = {}
         self._due: dict[int, IDelayedCall] = {}
 
-    def resize(self, wanted: int, timeout: float) -> list[int]:
+    def resize(self, wanted: int, timeout: float, how: str = STOP) -> list[int]:
         """Have ``wanted`` workers: start those that are missing, let those too many drain for ``timeout`` seconds.
 
-        Returns the numbers of those that go.
+        ``how`` is as of ``Stop``. Returns the numbers of those that go.
         """
         self.wanted = wanted
         for number in range(wanted):
@@ -87,7 +88,7 @@ class Crew:
                 due.cancel()
             worker = self._serving.pop(number, None)
             if worker is not None:
-                self._let_go(worker, timeout)
+                self._let_go(worker, timeout, how)
         return gone
 
     def _start(self, number: int) -> None:
@@ -96,9 +97,9 @@ class Crew:
         self._serving[number] = worker
         worker.start(self._memory, self._file)
 
-    def _let_go(self, worker: WorkerProcess, timeout: float) -> None:
+    def _let_go(self, worker: WorkerProcess, timeout: float, how: str) -> None:
         self._leaving.add(worker)
-        worker.stop(timeout)
+        worker.stop(timeout, how)
         kill = self._reactor.callLater(timeout + PATIENCE, self._kill, worker)
         worker.gone.addCallback(lambda _: kill.cancel() if kill.active() else None)
 
@@ -144,9 +145,9 @@ class Crew:
         """Those that may have something to say: serving or draining."""
         return [worker for worker in self.all if worker.state is not STARTING]
 
-    def stop(self, timeout: float) -> Deferred[None]:
+    def stop(self, timeout: float, how: str = STOP) -> Deferred[None]:
         """Let all drain for ``timeout`` seconds and end; fires when all are gone."""
-        self.resize(0, timeout)
+        self.resize(0, timeout, how)
         return DeferredList([worker.gone for worker in self._leaving]).addCallback(lambda _: None)
 
     def __repr__(self) -> str:

@@ -6,11 +6,13 @@ stays keeps its sockets, what is new is bound before anything is swapped.
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from balancer.config.listeners import AnyListener, UdpListener
 from balancer.config.schema import Config
 from balancer.net.sockets import Bound, bound_datagrams, bound_streams
+from balancer.service.inheritance import Inheritance, Left
 from balancer.service.listening import binds_of, goes_on_as
 
 __all__ = ["ListeningSockets"]
@@ -31,10 +33,12 @@ class ListeningSockets:
 
     Args:
         reactor: opens endpoint descriptions.
+        inherited: what a process before this one has left.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, inherited: Inheritance | None = None) -> None:
         self._reactor = reactor
+        self._inherited = inherited or Inheritance()
         self._open: dict[str, _Group] = {}
         self._prepared: dict[str, _Group] = {}
         self._fresh: list[tuple[str, Bound]] = []
@@ -64,15 +68,29 @@ class ListeningSockets:
         binds: _Binds = {}
         for bind in binds_of(settings):
             if bind not in known:
-                if isinstance(settings, UdpListener):
-                    bound = bound_datagrams(bind, shares)
-                else:
-                    bound = bound_streams(self._reactor, bind, shares, settings.backlog)
+                bound = self._bound(name, bind, settings, shares)
                 self._fresh.append((name, bound))
                 binds[bind] = bound
             else:
                 binds[bind] = known[bind]
         return binds
+
+    def _bound(self, name: str, bind: str, settings: AnyListener, shares: int) -> Bound:
+        udp = isinstance(settings, UdpListener)
+        left = self._inherited.take(name, bind, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
+        if left:
+            return Bound.inherited(bind, left, 0 if isinstance(settings, UdpListener) else settings.backlog)
+        if isinstance(settings, UdpListener):
+            return bound_datagrams(bind, shares)
+        return bound_streams(self._reactor, bind, shares, settings.backlog)
+
+    def left(self) -> list[Left]:
+        """Return everything that is open, for a process that takes over."""
+        return [
+            (name, bound.bind, bound.descriptors)
+            for name, group in self._open.items()
+            for bound in group.binds.values()
+        ]
 
     def abandon(self) -> None:
         """Close what :meth:`prepare` has bound."""
@@ -82,6 +100,8 @@ class ListeningSockets:
 
     def swap(self) -> None:
         """Keep what is prepared, close the rest."""
+        for _, bound in self._fresh:
+            bound.own()
         kept = {bound for group in self._prepared.values() for bound in group.binds.values()}
         for group in self._open.values():
             for bound in group.binds.values():
@@ -113,6 +133,13 @@ class ListeningSockets:
         for group in self._open.values():
             for bound in group.binds.values():
                 bound.close()
+        self._open = {}
+
+    def hand_over(self) -> None:
+        """Close everything here, and leave paths as they are: another process has them."""
+        for group in self._open.values():
+            for bound in group.binds.values():
+                bound.leave()
         self._open = {}
 
 

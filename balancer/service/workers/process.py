@@ -154,12 +154,12 @@ class WorkerProcess(ProcessProtocol):
         asked: Deferred[Any] = self._connection.callRemote(command, **arguments)
         return asked.addTimeout(limit, self._reactor)
 
-    def stop(self, timeout: float) -> None:
-        """Let it drain and end; harmless if it is gone."""
+    def stop(self, timeout: float, how: str) -> None:
+        """Let it drain and end, as of ``Stop``; harmless if it is gone."""
         if self.state in (STARTING, READY):
             self.state = STOPPING
             if self._connection.transport is not None:
-                self._connection.callRemote(Stop, timeout=timeout)
+                self._connection.callRemote(Stop, timeout=timeout, how=how)
             else:
                 self.signal("TERM")
 

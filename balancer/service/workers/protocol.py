@@ -26,6 +26,8 @@ from balancer.errors import BalancerError
 
 __all__ = ["Abandon", "Ask", "Farewell", "Hello", "Large", "Prepare", "Reopen", "Said", "Stop", "Swap", "Tell"]
 
+STOP, RETIRE, HAND_OVER = "stop", "retire", "hand over"
+
 _PIECE = 0xFFFF
 
 
@@ -99,9 +101,13 @@ class Reopen(_Command):
 
 
 class Stop(_Command):
-    """Stop accepting, finish what is in flight for ``timeout`` seconds, say farewell and end."""
+    """Stop accepting, finish what is in flight for ``timeout`` seconds, say farewell and end.
 
-    arguments = [(b"timeout", amp.Float())]
+    ``how``: :data:`STOP` with everybody; :data:`RETIRE` alone, others are left; :data:`HAND_OVER` because another process
+    has the sockets.
+    """
+
+    arguments = [(b"timeout", amp.Float()), (b"how", amp.Unicode())]
     requiresAnswer = False
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import generate_latest
@@ -14,10 +14,8 @@ from prometheus_client.registry import Collector
 from twisted.internet.defer import Deferred
 
 from balancer.observe.metrics import Metrics, counter, gauge
+from balancer.service.workers.crew import Crew
 from balancer.service.workers.ledger import Ledger, plain
-
-if TYPE_CHECKING:
-    from balancer.service.workers.master import Master
 
 __all__ = ["SummedMetrics"]
 
@@ -31,14 +29,14 @@ class SummedMetrics(Collector):
     Args:
         own: what the master counts: reloads.
         gather: notes in the ledger what workers have counted; fires when all have answered, or will not.
-        master: knows the workers.
     """
 
-    def __init__(self, own: Metrics, gather: Callable[[], Deferred[None]], master: Master) -> None:
+    def __init__(self, own: Metrics, gather: Callable[[], Deferred[None]]) -> None:
         self.ledger = Ledger()
         self._own = own
         self._gather = gather
-        self._master = master
+        self.crew: Crew | None = None
+        """The workers, once there are any."""
         self._registry = CollectorRegistry(auto_describe=False)
         for standard in (ProcessCollector, PlatformCollector, GCCollector):
             standard(registry=self._registry)
@@ -56,7 +54,7 @@ class SummedMetrics(Collector):
         """Yield every metric family; called by prometheus_client."""
         self.ledger.note(_OWN, plain(self._own.collect()))
         yield from self.ledger.metrics()
-        crew = self._master.crew
+        crew = self.crew
         if crew is None:
             return
         up = gauge("worker_up", "1 while the worker serves.", ("worker",))

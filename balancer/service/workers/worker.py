@@ -27,11 +27,14 @@ from balancer.service.build import built, registry_for
 from balancer.service.data_plane import DataPlane
 from balancer.service.observing import log_event
 from balancer.service.runtime import Runtime, default_connections
+from balancer.service.server_state import take_over
 from balancer.service.snapshot import Snapshot
 from balancer.service.workers.columns import EVERYTHING, listener_column, server_column
 from balancer.service.workers.ledger import plain
 from balancer.service.workers.limits import ServerShare, SharedGate
 from balancer.service.workers.protocol import (
+    HAND_OVER,
+    RETIRE,
     Abandon,
     Ask,
     Farewell,
@@ -43,7 +46,6 @@ from balancer.service.workers.protocol import (
     Swap,
     Tell,
 )
-from balancer.service.workers.server_state import take_over
 from balancer.service.workers.shared_counts import Geometry, Row, SharedCounts
 
 __all__ = ["CONNECTION", "MEMORY", "Worker", "WorkerRuntime"]
@@ -70,8 +72,7 @@ class WorkerRuntime(Runtime):
     def __init__(self, reactor: Any, row: Row, secret: str) -> None:
         self.row = row
         self.columns: dict[str, int] = {EVERYTHING: 0}
-        super().__init__(reactor)
-        self.secret = secret
+        super().__init__(reactor, secret)
         self.observe_pool = _log_ours
 
     def gate(self) -> SharedGate:
@@ -215,8 +216,13 @@ class Worker(amp.AMP):
         return {"answer": self._plane.status() if what == "status" else self._plane.plugins()}
 
     @Stop.responder
-    def stop_when_told(self, timeout: float) -> dict[str, Any]:
+    def stop_when_told(self, timeout: float, how: str) -> dict[str, Any]:
         """Drain and end."""
+        if self._plane is not None:
+            if how == HAND_OVER:
+                self._plane.listeners.hand_over()
+            elif how == RETIRE:
+                self._plane.listeners.end_flows()
         self.stop(timeout)
         return {}
 

@@ -1,4 +1,4 @@
-"""How servers are doing, as plain values: what the master has found out or was told, for workers to go by."""
+"""How servers are doing, as plain values: what one process has found out or was told, for others to go by."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ def state_of(pool: Pool, servers: Iterable[Server] | None = None) -> list[list[A
         [
             pool.name,
             server.name,
+            str(server.address),
             server.healthy,
-            server.reason,
+            server.reason if server.state == "down" else "",
             [[each.host, each.port, each.path] for each in server.endpoints],
             server.weight,
             server.draining,
@@ -28,13 +29,14 @@ def state_of(pool: Pool, servers: Iterable[Server] | None = None) -> list[list[A
     ]
 
 
-def take_over(pools: Mapping[str, Pool], state: Iterable[list[Any]]) -> None:
-    """Let ``pools`` go by ``state``; what they do not have is passed over."""
-    for pool_name, name, healthy, reason, endpoints, weight, draining in state:
+def take_over(pools: Mapping[str, Pool], state: Iterable[list[Any]], *, weights: bool = True) -> None:
+    """Let ``pools`` go by ``state``, with its ``weights`` or their own; what they do not have is passed over."""
+    for pool_name, name, address, healthy, reason, endpoints, weight, draining in state:
         pool = pools.get(pool_name)
         for server in () if pool is None else pool.servers:
-            if server.name == name:
+            if server.name == name and str(server.address) == address:
                 assert pool is not None
-                server.weight = weight
+                if weights:
+                    server.weight = weight
                 server.draining = draining
                 pool.tell(server, healthy, reason, tuple(Address(*each) for each in endpoints))
