@@ -11,8 +11,8 @@ from twisted.internet.protocol import Factory
 from twisted.logger import FilteringLogObserver, ILogObserver, globalLogBeginner
 
 from balancer.cli.foreground import levels
+from balancer.net.choosing import install
 from balancer.net.memory import settle
-from balancer.net.polling import install, reactor_is_chosen
 from balancer.service.workers.worker import CONNECTION, Worker
 
 __all__ = ["main"]
@@ -22,8 +22,7 @@ def main() -> None:
     """Serve until the master says stop, or is gone."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # a terminal sends them to everybody; the master says what is to be done
-    if not reactor_is_chosen():
-        install()
+    install()
     from twisted.internet import reactor as chosen
 
     reactor: Any = chosen

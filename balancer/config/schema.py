@@ -20,7 +20,7 @@ from balancer.config.routing_tests import RoutingTest
 from balancer.errors import Problem
 from balancer.hooks.settings import Duration, Settings, local_path
 
-__all__ = ["MOST_WORKERS", "AccessLog", "Admin", "Config", "Limits", "Metrics", "Plugins"]
+__all__ = ["MOST_WORKERS", "AccessLog", "Admin", "Config", "Limits", "Metrics", "Plugins", "cpus"]
 
 MOST_WORKERS = 256
 """Most processes that share the work."""

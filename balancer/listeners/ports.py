@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
 from balancer.net.listening import BACKLOG, describe, let_go, listen
-from balancer.net.transports import ServerPort
+from balancer.net.transports import Accepting
 
 __all__ = ["Ports"]
 
@@ -61,7 +61,7 @@ class Ports:
     def _close(self, binds: Iterable[str]) -> Deferred[None]:
         ports = [self._open.pop(bind) for bind in binds]
         for port in ports:
-            if isinstance(port, ServerPort):
+            if isinstance(port, Accepting):
                 port.accept_all()
         closing = [port.stopListening() for port in ports]
         waiting = [closed for closed in closing if isinstance(closed, Deferred)]
@@ -80,7 +80,10 @@ class Ports:
     def let_go(self) -> None:
         """Accept no more here: another process has the sockets."""
         while self._open:
-            let_go(self._open.popitem()[1])
+            port = self._open.popitem()[1]
+            if isinstance(port, Accepting):
+                port.accept_all()
+            let_go(port)
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -96,12 +96,17 @@ def adopt(reactor: Any, descriptor: int, factory: IProtocolFactory, *, owned: bo
     with socket.socket(fileno=os.dup(descriptor)) as skt:
         family = skt.family
     os.set_blocking(descriptor, False)
-    if not watches_descriptors(reactor):
-        return cast(IListeningPort, reactor.adoptStreamPort(descriptor, family, factory))
     port: Any
     if family == socket.AF_UNIX:
-        port = AdoptedUNIXPort._fromListeningDescriptor(reactor, descriptor, factory)
+        kind: Any = AdoptedUNIXPort
+        if has_streams(reactor):
+            from balancer.net.reactor import ports
+
+            kind = ports.AdoptedUNIXPort
+        port = kind._fromListeningDescriptor(reactor, descriptor, factory)
         port.owned = owned
+    elif has_streams(reactor) or not watches_descriptors(reactor):
+        return cast(IListeningPort, reactor.adoptStreamPort(descriptor, family, factory))
     else:
         port = ServerPort._fromListeningDescriptor(reactor, descriptor, family, factory)
     port.startListening()

@@ -22,6 +22,7 @@ from balancer.net.stream import Stream
 
 __all__ = [
     "Accepting",
+    "Adopted",
     "AdoptedUNIXPort",
     "ClientTransport",
     "ServerPort",
@@ -207,6 +208,7 @@ class Accepting:
         connected: Any
         port: Any
         _realPortNumber: int | None
+        sessionno: int
 
         def startReading(self) -> None: ...
         def stopReading(self) -> None: ...
@@ -375,17 +377,21 @@ class ServerPort(Accepting, tcp.Port):
             raise
 
 
-class AdoptedUNIXPort(unix.Port):
+class Adopted:
     """A listening unix socket that others serve as well: neither its path (unless it is ``owned``) nor its permissions are ours."""
 
-    transport = UNIXServerTransport
-    _shouldShutdown = False
     owned = False
+    _shouldShutdown = False
 
     if TYPE_CHECKING:  # what Twisted leaves without types
         factory: Any
         socket: Any
         fileno: Any
+        connected: Any
+        numberAccepts: int
+        _preexistingSocket: Any
+
+        def startReading(self) -> None: ...
 
     def startListening(self) -> None:
         """Begin to accept."""
@@ -400,7 +406,13 @@ class AdoptedUNIXPort(unix.Port):
         """Close our descriptor."""
         if self.owned:
             Path(os.fsdecode(self.socket.getsockname())).unlink(missing_ok=True)
-        tcp.Port.connectionLost(self, reason)
+        tcp.Port.connectionLost(self, reason)  # type: ignore[arg-type]  # the class that this is mixed into is one
+
+
+class AdoptedUNIXPort(Adopted, unix.Port):
+    """Such a socket, with our transports."""
+
+    transport = UNIXServerTransport
 
 
 def to_address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:

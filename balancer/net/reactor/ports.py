@@ -15,9 +15,9 @@ from twisted.internet.address import UNIXAddress
 
 from balancer.net.reactor.connection import Connection, MappedConnection
 from balancer.net.reactor.unix import UNIXConnection, takes_descriptors
-from balancer.net.transports import Accepting, ServerPort, to_address
+from balancer.net.transports import Accepting, Adopted, ServerPort, to_address
 
-__all__ = ["ListenerPort", "TCPPort", "UNIXPort", "scoped"]
+__all__ = ["AdoptedUNIXPort", "ListenerPort", "TCPPort", "UNIXPort", "scoped"]
 
 
 def scoped(name: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -137,3 +137,7 @@ class UNIXPort(_Quick, unix.Port):
             protocol.makeConnection(unix.Server(plain, protocol, client, self, number, self.reactor))
         else:
             UNIXConnection(self.reactor, protocol, False, peer, None, number, self.socket.getsockname()).adopt(skt)
+
+
+class AdoptedUNIXPort(Adopted, UNIXPort):
+    """A unix socket that others serve as well."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from balancer.config.loading import Loaded
-from balancer.config.schema import Config
+from balancer.config.schema import MOST_WORKERS, Config, cpus
 from balancer.errors import BalancerError
 from balancer.service.build import built
 from balancer.service.inheritance import Inheritance, Left
@@ -26,7 +26,8 @@ from balancer.service.workers.shared_counts import BUCKET, Geometry, SharedCount
 
 __all__ = ["Holdings", "Next"]
 
-_ROWS = 512
+_SPARE_ROWS = 8
+_MOST_CLIENTS = 1 << 17
 _COLUMNS = 4096
 
 
@@ -55,6 +56,7 @@ class Holdings:
         self._runtime = runtime
         self._side = side
         self._columns: Columns | None = None
+        self._most_workers = 0
         self.memory = -1
         self.counts: SharedCounts
 
@@ -68,6 +70,10 @@ class Holdings:
         found.config.forget_places()
         if self._columns is None:
             self._count_for(found.config)
+        if found.config.workers > self._most_workers:
+            raise BalancerError(
+                f"'workers' can grow to {self._most_workers} by a reload; for more, restart or upgrade the balancer"
+            )
         assert self._columns is not None
         self.sockets.prepare(found.config, shares)
         try:
@@ -84,8 +90,10 @@ class Holdings:
 
     def _count_for(self, config: Config) -> None:
         """Make counts with room for twice as many clients as one worker may have connections, in two gates."""
-        clients = min(config.limits.connections or default_connections(), 1 << 18)
-        geometry = Geometry(_ROWS, _COLUMNS, 1 << max(7, (clients * 4 // BUCKET).bit_length()))
+        clients = min(config.limits.connections or default_connections(), _MOST_CLIENTS)
+        self._most_workers = min(MOST_WORKERS, 2 * max(config.workers, cpus()) + _SPARE_ROWS)
+        rows = 2 * self._most_workers  # those that drain still count
+        geometry = Geometry(rows, _COLUMNS, 1 << max(7, (clients * 4 // BUCKET - 1).bit_length()))
         self.memory = shared_memory(geometry)
         self.counts = SharedCounts(self.memory, geometry, bytes.fromhex(self._runtime.secret))
         self._columns = Columns(geometry.columns, self.counts.total)
