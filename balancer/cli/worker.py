@@ -12,7 +12,6 @@ from twisted.logger import FilteringLogObserver, ILogObserver, globalLogBeginner
 
 from balancer.cli.foreground import levels
 from balancer.net.choosing import install
-from balancer.net.memory import settle
 from balancer.service.workers.worker import CONNECTION, Worker
 
 __all__ = ["main"]
@@ -35,7 +34,6 @@ def main() -> None:
     reactor.adoptStreamConnection(CONNECTION, socket.AF_UNIX, factory)
     os.close(CONNECTION)
     signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(worker.stop))
-    reactor.callWhenRunning(settle)
     reactor.run(installSignalHandlers=False)
 
 

@@ -129,7 +129,7 @@ class BalancerService(Service):
             BalancerError: with everything that is wrong; the running configuration stays.
         """
         plane, side = self._plane, self._side
-        if plane is None or side is None or self._stopping is not None:
+        if plane is None or side is None or self._stopping is not None or self._succession.is_over:
             raise BalancerError("the service is not running")
         metrics = plane.runtime.observing.metrics
         began = time.monotonic()

@@ -130,10 +130,16 @@ class UpgradeTests(WorkersTestCase):
             self.assertIn("taken over", self.ask("POST", "/upgrade")["message"])
             server.sendto(b"late", old)
             self.assertEqual(client.recv(100), b"late")
-            client.send(b"after")
-            data, new = server.recvfrom(100)
-            self.assertEqual(data, b"after")
-            self.assertNotEqual(old, new)
+
+            def goes_another_way(
+                server: socket.socket = server, client: socket.socket = client, old: Any = old
+            ) -> bool:
+                client.send(b"after")  # a worker has to be told first that it shall receive no more
+                data, new = server.recvfrom(100)
+                self.assertEqual(data, b"after")
+                return bool(new != old)
+
+            wait_until(goes_another_way)
             self.end_successor()
             client.close()
 

@@ -494,12 +494,14 @@ class StopTests(WorkersTestCase):
             self.assertEqual({self.get(port).status for _ in range(10)}, {200})
             os.kill(pid, signal.SIGHUP)
             wait_until(lambda: "reloaded" in (folder / "log").read_text())
-            (folder / "access.log").rename(folder / "old.log")
+            log = folder / "access.log"
+            wait_until(lambda: log.exists() and len(log.read_text().splitlines()) == 10)
+            log.rename(folder / "old.log")
             os.kill(pid, signal.SIGUSR1)
-            wait_until(lambda: (folder / "access.log").exists())
+            wait_until(lambda: log.exists())
             for _ in range(10):
                 self.get(port)
-            wait_until(lambda: len((folder / "access.log").read_text().splitlines()) == 10)
+            wait_until(lambda: len(log.read_text().splitlines()) == 10)
         finally:
             os.kill(pid, signal.SIGTERM)
         wait_until(lambda: not (folder / "pid").exists())

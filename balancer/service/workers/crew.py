@@ -93,7 +93,12 @@ class Crew:
 
     def _start(self, number: int) -> None:
         self._due.pop(number, None)
-        worker = WorkerProcess(self._reactor, number, self._counts.take_row(), self._greet, self._ended, self._farewell)
+        try:
+            row = self._counts.take_row()
+        except ValueError:  # so many drain still: one of them will end
+            self._due[number] = self._reactor.callLater(1.0, self._start, number)
+            return
+        worker = WorkerProcess(self._reactor, number, row, self._greet, self._ended, self._farewell)
         self._serving[number] = worker
         worker.start(self._memory, self._file)
 

@@ -159,6 +159,7 @@ class Master(Service):
             worker.signal("KILL")
             return
         worker.becomes_ready()
+        self._tell(self._holdings.state())  # what has happened since, of which only those that are ready are told
         _log.info("{worker} serves, pid {pid}", worker=worker.name, pid=worker.pid)
         crew, _ = self._running()
         if not self._accepting and len(crew.ready) == crew.wanted:
@@ -205,7 +206,7 @@ class Master(Service):
     async def _reload(self) -> dict[str, Any]:
         metrics = self._runtime.observing.metrics
         crew, reports = self._running()
-        if self._stopping is not None:
+        if self._stopping is not None or self._succession.is_over:
             raise BalancerError("the service is not running")
         began = time.monotonic()
         try:
@@ -323,10 +324,13 @@ class Master(Service):
         async def upgrade() -> dict[str, Any]:
             if self._stopping is not None:
                 raise BalancerError("the service is not running")
-            holdings = self._holdings
-            return await self._succession.pass_on(
-                holdings.left(), self._runtime.secret, holdings.state(), self._side.hand_over
-            )
+            holdings, (crew, _) = self._holdings, self._running()
+
+            def hand_over() -> None:
+                crew.stop(holdings.in_force.config.graceful_timeout, HAND_OVER)
+                self._side.hand_over()
+
+            return await self._succession.pass_on(holdings.left(), self._runtime.secret, holdings.state(), hand_over)
 
         return self._in_turn(upgrade())
 

@@ -21,6 +21,7 @@ from balancer.config.loading import again
 from balancer.errors import BalancerError
 from balancer.listeners.opening import Opening
 from balancer.model.units import format_duration
+from balancer.net.memory import settle
 from balancer.pools.events import PoolEvent
 from balancer.pools.pool import Pool
 from balancer.service.build import built, registry_for
@@ -123,6 +124,7 @@ class Worker(amp.AMP):
         self._next: Snapshot | None = None
         self._next_columns: dict[str, int] = {}
         self._connected = False
+        self._settled = False
         self._stopping = False
 
     # The conversation.
@@ -190,6 +192,9 @@ class Worker(amp.AMP):
         take_over(snapshot.pools, state)
         self._opening.drop()
         self._look_for_room(snapshot)
+        if not self._settled:
+            self._settled = True
+            settle()
         return {}
 
     @Tell.responder
