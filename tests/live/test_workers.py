@@ -127,6 +127,23 @@ class SpreadTests(WorkersTestCase):
         running.stop()
         self.assertFalse(os.path.exists(path))
 
+    def test_systemd(self) -> None:
+        """A socket that systemd has opened is shared by the workers."""
+        folder = self.folder()
+        self.socket = f"{folder}/admin.sock"
+        with socket.create_server(("127.0.0.1", 0)) as skt:
+            port = skt.getsockname()[1]
+            text = self.text(port, self.server(answering(OK)).address, 2).replace("@log@", str(folder / "log"))
+            file = folder / "b.yaml"
+            file.write_text(text.replace(f"127.0.0.1:{port}", "systemd:domain=INET:index=0"))
+            script = f"exec 3<&{skt.fileno()}; LISTEN_FDS=1 LISTEN_FDNAMES=web LISTEN_PID=$$ exec {BIN}/balancer run -q {file}"
+            process = subprocess.Popen(["bash", "-c", script], pass_fds=[skt.fileno()], stderr=subprocess.DEVNULL)
+        self.addCleanup(process.wait, 20)
+        self.addCleanup(process.terminate)
+        wait_until(lambda: len(self.ready()) == 2)
+        self.assertEqual({self.get(port).status for _ in range(20)}, {200})
+        self.assertEqual(self.ask("GET", "/status")["listeners"][0]["addresses"], [f"127.0.0.1:{port}"])
+
     def test_flows(self) -> None:
         """A UDP client stays with its worker, and so with its flow; each of many gets its own answers."""
         server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -330,6 +347,16 @@ class HealthTests(WorkersTestCase):
         self.assertEqual(states, {well.address: "up", ill.address: "down"})
         self.assertEqual(running.output.read_text().count("went down"), 1)
         del port
+
+    def test_names(self) -> None:
+        """Names are resolved by the master; workers connect where it says."""
+        server = self.server(answering(OK))
+        _, port = self.start(f"localhost:{server.port}")
+        wait_until(lambda: self.get(port).status == 200)
+        self.assertEqual({self.get(port).status for _ in range(10)}, {200})
+        _, port = self.start("nobody.invalid:80")
+        wait_until(lambda: self.ask("GET", "/status")["pools"][0]["servers"][0]["state"] == "down")
+        self.assertEqual(self.get(port).status, 503)
 
     def test_changes(self) -> None:
         """A weight, and draining, hold in all workers, and in one that comes later."""

@@ -17,6 +17,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
+from balancer import __version__
 from balancer.service.workers.protocol import Farewell, Hello, Said, Stop
 
 __all__ = ["READY", "STARTING", "STOPPING", "WorkerProcess"]
@@ -34,8 +35,15 @@ class _Connection(amp.AMP):
         self._worker = worker
 
     @Hello.responder
-    def hello(self) -> dict[str, Any]:
+    def hello(self, version: str) -> dict[str, Any]:
         """Tell the worker who it is."""
+        if version != __version__:
+            _log.warn(
+                "{worker} runs version {theirs}, the master version {ours}: 'balancer ctl upgrade' brings all to the new one",
+                worker=self._worker.name,
+                theirs=version,
+                ours=__version__,
+            )
         return {"settings": self._worker.greeted()}
 
     @Said.responder

@@ -53,8 +53,9 @@ class _Command(amp.Command):
 
 
 class Hello(_Command):
-    """The worker has started; ``settings`` are number, row, geometry, secrets and such (see ``Crew``)."""
+    """The worker has started, with code of this ``version``; ``settings`` are number, row, geometry, secrets and such (see ``Crew``)."""
 
+    arguments = [(b"version", amp.Unicode())]
     response = [(b"settings", Large())]
 
 

@@ -17,6 +17,7 @@ from twisted.logger import Logger, eventAsText
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
+from balancer import __version__
 from balancer.config.loading import again
 from balancer.errors import BalancerError
 from balancer.listeners.opening import Opening
@@ -125,6 +126,7 @@ class Worker(amp.AMP):
         self._next_columns: dict[str, int] = {}
         self._connected = False
         self._settled = False
+        self._told_to_stop = False
         self._stopping = False
 
     # The conversation.
@@ -133,7 +135,7 @@ class Worker(amp.AMP):
         """Say hello."""
         super().connectionMade()
         self._connected = True
-        self.callRemote(Hello).addCallbacks(self._welcome, self._refused)
+        self.callRemote(Hello, version=__version__).addCallbacks(self._welcome, self._refused)
 
     def _welcome(self, answer: dict[str, Any]) -> None:
         settings = answer["settings"]
@@ -150,6 +152,8 @@ class Worker(amp.AMP):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The master is gone."""
         self._connected = False
+        if self._told_to_stop:  # and cannot wait: somebody ended the master a second time
+            self._end()
         super().connectionLost(reason)
         self.stop(self._graceful())
 
@@ -223,6 +227,7 @@ class Worker(amp.AMP):
     @Stop.responder
     def stop_when_told(self, timeout: float, how: str) -> dict[str, Any]:
         """Drain and end."""
+        self._told_to_stop = True
         if self._plane is not None:
             if how == HAND_OVER:
                 self._plane.listeners.hand_over()
