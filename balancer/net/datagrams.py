@@ -225,8 +225,8 @@ class DatagramPort(Descriptor):
         return bytes(20 if self._is_v6 else 4)
 
     def stop_receiving(self) -> None:
-        """Leave what arrives to whoever else has the socket; :meth:`reply` goes on."""
-        self._reactor.removeReader(self)
+        """Leave what arrives to whoever else has the socket; replies go on."""
+        self._watch.remove(self)
 
     def _failed(self, error: OSError) -> None:
         _log.warn("UDP {address}: {error}", address=self.address, error=error.strerror)

@@ -12,6 +12,7 @@ from twisted.trial.unittest import TestCase
 
 from balancer.listeners.opening import Opening
 from balancer.net.listening import describe
+from balancer.net.watching import Watch
 
 
 class OpeningTests(TestCase):
@@ -80,7 +81,7 @@ class OpeningTests(TestCase):
         skt = self.listening(socket.SOCK_DGRAM)
         opening = Opening(reactor)
         opening.hand("game", "127.0.0.1:0", os.dup(skt.fileno()))
-        port = opening.datagrams("game", "127.0.0.1:0", lambda *_: None)
+        port = opening.datagrams("game", "127.0.0.1:0", Watch(reactor), lambda *_: None)
         self.addCleanup(port.close)
         self.assertEqual(str(port.address), self.where(skt))
 

@@ -198,6 +198,7 @@ class Worker(amp.AMP):
         self._look_for_room(snapshot)
         if not self._settled:
             self._settled = True
+            self._plane.start()
             settle()
         return {}
 
