@@ -52,7 +52,7 @@ class WorkersTestCase(BalancerTestCase):
         self.socket = f"{folder}/admin.sock"
         running = self.run_balancer(self.text(port, server, workers, listeners, pools, top, web))
         running.wait_for(port)
-        wait_until(lambda: workers == 1 or len(self.ready()) == workers)
+        wait_until(lambda: len(self.ready()) == workers)
         return running, port
 
     def text(
@@ -74,7 +74,8 @@ class WorkersTestCase(BalancerTestCase):
             connection.close()
 
     def workers(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.ask("GET", "/status")["workers"]
+        status = self.ask("GET", "/status")
+        found: list[dict[str, Any]] = status.get("workers", [{"pid": status["pid"], "state": "ready"}])
         return found
 
     def ready(self) -> list[dict[str, Any]]:
