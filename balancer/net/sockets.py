@@ -163,6 +163,8 @@ def _stream(family: int, dual_stack: bool, *, spread: bool = False) -> socket.so
     skt = socket.socket(family, socket.SOCK_STREAM)
     skt.setblocking(False)
     skt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if sys.platform == "linux":
+        skt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by connections, from the first one on
     if spread:
         skt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     if family == socket.AF_INET6:
