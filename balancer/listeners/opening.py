@@ -55,16 +55,24 @@ class Opening:
         if descriptor is not None:
             os.close(descriptor)
 
-    def stream(self, listener: str, bind: str, factory: IProtocolFactory, backlog: int = BACKLOG) -> IListeningPort:
+    def stream(
+        self,
+        listener: str,
+        bind: str,
+        factory: IProtocolFactory,
+        backlog: int = BACKLOG,
+        *,
+        spliced: bool = False,
+    ) -> IListeningPort:
         """Return a port whose connections ``factory`` serves; arguments and errors as of :func:`~.listening.listen`."""
         descriptor = self._handed.pop((listener, bind), None)
         owned = descriptor is None
         if descriptor is None:
             descriptor = self._left_to_us(listener, bind, socket.SOCK_STREAM)
         if descriptor is None:
-            return listen(self._reactor, bind, factory, backlog)
+            return listen(self._reactor, bind, factory, backlog, spliced=spliced)
         try:
-            return adopt(self._reactor, descriptor, factory, owned=owned and bind.startswith("unix:"))
+            return adopt(self._reactor, descriptor, factory, owned=owned and bind.startswith("unix:"), spliced=spliced)
         finally:
             os.close(descriptor)
 

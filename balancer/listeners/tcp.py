@@ -102,7 +102,8 @@ class TCPListener:
         self._wheel = wheel
         self._observe = observe
         self._pipes = pipes
-        self._ports = Ports(reactor, self, backlog, partial((opening or Opening(reactor)).stream, name))
+        opened = partial((opening or Opening(reactor)).stream, name, spliced=True)
+        self._ports = Ports(reactor, self, backlog, opened)
         self._drained: Deferred[None] | None = None
 
     def open(self) -> None:

@@ -87,11 +87,13 @@ def let_go(port: Any) -> None:
     port.factory.doStop()
 
 
-def adopt(reactor: Any, descriptor: int, factory: IProtocolFactory, *, owned: bool = False) -> IListeningPort:
+def adopt(
+    reactor: Any, descriptor: int, factory: IProtocolFactory, *, owned: bool = False, spliced: bool = False
+) -> IListeningPort:
     """Serve the connections of a listening socket that another process has opened.
 
     The socket stays open and usable for others when the port is closed; ``descriptor`` is copied, and the caller's.
-    If it is ``owned`` from now on, the path of a unix socket is removed at the end.
+    If it is ``owned`` from now on, the path of a unix socket is removed at the end. ``spliced`` is as of :func:`listen`.
     """
     with socket.socket(fileno=os.dup(descriptor)) as skt:
         family = skt.family
@@ -105,7 +107,9 @@ def adopt(reactor: Any, descriptor: int, factory: IProtocolFactory, *, owned: bo
             kind = ports.AdoptedUNIXPort
         port = kind._fromListeningDescriptor(reactor, descriptor, factory)
         port.owned = owned
-    elif has_streams(reactor) or not watches_descriptors(reactor):
+    elif (has_streams(reactor) and not spliced) or not (
+        watches_descriptors(reactor) or (spliced and can_watch(reactor))
+    ):
         return cast(IListeningPort, reactor.adoptStreamPort(descriptor, family, factory))
     else:
         port = ServerPort._fromListeningDescriptor(reactor, descriptor, family, factory)
