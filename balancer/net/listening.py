@@ -29,8 +29,9 @@ from twisted.python.failure import Failure
 
 from balancer.errors import BalancerError
 from balancer.model.address import Address
+from balancer.net.adopted import AdoptedUNIXPort
 from balancer.net.connecting import can_watch, has_streams, watches_descriptors
-from balancer.net.transports import AdoptedUNIXPort, ServerPort, ServerTransport, UNIXServerTransport
+from balancer.net.transports import ServerPort, ServerTransport, UNIXServerTransport
 
 __all__ = ["BACKLOG", "PLAIN", "adopt", "describe", "let_go", "listen", "resolve_bind", "why_not"]
 

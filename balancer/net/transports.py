@@ -7,7 +7,6 @@ import os
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet import tcp, unix
@@ -22,8 +21,6 @@ from balancer.net.stream import Stream
 
 __all__ = [
     "Accepting",
-    "Adopted",
-    "AdoptedUNIXPort",
     "ClientTransport",
     "ServerPort",
     "ServerTransport",
@@ -375,44 +372,6 @@ class ServerPort(Accepting, tcp.Port):
         except Exception:
             transport.abortConnection()
             raise
-
-
-class Adopted:
-    """A listening unix socket that others serve as well: neither its path (unless it is ``owned``) nor its permissions are ours."""
-
-    owned = False
-    _shouldShutdown = False
-
-    if TYPE_CHECKING:  # what Twisted leaves without types
-        factory: Any
-        socket: Any
-        fileno: Any
-        connected: Any
-        numberAccepts: int
-        _preexistingSocket: Any
-
-        def startReading(self) -> None: ...
-
-    def startListening(self) -> None:
-        """Begin to accept."""
-        self.factory.doStart()
-        self.socket, self._preexistingSocket = self._preexistingSocket, None
-        self.fileno = self.socket.fileno
-        self.connected = True
-        self.numberAccepts = ACCEPTS_PER_WAKEUP
-        self.startReading()
-
-    def connectionLost(self, reason: Any) -> None:
-        """Close our descriptor."""
-        if self.owned:
-            Path(os.fsdecode(self.socket.getsockname())).unlink(missing_ok=True)
-        tcp.Port.connectionLost(self, reason)  # type: ignore[arg-type]  # the class that this is mixed into is one
-
-
-class AdoptedUNIXPort(Adopted, unix.Port):
-    """Such a socket, with our transports."""
-
-    transport = UNIXServerTransport
 
 
 def to_address(name: tuple[Any, ...]) -> IPv4Address | IPv6Address:

@@ -77,7 +77,7 @@ class DataPlane:
         """Return the state of listeners, pools and servers as plain values."""
         if self.snapshot is None:
             raise BalancerError("the service is not running")
-        return status_of(self.snapshot, self.listeners)
+        return {"overload": self.runtime.overload.report(), **status_of(self.snapshot, self.listeners)}
 
     def plugins(self) -> dict[str, Any]:
         """Return the packages that are loaded and how their calls went, as plain values."""

@@ -179,7 +179,6 @@ class BalancerService(Service):
             "file": str(self.file),
             "uptime": time.monotonic() - self._started,
             "reloads": self.reloads,
-            "overload": plane.runtime.overload.report(),
             "metrics": side.addresses("metrics"),
             "admin": side.addresses("admin"),
             **plane.status(),

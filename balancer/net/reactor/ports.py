@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet import tcp, unix
 from twisted.internet.address import UNIXAddress
 
+from balancer.net.adopted import Adopted
 from balancer.net.reactor.connection import Connection, MappedConnection
 from balancer.net.reactor.unix import UNIXConnection, takes_descriptors
-from balancer.net.transports import Accepting, Adopted, ServerPort, to_address
+from balancer.net.transports import Accepting, ServerPort, to_address
 
 __all__ = ["AdoptedUNIXPort", "ListenerPort", "TCPPort", "UNIXPort", "scoped"]
 

@@ -20,6 +20,7 @@ _OTHERWISE: dict[str, Callable[[float, float], float]] = {
     "balancer_server_weight": max,
     "balancer_pool_panic": max,
     "balancer_plugin_tripped": max,
+    "balancer_shedding_share": max,
     "balancer_server_state": max,
 }
 

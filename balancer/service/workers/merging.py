@@ -15,7 +15,13 @@ _ACCOUNT_SUMS = ("calls", "errors", "overruns", "seconds", "skipped")
 
 def merged_status(outline: dict[str, Any], parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Add the numbers of ``parts``, the status of each worker, to ``outline``, the master's own."""
+    overload = outline["overload"]
     for part in parts:
+        theirs = part["overload"]
+        for key in ("lag", "share"):
+            overload[key] = max(overload[key], theirs[key])
+        for listener, count in theirs["turned_away"].items():
+            overload["turned_away"][listener] = overload["turned_away"].get(listener, 0) + count
         listeners = {listener["name"]: listener for listener in part["listeners"]}
         for listener in outline["listeners"]:
             _add(listener, listeners.get(listener["name"], {}), _LISTENER_SUMS)

@@ -60,7 +60,7 @@ class Reports:
 
     def outline(self) -> dict[str, Any]:
         """Return the status without what only workers know."""
-        now = time.monotonic()
+        now, config = time.monotonic(), self._holdings.in_force.config
         return {
             "version": __version__,
             "pid": os.getpid(),
@@ -69,11 +69,12 @@ class Reports:
             "reloads": self.reloads,
             "metrics": self._side.addresses("metrics"),
             "admin": self._side.addresses("admin"),
+            "overload": {"lag": 0.0, "limit": config.limits.shed_after, "share": 0.0, "turned_away": {}},
             "workers": [
                 {"name": each.name, "pid": each.pid, "state": each.state, "uptime": now - each.since}
                 for each in self._crew.all
             ],
-            "worker_count": self._holdings.in_force.config.workers,
+            "worker_count": config.workers,
             "worker_restarts": self._crew.restarts,
             **outline_of(self._holdings.in_force.snapshot, self._holdings.sockets.addresses),
         }

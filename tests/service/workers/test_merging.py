@@ -12,6 +12,7 @@ from balancer.service.workers.merging import merged_plugins, merged_status
 def _status(connections: int, state: str = "up", reason: str = "", name: str = "s") -> dict[str, Any]:
     server = {"name": name, "state": state, "reason": reason, "active": 1, "idle": 2, "requests": 3, "failures": 4}
     return {
+        "overload": {"lag": connections / 10, "limit": 0.25, "share": 0.0, "turned_away": {"web": 1}},
         "listeners": [{"name": "web", "connections": connections, "refused": 1}],
         "pools": [{"name": "web", "servers": [server]}],
     }
@@ -24,13 +25,14 @@ class StatusTests(TestCase):
         own["pools"][0]["servers"][0] |= {"active": 0, "idle": 0, "requests": 0, "failures": 0}
         merged = merged_status(own, [_status(2), _status(3, "ejected", "failed 5 in a row")])
         self.assertEqual(merged["listeners"], [{"name": "web", "connections": 5, "refused": 3}])
+        self.assertEqual((merged["overload"]["lag"], merged["overload"]["turned_away"]), (0.3, {"web": 3}))
         server = merged["pools"][0]["servers"][0]
         self.assertEqual([server[key] for key in ("active", "idle", "requests", "failures")], [2, 4, 6, 8])
         self.assertEqual((server["state"], server["reason"]), ("ejected", "failed 5 in a row"))
 
     def test_differences(self) -> None:
         """A worker that has another configuration, for a moment, does no harm."""
-        merged = merged_status(_status(1), [_status(1, name="other"), {"listeners": [], "pools": []}])
+        merged = merged_status(_status(1), [_status(1, name="other"), {**_status(0), "listeners": [], "pools": []}])
         self.assertEqual(merged["listeners"][0]["connections"], 2)
         self.assertEqual(merged["pools"][0]["servers"][0]["requests"], 3)
 
