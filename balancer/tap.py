@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.python import usage
 
@@ -28,14 +29,17 @@ class Options(usage.Options):
         from balancer.net.choosing import install
         from balancer.net.memory import settle
         from balancer.service.build import loaded
+        from balancer.service.inheritance import Inheritance, telling
 
         if self["config"] is None:
             raise usage.UsageError("--config FILE is needed")
         # twistd changes its directory when it becomes a daemon; a reload must find the file again.
         self["config"] = Path(self["config"]).absolute()
+        self["inheritance"] = Inheritance.of_environment(os.environ)
         try:
-            self["loaded"] = loaded(self["config"])
-            install()
+            with telling(self["inheritance"]):
+                self["loaded"] = loaded(self["config"])
+                install()
         except BalancerError as error:
             print(error, file=sys.stderr)
             raise SystemExit(1) from None
@@ -46,17 +50,22 @@ def makeService(options: Any) -> IService:
     """Return the service for ``options``; nothing is opened before it is started."""
     from twisted.internet import reactor
 
-    from balancer.service.service import BalancerService
+    from balancer.service.inheritance import telling
+    from balancer.service.pid_file import PidFile
+    from balancer.service.start import service_for
 
-    class Service(BalancerService):
-        """Ends twistd with a message, not a traceback, where an address cannot be had."""
+    inheritance, pid_file = options["inheritance"], PidFile(options.parent)
+    service: Any = service_for(reactor, options["config"], options["loaded"], inheritance, pid_file)
+    start = service.privilegedStartService
 
-        def privilegedStartService(self) -> None:
-            """Open everything."""
-            try:
-                super().privilegedStartService()
-            except BalancerError as error:
-                print(f"balancer: {error}", file=sys.stderr)
-                raise SystemExit(1) from None
+    def privileged_start() -> None:
+        """End twistd with a message, not a traceback, where an address cannot be had."""
+        try:
+            with telling(inheritance):
+                start()
+        except BalancerError as error:
+            print(f"balancer: {error}", file=sys.stderr)
+            raise SystemExit(1) from None
 
-    return Service(reactor, options["config"], options["loaded"])
+    service.privilegedStartService = privileged_start
+    return cast("IService", service)

@@ -71,6 +71,7 @@ class HouseTests(TestCase):
 
 
 _TESTED_IN: dict[str, tuple[str, ...]] = {
+    "net/test_listening.py": ("net/adopted.py",),
     "net/test_transports.py": ("net/stream.py",),
     "net/reactor/test_uv.py": (
         "net/reactor/clients.py",
@@ -86,11 +87,30 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "cli/summary.py",
         "net/memory.py",
         "service/admin.py",
+        "service/data_plane.py",
         "service/listening.py",
         "service/runtime.py",
         "service/service.py",
+        "service/side_ports.py",
+        "service/signals.py",
+        "service/start.py",
         "service/status.py",
         "tap.py",
+    ),
+    "live/test_upgrade.py": (
+        "service/notifying.py",
+        "service/succession.py",
+        "service/upgrade.py",
+    ),
+    "live/test_workers.py": (
+        "cli/worker.py",
+        "service/workers/crew.py",
+        "service/workers/holdings.py",
+        "service/workers/master.py",
+        "service/workers/process.py",
+        "service/workers/reports.py",
+        "service/workers/summed.py",
+        "service/workers/worker.py",
     ),
     "live/test_demo.py": (
         "cli/demo.py",

@@ -18,7 +18,7 @@ from balancer.model.units import counted, format_duration
 
 __all__ = ["ctl"]
 
-_TIMEOUT = 60.0
+_TIMEOUT = 75.0
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -106,6 +106,11 @@ def status(admin: Admin, as_json: bool) -> None:
             f"[yellow]overload[/] lag {overload['lag'] * 1000:.0f} ms, {overload['share']:.0%} turned away now,"
             f" {turned_away} since the start"
         )
+    for worker in found.get("workers", ()):
+        screen.print(
+            f"{worker['name']} {worker['state']}, pid {worker['pid']}, up {format_duration(int(worker['uptime']))},"
+            f" {'?' if worker['connections'] is None else worker['connections']} connections"
+        )
     for listener in found["listeners"]:
         addresses = ", ".join(listener["addresses"])
         screen.print(
@@ -122,6 +127,16 @@ def status(admin: Admin, as_json: bool) -> None:
 def reload(admin: Admin) -> None:
     """Read the configuration again and swap it in; if it has errors, the old one stays and they are printed."""
     click.echo(admin.ask("POST", "/reload")["message"])
+
+
+@ctl.command()
+@click.pass_obj
+def upgrade(admin: Admin) -> None:
+    """Start the balancer anew, with the code and the configuration of now, and let it take over every connection to come.
+
+    The old process finishes what it has and ends. If the new one cannot start, the old one goes on.
+    """
+    click.echo(admin.ask("POST", "/upgrade")["message"])
 
 
 @ctl.command()

@@ -10,19 +10,25 @@ from typing import Any
 
 from twisted.logger import FilteringLogObserver, LogLevel, LogLevelFilterPredicate, textFileLogObserver
 
-__all__ = ["log_to_stderr", "stop_twice"]
+__all__ = ["levels", "log_to_stderr", "stop_twice"]
 
 
-def log_to_stderr() -> Any:
-    """Return an observer that writes the service's log, from level info, to standard error."""
+def levels() -> LogLevelFilterPredicate:
+    """Return what is worth writing: from level info, of Twisted's own from level warn."""
     predicate = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)
     for chatter in (
         "log_legacy",
         "twisted.web",
+        "twisted.protocols.amp",
         "twisted.python.log",
     ):  # of ports and sites; what is ours says it better
         predicate.setLogLevelForNamespace(chatter, LogLevel.warn)
-    return FilteringLogObserver(textFileLogObserver(sys.stderr), [predicate])
+    return predicate
+
+
+def log_to_stderr() -> Any:
+    """Return an observer that writes the service's log to standard error."""
+    return FilteringLogObserver(textFileLogObserver(sys.stderr), [levels()])
 
 
 def stop_twice(reactor: Any, leaving: Callable[[], Any]) -> None:

@@ -47,8 +47,10 @@ def serve(
     ``leaving`` is called before the process ends without returning from here.
     """
     from balancer.service.build import loaded
+    from balancer.service.inheritance import Inheritance, telling
 
-    with complaints():
+    inheritance = Inheritance.of_environment(os.environ)
+    with complaints(), telling(inheritance):
         found = loaded(file)
 
     from balancer.net.memory import settle
@@ -61,11 +63,11 @@ def serve(
 
     from balancer.cli.foreground import log_to_stderr, stop_twice
     from balancer.cli.summary import summary
-    from balancer.service.service import BalancerService
+    from balancer.service.start import service_for
 
     globalLogBeginner.beginLoggingTo([log_to_stderr()], redirectStandardIO=False)
-    service = BalancerService(reactor, file.absolute(), found)
-    with complaints():
+    service = service_for(reactor, file.absolute(), found, inheritance)
+    with complaints(), telling(inheritance):
         service.privilegedStartService()
     service.startService()
     settle()

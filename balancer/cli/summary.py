@@ -8,19 +8,21 @@ from rich.table import Table
 from rich.text import Text
 
 from balancer import __version__
-from balancer.service.service import BalancerService
+from balancer.service.start import AnyService
 
 __all__ = ["summary"]
 
 
-def summary(service: BalancerService, pid: int, reactor: str) -> RenderableType:
+def summary(service: AnyService, pid: int, reactor: str) -> RenderableType:
     """Return what ``balancer run`` prints once every listener is open."""
-    status = service.status()
+    status = service.outline()
     parts: list[RenderableType] = [
         Text.from_markup(
             f"[bold]balancer {__version__}[/], pid {pid}, {escape(status['file'])}, reactor {escape(reactor)}"
         )
     ]
+    if "workers" in status:
+        parts.append(Text(f"workers   {status['worker_count']}"))
     listeners = Table("listener", "protocol", "addresses", "routes", box=None, padding=(0, 2, 0, 0), header_style="dim")
     for listener in status["listeners"]:
         listeners.add_row(

@@ -110,6 +110,8 @@ class Document:
         current, mark = self.data, self.root
         found: list[str | int] = []
         for part in loc:
+            if id(current) not in self.places:  # places are not known here
+                break
             if isinstance(current, dict) and part in current:
                 of_key, of_value = self.places[id(current)][part]
                 current = current[part]

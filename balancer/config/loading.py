@@ -21,7 +21,7 @@ from balancer.config.wording import problems_of
 from balancer.errors import ConfigurationError, Problem
 from balancer.hooks.plugged import Factories
 
-__all__ = ["UNKNOWN_NAME", "Loaded", "load", "load_text", "read"]
+__all__ = ["UNKNOWN_NAME", "Loaded", "again", "load", "load_text", "read"]
 
 Registry = Factories | Callable[[Plugins], Factories]
 
@@ -82,6 +82,14 @@ def load_text(
     """Return the configuration in ``text``, called ``file`` in problems; paths in it count from ``directory``."""
     with _without_collecting():
         return _validated(read_document_text(text, file, directory, environment), registry, building)
+
+
+def again(data: Any, file: str, directory: str, registry: Registry) -> Loaded:
+    """Return the configuration that another process has read and checked as ``data``, without places."""
+    document = Document(file, directory)
+    document.data = data
+    with _without_collecting():
+        return _validated(document, registry, None)
 
 
 def _validated(document: Document, registry: Registry, building: Building | None) -> Loaded:

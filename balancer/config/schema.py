@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -19,15 +20,26 @@ from balancer.config.routing_tests import RoutingTest
 from balancer.errors import Problem
 from balancer.hooks.settings import Duration, Settings, local_path
 
-__all__ = ["AccessLog", "Admin", "Config", "Limits", "Metrics", "Plugins"]
+__all__ = ["MOST_WORKERS", "AccessLog", "Admin", "Config", "Limits", "Metrics", "Plugins", "cpus"]
+
+MOST_WORKERS = 256
+"""Most processes that share the work."""
 
 
 def _workers(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value == 1:
-        return 1
-    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value > 1):
-        raise ValueError(f"expected 1: this version runs in one process, and cannot start {value!r} workers")
-    raise ValueError(f"expected 1, got {value!r}")
+    if value == "auto":
+        return min(cpus(), MOST_WORKERS)
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_WORKERS:
+        return value
+    raise ValueError(f"expected a number from 1 to {MOST_WORKERS}, or 'auto', got {value!r}")
+
+
+def cpus() -> int:
+    """Return how many processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1
 
 
 def _log_path(value: Any, info: ValidationInfo) -> str:
@@ -87,8 +99,13 @@ class Limits(Settings):
 class Config(Settings):
     """A whole configuration."""
 
-    workers: Annotated[int, PlainValidator(_workers), WithJsonSchema({"const": 1})] = Field(
-        default=1, description="Processes."
+    workers: Annotated[
+        int,
+        PlainValidator(_workers),
+        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_WORKERS}, {"const": "auto"}]}),
+    ] = Field(
+        default=1,
+        description="Processes that serve; 1: this one alone, auto: one for each processor that it may use.",
     )
     access_log: Annotated[AccessLog | None, Switch()] = Field(
         default={}, validate_default=True, description="The access log; false: none."

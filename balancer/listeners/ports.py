@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
-from balancer.net.listening import BACKLOG, describe, listen
+from balancer.net.listening import BACKLOG, describe, let_go, listen
+from balancer.net.transports import Accepting
 
 __all__ = ["Ports"]
 
@@ -20,14 +22,17 @@ class Ports:
         reactor: provides ports.
         factory: builds the protocol of each connection, or None to refuse it.
         backlog: connections that may wait to be accepted.
-        spliced: as for :func:`balancer.net.listening.listen`.
+        opened: opens a port, called as ``opened(bind, factory, backlog)``; by default binds the address.
     """
 
     def __init__(
-        self, reactor: Any, factory: IProtocolFactory, backlog: int = BACKLOG, *, spliced: bool = False
+        self,
+        reactor: Any,
+        factory: IProtocolFactory,
+        backlog: int = BACKLOG,
+        opened: Callable[[str, IProtocolFactory, int], IListeningPort] | None = None,
     ) -> None:
-        self._spliced = spliced
-        self._reactor = reactor
+        self._opened = opened or partial(listen, reactor)
         self._factory = factory
         self._backlog = backlog
         self._open: dict[str, IListeningPort] = {}
@@ -42,7 +47,7 @@ class Ports:
         try:
             for bind in binds:
                 if bind not in self._open:
-                    self._open[bind] = listen(self._reactor, bind, self._factory, self._backlog, spliced=self._spliced)
+                    self._open[bind] = self._opened(bind, self._factory, self._backlog)
                     opened.append(bind)
         except BaseException:
             self._close(opened)
@@ -54,7 +59,11 @@ class Ports:
         return self._close([bind for bind in self._open if bind not in wanted])
 
     def _close(self, binds: Iterable[str]) -> Deferred[None]:
-        closing = [self._open.pop(bind).stopListening() for bind in binds]
+        ports = [self._open.pop(bind) for bind in binds]
+        for port in ports:
+            if isinstance(port, Accepting):
+                port.accept_all()
+        closing = [port.stopListening() for port in ports]
         waiting = [closed for closed in closing if isinstance(closed, Deferred)]
         return gatherResults(waiting).addCallback(lambda _: None) if waiting else succeed(None)
 
@@ -62,6 +71,19 @@ class Ports:
     def pauses(self) -> int:
         """How often those that are open stopped accepting for a moment, for want of descriptors."""
         return sum(getattr(port, "pauses", 0) for port in self._open.values())
+
+    @property
+    def descriptors(self) -> dict[str, int]:
+        """The sockets' descriptors by the text of their ``bind``."""
+        return {bind: cast(Any, port).fileno() for bind, port in self._open.items()}
+
+    def let_go(self) -> None:
+        """Accept no more here: another process has the sockets."""
+        while self._open:
+            port = self._open.popitem()[1]
+            if isinstance(port, Accepting):
+                port.accept_all()
+            let_go(port)
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -19,6 +20,7 @@ from balancer import errors
 from balancer.forwarding.session import SHUTDOWN, Session, to_peer
 from balancer.forwarding.side import Side
 from balancer.listeners.accept import Gate
+from balancer.listeners.opening import Opening
 from balancer.listeners.ports import Ports
 from balancer.listeners.shedding import NEVER, Shedding
 from balancer.model.address import Address, Peer
@@ -71,6 +73,7 @@ class TCPListener:
         connector: connects a protocol to an address within so many seconds, :func:`balancer.net.connecting.connect`
             if none is given.
         waited: told how long those who come have waited to be accepted, in seconds.
+        opening: where the sockets come from; by default they are bound here.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class TCPListener:
         pipes: Pipes | None = None,
         waited: Callable[[float], Any] | None = None,
         connector: Connector | None = None,
+        opening: Opening | None = None,
     ) -> None:
         self.name = name
         self.waited = waited
@@ -100,7 +104,8 @@ class TCPListener:
         self._wheel = wheel
         self._observe = observe
         self._pipes = pipes
-        self._ports = Ports(reactor, self, backlog, spliced=True)
+        opened = partial((opening or Opening(reactor)).stream, name, spliced=True)
+        self._ports = Ports(reactor, self, backlog, opened)
         self._drained: Deferred[None] | None = None
 
     def open(self) -> None:
@@ -119,6 +124,15 @@ class TCPListener:
         """Close every socket that is not of ``binds``; connections go on."""
         self.binds = tuple(binds)
         return self._ports.keep(binds)
+
+    @property
+    def descriptors(self) -> dict[str, int]:
+        """The sockets' descriptors by the text of their ``bind``."""
+        return self._ports.descriptors
+
+    def hand_over(self) -> None:
+        """Accept no more here: another process has the sockets. Connections go on."""
+        self._ports.let_go()
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -18,11 +18,12 @@ from balancer import errors
 from balancer.forwarding.datagrams import Flow
 from balancer.forwarding.session import SHUTDOWN
 from balancer.listeners.accept import Gate
+from balancer.listeners.opening import Opening
 from balancer.listeners.shedding import NEVER, Shedding
 from balancer.model.address import Peer
 from balancer.model.facts import SessionFacts
 from balancer.net.datagram_socket import DatagramSocket
-from balancer.net.datagrams import DatagramPort, Origin
+from balancer.net.datagrams import Origin
 from balancer.net.timers import Wheel
 from balancer.net.trains import Batch
 from balancer.net.watching import Watch
@@ -67,6 +68,7 @@ class UDPListener:
         gate: admits flows as it does connections.
         wheel: the shared timer.
         observe: called with the :class:`~balancer.observe.records.SessionRecord` of each flow when it has ended.
+        opening: where the sockets come from; by default they are bound here.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class UDPListener:
         gate: Gate,
         wheel: Wheel,
         observe: Callable[[SessionRecord], Any],
+        opening: Opening | None = None,
     ) -> None:
         self.name = name
         self.gate = gate
@@ -89,6 +92,7 @@ class UDPListener:
         self._settings = settings
         self._wheel = wheel
         self._observe = observe
+        self._opening = opening or Opening(reactor)
         self._accepting = True
         self._ports: dict[str, _Table] = {}
         self._watch = Watch(reactor)
@@ -109,7 +113,7 @@ class UDPListener:
         try:
             for bind in binds:
                 if bind not in self._ports:
-                    self._ports[bind] = _Table(self, self._watch, bind)
+                    self._ports[bind] = _Table(self, self._opening, self._watch, bind)
                     opened.append(bind)
         except BaseException:
             for bind in opened:
@@ -125,6 +129,17 @@ class UDPListener:
                 flow.end(SHUTDOWN)
             table.port.close()
         return succeed(None)
+
+    @property
+    def descriptors(self) -> dict[str, int]:
+        """The sockets' descriptors by the text of their ``bind``."""
+        return {bind: table.port.fileno() for bind, table in self._ports.items()}
+
+    def hand_over(self) -> None:
+        """Receive no more here: another process has the sockets. What servers still answer goes to the clients."""
+        self._accepting = False
+        for table in self._ports.values():
+            table.port.stop_receiving()
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -229,10 +244,10 @@ class UDPListener:
 class _Table:
     """The flows of one bound socket."""
 
-    def __init__(self, listener: UDPListener, watch: Watch, bind: str) -> None:
+    def __init__(self, listener: UDPListener, opening: Opening, watch: Watch, bind: str) -> None:
         self._listener = listener
         self.flows: dict[Origin, Flow] = {}
-        self.port = DatagramPort(watch, bind, self._received)
+        self.port = opening.datagrams(listener.name, bind, watch, self._received)
 
     def _received(self, batch: Batch, origin: Origin) -> None:
         if self._listener.one_by_one:

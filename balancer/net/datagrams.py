@@ -29,7 +29,7 @@ from balancer.net.trains import Batch, Descriptor, ask_for_room
 from balancer.net.transports import plain
 from balancer.net.watching import Watch
 
-__all__ = ["DatagramPort", "Origin", "ReturnPath"]
+__all__ = ["DatagramPort", "Origin", "ReturnPath", "datagram_socket"]
 
 FEW = 4
 """Replies to one client that make a train of their own."""
@@ -44,6 +44,39 @@ Origin = bytes | tuple[Any, ...]
 _log = Logger()
 
 
+def datagram_socket(bind: str, *, spread: bool = False) -> socket.socket:
+    """Return a socket bound to ``bind``, set up for a :class:`DatagramPort`.
+
+    ``spread`` lets several such sockets have the same address, over which the kernel spreads the flows.
+
+    Raises:
+        BalancerError: naming the address and what is wrong with it.
+    """
+    if bind.startswith("unix:") or not bind.rpartition(":")[2].isdecimal():
+        raise BalancerError(f"cannot listen on {bind}: UDP takes host:port, [IPv6]:port or *:port")
+    host, port, dual_stack = resolve_bind(bind)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    skt = None
+    try:
+        skt = socket.socket(family, socket.SOCK_DGRAM)
+        skt.setblocking(False)
+        ask_for_room(skt)
+        if spread:
+            skt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            skt.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual_stack else 1)
+        if host == "::":
+            skt.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        elif host == "0.0.0.0" and _CAN_TELL_V4:
+            skt.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        skt.bind(socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)[0][4])
+    except OSError as refused:
+        if skt is not None:
+            skt.close()
+        raise BalancerError(f"cannot listen on {bind}: {why_not(refused)}") from refused
+    return skt
+
+
 class DatagramPort(Descriptor):
     """A bound UDP socket.
 
@@ -52,33 +85,22 @@ class DatagramPort(Descriptor):
         bind: ``10.0.0.1:53``, ``[::1]:53``, ``*:53`` (IPv4 and IPv6) or ``localhost:53``.
         received: called with ``(batch, origin)``: what came from one client to one of our addresses, if :attr:`sinks`
             has nothing for it.
+        skt: the socket, where :func:`datagram_socket` made it already, in this process or another.
 
     Raises:
         BalancerError: naming the address and what is wrong with it.
     """
 
-    def __init__(self, watch: Watch, bind: str, received: Callable[[Batch, Origin], Any]) -> None:
-        if bind.startswith("unix:") or not bind.rpartition(":")[2].isdecimal():
-            raise BalancerError(f"cannot listen on {bind}: UDP takes host:port, [IPv6]:port or *:port")
-        host, port, dual_stack = resolve_bind(bind)
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        skt = None
-        try:
-            skt = socket.socket(family, socket.SOCK_DGRAM)
-            skt.setblocking(False)
-            ask_for_room(skt)
-            if family == socket.AF_INET6:
-                skt.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual_stack else 1)
-            wildcard = host in ("0.0.0.0", "::")
-            if wildcard and family == socket.AF_INET6:
-                skt.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-            elif wildcard and _CAN_TELL_V4:
-                skt.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
-            skt.bind(socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)[0][4])
-        except OSError as refused:
-            if skt is not None:
-                skt.close()
-            raise BalancerError(f"cannot listen on {bind}: {why_not(refused)}") from refused
+    def __init__(
+        self,
+        watch: Watch,
+        bind: str,
+        received: Callable[[Batch, Origin], Any],
+        skt: socket.socket | None = None,
+    ) -> None:
+        skt = skt or datagram_socket(bind)
+        wildcard = skt.getsockname()[0] in ("0.0.0.0", "::")
+        family = skt.family
         super().__init__(watch, skt)
         self.sinks: dict[Origin, Callable[[Batch], int]] = {}
         """Where batches of known origins go; each returns how many slots it took, and the others go to ``received``."""
@@ -201,6 +223,10 @@ class DatagramPort(Descriptor):
                 # Only a link-local address needs its interface.
                 return data[:20] if data.startswith(b"\xfe\x80") else data[:16] + b"\0\0\0\0"
         return bytes(20 if self._is_v6 else 4)
+
+    def stop_receiving(self) -> None:
+        """Leave what arrives to whoever else has the socket; replies go on."""
+        self._watch.remove(self)
 
     def _failed(self, error: OSError) -> None:
         _log.warn("UDP {address}: {error}", address=self.address, error=error.strerror)

@@ -29,16 +29,18 @@ from twisted.python.failure import Failure
 
 from balancer.errors import BalancerError
 from balancer.model.address import Address
+from balancer.net.adopted import AdoptedUNIXPort
 from balancer.net.connecting import can_watch, has_streams, watches_descriptors
 from balancer.net.transports import ServerPort, ServerTransport, UNIXServerTransport
 
-__all__ = ["BACKLOG", "describe", "listen", "resolve_bind", "why_not"]
+__all__ = ["BACKLOG", "PLAIN", "adopt", "describe", "let_go", "listen", "resolve_bind", "why_not"]
 
 BACKLOG = 4096
 """Connections that may wait to be accepted, if nothing else is said; the kernel's ``somaxconn`` caps it."""
 
 _UNIX = re.compile(r"unix:(?P<path>[^:]+)(:mode=(?P<mode>[0-7]{3,4}))?")
-_PLAIN = re.compile(r"(\*|\[[^\]]*\]|[^:\[\]]+):\d+")
+PLAIN = re.compile(r"(\*|\[[^\]]*\]|[^:\[\]]+):\d+")
+"""Binds that name an IP address, or a host, and a port."""
 
 
 def listen(
@@ -60,7 +62,7 @@ def listen(
     try:
         if match := _UNIX.fullmatch(bind):
             return _listen_unix(reactor, match["path"], int(match["mode"] or "666", 8), factory, backlog)
-        if _PLAIN.fullmatch(bind):
+        if PLAIN.fullmatch(bind):
             host, port, dual_stack = resolve_bind(bind)
             if has_streams(reactor) and not spliced:
                 return cast(IListeningPort, reactor.listen_for(port, factory, backlog, host, dual_stack))
@@ -74,6 +76,46 @@ def listen(
         raise BalancerError(f"cannot listen on {bind}: {why_not(refused.socketError)}") from refused
     except OSError as refused:
         raise BalancerError(f"cannot listen on {bind}: {why_not(refused)}") from refused
+
+
+def let_go(port: Any) -> None:
+    """Close ``port`` for us alone: its socket goes on in whoever else has it, its path stays."""
+    port.stopReading()
+    port.connected = False
+    port.disconnected = True
+    port.socket.close()
+    del port.socket
+    port.factory.doStop()
+
+
+def adopt(
+    reactor: Any, descriptor: int, factory: IProtocolFactory, *, owned: bool = False, spliced: bool = False
+) -> IListeningPort:
+    """Serve the connections of a listening socket that another process has opened.
+
+    The socket stays open and usable for others when the port is closed; ``descriptor`` is copied, and the caller's.
+    If it is ``owned`` from now on, the path of a unix socket is removed at the end. ``spliced`` is as of :func:`listen`.
+    """
+    with socket.socket(fileno=os.dup(descriptor)) as skt:
+        family = skt.family
+    os.set_blocking(descriptor, False)
+    port: Any
+    if family == socket.AF_UNIX:
+        kind: Any = AdoptedUNIXPort
+        if has_streams(reactor):
+            from balancer.net.reactor import ports
+
+            kind = ports.AdoptedUNIXPort
+        port = kind._fromListeningDescriptor(reactor, descriptor, factory)
+        port.owned = owned
+    elif (has_streams(reactor) and not spliced) or not (
+        watches_descriptors(reactor) or (spliced and can_watch(reactor))
+    ):
+        return cast(IListeningPort, reactor.adoptStreamPort(descriptor, family, factory))
+    else:
+        port = ServerPort._fromListeningDescriptor(reactor, descriptor, family, factory)
+    port.startListening()
+    return cast(IListeningPort, port)
 
 
 def resolve_bind(bind: str) -> tuple[str, int, bool]:

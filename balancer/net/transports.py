@@ -36,6 +36,7 @@ ACCEPTS_PER_WAKEUP = 64
 ACCEPTS_WHEN_LATE = 512
 """The same while those who come have waited for :data:`LATE` seconds: long turns must not let few in."""
 LATE = 0.05
+_WAKEUPS_AT_THE_END = 64
 
 ACCEPT_PAUSE = 0.1
 """Seconds without accepting after the process ran out of descriptors or memory; clients wait in the backlog."""
@@ -204,9 +205,19 @@ class Accepting:
         connected: Any
         port: Any
         _realPortNumber: int | None
+        sessionno: int
 
         def startReading(self) -> None: ...
         def stopReading(self) -> None: ...
+
+    def accept_all(self) -> None:
+        """Accept all that wait, before the socket is closed over them."""
+        for _ in range(_WAKEUPS_AT_THE_END):
+            before = self.sessionno
+            if self.connected and not self.disconnecting:
+                self.doRead()
+            if self.sessionno == before:
+                return
 
     def doRead(self) -> None:
         """Accept those who wait."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from select import PIPE_BUF
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -46,6 +47,7 @@ class AccessLog:
         self._size = 0
         self._waiting = b""
         self._descriptor: int | None = None
+        self._is_file = True
         self._call: IDelayedCall | None = None
         self._troubled = False
 
@@ -94,7 +96,7 @@ class AccessLog:
         try:
             descriptor = self._opened()
             while self._waiting:
-                written = os.write(descriptor, self._waiting)
+                written = os.write(descriptor, self._waiting if self._is_file else self._whole_lines())
                 self._waiting = self._waiting[written:]
         except BlockingIOError:
             return  # a pipe that is full for the moment
@@ -107,6 +109,14 @@ class AccessLog:
                 "access log {path}: writing again, {dropped} lines were lost", path=self.path, dropped=self.dropped
             )
 
+    def _whole_lines(self) -> bytes:
+        """Return as many lines as the kernel takes in one piece, so that those of several processes do not mix."""
+        waiting = self._waiting
+        if len(waiting) <= PIPE_BUF:
+            return waiting
+        end = waiting.rfind(b"\n", 0, PIPE_BUF) + 1 or waiting.index(b"\n") + 1
+        return waiting[:end]
+
     def _trouble(self, error: OSError) -> None:
         self._close()
         if not self._troubled:
@@ -117,10 +127,12 @@ class AccessLog:
         if self._descriptor is None:
             if self.path == "-":
                 self._descriptor = 1
+                self._is_file = stat.S_ISREG(os.fstat(1).st_mode)
             else:
                 flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
                 self._descriptor = os.open(self.path, flags | os.O_NONBLOCK, 0o640)
-                if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                self._is_file = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+                if self._is_file:
                     os.set_blocking(self._descriptor, True)
         return self._descriptor
 

@@ -20,8 +20,11 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 from prometheus_client.registry import Collector
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.resource import Resource
-from twisted.web.server import Request
+from twisted.web.server import NOT_DONE_YET, Request
 
 from balancer.observe.records import ExchangeRecord, SessionRecord
 
@@ -32,6 +35,8 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 Gauges = Callable[[], Iterable[Metric]]
 """Returns what the service knows at the moment of a scrape."""
+
+_log = Logger()
 
 _LABELS = ("listener", "route", "pool", "server")
 
@@ -217,25 +222,40 @@ def gauge(name: str, text: str, labels: tuple[str, ...]) -> GaugeMetricFamily:
 
 
 class MetricsResource(Resource):
-    """Serves ``/metrics``."""
+    """Serves ``/metrics``: what ``text()`` returns, at once or later."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, text: Callable[[], bytes | Deferred[bytes]]) -> None:
         super().__init__()
-        self.putChild(b"metrics", _Text(metrics))
+        self.putChild(b"metrics", _Text(text))
         self.putChild(b"", _Pointer())
 
 
 class _Text(Resource):
     isLeaf = True
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, text: Callable[[], bytes | Deferred[bytes]]) -> None:
         super().__init__()
-        self._metrics = metrics
+        self._text = text
 
-    def render_GET(self, request: Request) -> bytes:
+    def render_GET(self, request: Request) -> bytes | int:
         """Return the metrics of the moment."""
         request.setHeader(b"content-type", CONTENT_TYPE_LATEST.encode())
-        return self._metrics.text()
+        text = self._text()
+        if isinstance(text, bytes):
+            return text
+
+        def answer(text: bytes) -> None:
+            if not request._disconnected:
+                request.write(text)
+                request.finish()
+
+        def failed(failure: Failure) -> None:
+            _log.failure("the metrics could not be collected", failure)
+            request.setResponseCode(500)
+            answer(b"")
+
+        text.addCallbacks(answer, failed)
+        return NOT_DONE_YET
 
 
 class _Pointer(Resource):

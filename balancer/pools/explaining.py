@@ -17,7 +17,7 @@ __all__ = ["explain", "takes_known", "why_none"]
 
 def takes_known(server: Server) -> bool:
     """Whether ``server`` takes a request of a client that sticks to it: also while it drains."""
-    return server.open_to_known and server.active < server.limit
+    return server.open_to_known and not server.full
 
 
 def explain(
@@ -67,7 +67,7 @@ def why_none(pool: Pool) -> str:
 def _why_not(server: Server, now: float) -> str:
     reason = f": {server.reason}" if server.reason else ""
     if server.open:
-        return f"full: {server.active} of {server.limit} connections"
+        return f"full: {server.active} of {server.max_connections} connections"
     state = server.state
     if state == "down":
         return f"down{reason}"

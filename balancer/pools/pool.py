@@ -26,6 +26,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IHostnameResolver, IReactorTime
 
 from balancer.hooks.interfaces import Choice, IObservingAlgorithm
+from balancer.model.address import Address
 from balancer.model.facts import RequestFacts, SessionFacts
 from balancer.pools import explaining
 from balancer.pools.dialing import Connect
@@ -178,7 +179,11 @@ class Pool:
         key_of = self._key_of
         candidate: Server
         for candidate in self._candidates(Choice(None if key_of is None else key_of(facts), self._draw, self._now())):
-            if candidate.open and candidate.active < candidate.limit and candidate not in tried:
+            if (
+                candidate.open
+                and (candidate.active < candidate.limit or candidate.has_room())
+                and candidate not in tried
+            ):
                 break
         else:
             left = self._any_left(tried)
@@ -214,6 +219,8 @@ class Pool:
         """Count an exchange or session that begins on ``server``."""
         server.active += 1
         server.requests += 1
+        if server.share is not None:
+            server.share.put(server.active)
 
     def end(self, server: Server, seconds_to_first_byte: float, ok: bool, failed_connect: bool = False) -> None:
         """Count the end of what was begun, and learn from it.
@@ -228,6 +235,8 @@ class Pool:
             server.owner.end(server, seconds_to_first_byte, ok, failed_connect)
             return
         server.active -= 1
+        if server.share is not None:
+            server.share.put(server.active)
         if ok:
             server.failures_in_row = 0
             if seconds_to_first_byte >= 0.0:
@@ -335,6 +344,17 @@ class Pool:
             server.owner = self
         if self.sticky is not None:
             self.sticky.bind(self.servers)
+        self.refresh()
+
+    def tell(self, server: Server, healthy: bool, reason: str, endpoints: tuple[Address, ...]) -> None:
+        """Take over what another process, which probes and resolves for this one, knows of ``server``."""
+        if server.endpoints != endpoints:
+            if set(server.endpoints) - set(endpoints) - {server.address}:
+                server.drop_idle()
+            server.resolved(endpoints)
+        server.healthy = healthy
+        if not server.ejected:
+            server.reason = reason
         self.refresh()
 
     def _judged(self, server: Server, well: bool, reason: str) -> None:

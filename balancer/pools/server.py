@@ -16,7 +16,7 @@ the same, so that exchanges in flight, idle connections and what is known of its
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from zope.interface import implementer
 
@@ -28,9 +28,22 @@ from balancer.pools.idle import IdleConnections, KeepAlive
 if TYPE_CHECKING:
     from balancer.pools.pool import Pool
 
-__all__ = ["Server"]
+__all__ = ["Server", "Share"]
 
 _NO_LIMIT = sys.maxsize
+
+
+class Share(Protocol):
+    """Our part of a server's ``max_connections``, where several processes have to keep to it together."""
+
+    most: int
+    """Exchanges and sessions of all processes."""
+
+    def put(self, active: int) -> None:
+        """Tell the others that ``active`` of ours are in flight."""
+
+    def has_room(self) -> bool:
+        """Whether all together have less than ``most``."""
 
 
 @implementer(IServer)
@@ -78,6 +91,7 @@ class Server:
         "reason",
         "requests",
         "returned",
+        "share",
         "weight",
     )
 
@@ -101,6 +115,7 @@ class Server:
         self.owner: Pool | None = None
         # Traffic.
         self.active = 0
+        self.share: Share | None = None  # with it, limit is 0 and says nothing
         self.requests = 0
         self.failures = 0
         self.connect_failures = 0
@@ -126,6 +141,8 @@ class Server:
     @property
     def max_connections(self) -> int | None:
         """Most exchanges and sessions at a time, or None."""
+        if self.share is not None:
+            return self.share.most
         return None if self.limit == _NO_LIMIT else self.limit
 
     @max_connections.setter
@@ -147,7 +164,20 @@ class Server:
     @property
     def full(self) -> bool:
         """Whether it is at its ``max_connections``."""
-        return self.active >= self.limit
+        return self.active >= self.limit and not self.has_room()
+
+    def has_room(self) -> bool:
+        """Whether the limit that is kept to together with other processes allows one more; False if there is none."""
+        return self.share is not None and self.share.has_room()
+
+    def share_limit(self, share: Share | None) -> None:
+        """Keep to ``max_connections`` together with other processes from now on, or (None) alone."""
+        if self.share is not None:
+            self.share.put(0)
+        self.share = share
+        if share is not None:
+            self.limit = 0
+            share.put(self.active)
 
     @property
     def state(self) -> str:
@@ -214,6 +244,6 @@ class Server:
     def __repr__(self) -> str:
         name = self.name if self.name == str(self.address) else f"{self.name} at {self.address}"
         state = f"{self.state} ({self.reason})" if self.reason and self.state == "down" else self.state
-        limit = "" if self.limit == _NO_LIMIT else f" of {self.limit}"
+        limit = "" if self.max_connections is None else f" of {self.max_connections}"
         backup = " backup" if self.backup else ""
         return f"<Server {name} {state} weight={self.weight}{backup} active={self.active}{limit}>"

@@ -4,6 +4,7 @@
 ``GET /status``                       version, uptime, listeners, pools with their servers
 ``POST /reload``                      read the configuration again; 200, or 422 with every problem
 ``POST /reopen``                      reopen the access log
+``POST /upgrade``                     start the command anew and let it take over
 ``GET /plugins``                      the packages that are loaded, and how their calls went
 ``POST /pools/POOL/servers/SERVER``   ``{"weight": 3}``, ``{"drain": true}`` or ``{"drain": false}``
 ====================================  ==================================================================
@@ -14,7 +15,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 from twisted.internet.defer import Deferred
@@ -24,12 +25,31 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from balancer.errors import BalancerError, ConfigurationError
 
-if TYPE_CHECKING:
-    from balancer.service.service import BalancerService
-
-__all__ = ["AdminResource"]
+__all__ = ["AdminResource", "Administered"]
 
 _LARGEST = 64 * 1024
+
+
+class Administered(Protocol):
+    """What the API asks for; each call returns plain values, or a Deferred of them, and raises BalancerError."""
+
+    def status(self) -> Any:
+        """Return listeners, pools and servers."""
+
+    def reload(self) -> Any:
+        """Read the configuration again."""
+
+    def reopen_logs(self) -> Any:
+        """Open the access log anew."""
+
+    def upgrade(self) -> Any:
+        """Let a new process take over."""
+
+    def plugins(self) -> Any:
+        """Return packages and accounts."""
+
+    def change_server(self, pool: str, server: str, *, weight: int | None, drain: bool | None) -> Any:
+        """Change a server's weight, or drain it or take it back."""
 
 
 class AdminResource(Resource):
@@ -40,7 +60,7 @@ class AdminResource(Resource):
         token: the bearer token that every request must carry, None on a unix socket, whose rights protect it.
     """
 
-    def __init__(self, service: BalancerService, token: str | None) -> None:
+    def __init__(self, service: Administered, token: str | None) -> None:
         super().__init__()
         self._service = service
         self._token = token.encode() if token is not None else None
@@ -62,6 +82,8 @@ class AdminResource(Resource):
                 return _Call(service.reload)
             case ["POST", "reopen"]:
                 return _Call(service.reopen_logs)
+            case ["POST", "upgrade"]:
+                return _Call(service.upgrade)
             case ["GET", "plugins"]:
                 return _Call(service.plugins)
             case ["POST", "pools", pool, "servers", server]:

@@ -148,7 +148,14 @@ class _Builder:
             self._plugged(("pools", name, "health", "probe"), "probes", settings.health.probe, made)
         if "algorithms" in made:
             pools[name] = built_pool(
-                name, settings, made["algorithms"], made.get("probes"), runtime.reactor, runtime.draw, secret
+                name,
+                settings,
+                made["algorithms"],
+                made.get("probes"),
+                runtime.reactor,
+                runtime.draw,
+                secret,
+                runtime.observe_pool,
             )
 
     def _plugged(self, place: tuple[str | int, ...], kind: str, wanted: Plugged, made: dict[str, Any]) -> None:

@@ -13,17 +13,24 @@ from balancer.listeners.udp import UDPListener
 from balancer.observe.access_log import AccessLog
 from balancer.observe.metrics import Metrics, counter, gauge
 from balancer.observe.records import ExchangeRecord, SessionRecord
+from balancer.pools.events import PoolEvent
 from balancer.service.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from balancer.service.listening import Listeners
 
-__all__ = ["BATCH", "WAIT", "Observing"]
+__all__ = ["BATCH", "WAIT", "Observing", "log_event"]
 
 _STATES = ("up", "down", "ejected", "draining")
-
+_BAD_NEWS = frozenset(["server_went_down", "server_ejected", "name_did_not_resolve", "panic_began"])
 
 _log = Logger()
+
+
+def log_event(event: PoolEvent) -> None:
+    """Write what happened to servers into the service's log."""
+    (_log.warn if event.kind in _BAD_NEWS else _log.info)("{event}", event=str(event))
+
 
 WAIT = 0.05
 """Seconds that the record of an exchange may wait to be written down with others."""

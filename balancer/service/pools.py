@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.logger import Logger
-
 from balancer.config.pools import Pool as PoolSettings
 from balancer.config.pools import Sticky as StickySettings
 from balancer.model.keys import Key
-from balancer.pools.events import PoolEvent
+from balancer.pools.events import Observer
 from balancer.pools.health import HealthSettings
 from balancer.pools.idle import KeepAlive
 from balancer.pools.outliers import Passive
@@ -22,12 +20,16 @@ from balancer.pools.sticky import Sticky, StickyCookie, StickyTable
 
 __all__ = ["built_pool"]
 
-_log = Logger()
-_BAD_NEWS = frozenset(["server_went_down", "server_ejected", "name_did_not_resolve", "panic_began"])
-
 
 def built_pool(
-    name: str, settings: PoolSettings, algorithm: Any, probe: Any, clock: Any, draw: Any, secret: str
+    name: str,
+    settings: PoolSettings,
+    algorithm: Any,
+    probe: Any,
+    clock: Any,
+    draw: Any,
+    secret: str,
+    observer: Observer,
 ) -> Pool:
     """Return the pool, not started; ``algorithm`` and ``probe`` are built, ``secret`` signs sticky cookies."""
     keep_alive = KeepAlive(settings.keep_alive.size, settings.keep_alive.idle, settings.keep_alive.max_age)
@@ -49,7 +51,7 @@ def built_pool(
         algorithm,
         clock=clock,
         draw=draw,
-        observer=_write,
+        observer=observer,
         panic=settings.panic,
         probe=probe,
         health=HealthSettings(health.interval, health.timeout, health.rise, health.fall, health.jitter)
@@ -80,8 +82,3 @@ def _sticky(pool: str, settings: StickySettings, clock: Any, secret: str) -> Sti
         )
     key = Key("header", settings.header.name) if settings.header is not None else Key("client_ip")
     return StickyTable(key, clock.seconds)
-
-
-def _write(event: PoolEvent) -> None:
-    """Write what happened to servers into the service's log."""
-    (_log.warn if event.kind in _BAD_NEWS else _log.info)("{event}", event=str(event))

@@ -22,9 +22,10 @@ from balancer.model.address import Address
 from balancer.net.connecting import connect
 from balancer.net.splice import Pipes
 from balancer.net.timers import Wheel
+from balancer.pools.events import Observer
 from balancer.pools.pool import Pool
 from balancer.pools.server import Server
-from balancer.service.observing import Observing
+from balancer.service.observing import Observing, log_event
 from balancer.service.overload import Overload
 from balancer.service.snapshot import Snapshot
 from balancer.wire.ids import new_id
@@ -43,10 +44,13 @@ class Runtime:
 
     Args:
         reactor: everything runs on it.
+        secret: signs what clients get where the configuration has no secret; random by default.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, secret: str | None = None) -> None:
         self.reactor = reactor
+        self.observe_pool: Observer = log_event
+        """Is told what happens to servers."""
         self.wheel = Wheel(reactor)
         self.pipes = Pipes()
         self.overload = Overload(reactor, random.random)
@@ -55,12 +59,16 @@ class Runtime:
         self.observe_session = self.observing.session
         self.draw = random.random
         self.new_id = new_id
-        self.secret = secrets.token_hex(32)
+        self.secret = secret or secrets.token_hex(32)
         self.twisted_site = TwistedSite(Resource(), reactor=reactor)
-        self._gate = Gate()
+        self._gate = self.gate()
         self._pools: Mapping[str, Pool] = {}
         self.given_up = 0
         """Idle connections to servers that were closed because descriptors were short."""
+
+    def gate(self) -> Gate:
+        """Return the gate of the whole process."""
+        return Gate()
 
     def use(self, snapshot: Snapshot) -> None:
         """Take the limits and the observers of ``snapshot`` into use."""
@@ -75,8 +83,8 @@ class Runtime:
         """Let ``pool`` begin to probe and to look up names."""
         pool.start(self.connect, self.reactor.nameResolver)
 
-    def gate_below(self, connections: int | None, per_client: int | None) -> Gate:
-        """Return a listener's gate, below the one of the whole process."""
+    def gate_below(self, listener: str, connections: int | None, per_client: int | None) -> Gate:
+        """Return the gate of ``listener``, below the one of the whole process."""
         return Gate(connections, per_client, above=self._gate)
 
     def connect_http(self, server: Server, timeout: float) -> Deferred[ServerConnection]:

@@ -12,13 +12,12 @@ A reload that fails anywhere before the swap leaves everything as it was and say
 
 from __future__ import annotations
 
+import os
 import signal
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from prometheus_client.metrics_core import Metric
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.logger import Logger
@@ -26,13 +25,15 @@ from twisted.logger import Logger
 from balancer import __version__
 from balancer.config.loading import Loaded
 from balancer.errors import BalancerError
+from balancer.listeners.opening import Opening
 from balancer.model.units import format_duration
-from balancer.observe.metrics import counter
 from balancer.service.build import built, loaded
-from balancer.service.listening import Listeners
+from balancer.service.data_plane import DataPlane, change_server
 from balancer.service.runtime import Runtime
-from balancer.service.snapshot import Snapshot
-from balancer.service.status import status_of
+from balancer.service.server_state import state_of, take_over
+from balancer.service.side_ports import SidePorts
+from balancer.service.signals import Signals
+from balancer.service.succession import Succession
 
 __all__ = ["BalancerService"]
 
@@ -46,22 +47,29 @@ class BalancerService(Service):
         reactor: everything runs on it.
         file: the configuration file, read again at each reload.
         first: the configuration as already read.
+        succession: what the process before has left, and how another takes over.
     """
 
     name = "balancer"
 
-    def __init__(self, reactor: Any, file: Path, first: Loaded | None = None) -> None:
+    def __init__(
+        self, reactor: Any, file: Path, first: Loaded | None = None, succession: Succession | None = None
+    ) -> None:
         self.file = file
         self.reloads = 0
-        self.snapshot: Snapshot | None = None
         self._first = first
         self._reactor = reactor
-        self._runtime: Runtime | None = None
-        self._listeners: Listeners | None = None
+        self._plane: DataPlane | None = None
+        self._side: SidePorts | None = None
         self._started = 0.0
-        self._opened = False
         self._stopping: Deferred[None] | None = None
-        self._signals: dict[int, Any] = {}
+        self._succession = succession or Succession(reactor)
+        calls = {
+            signal.SIGHUP: self._reload_by_signal,
+            signal.SIGUSR1: self.reopen_logs,
+            signal.SIGUSR2: self._upgrade_by_signal,
+        }
+        self._signals = Signals(reactor, calls)
 
     # Starting.
 
@@ -73,59 +81,39 @@ class BalancerService(Service):
         """
         found = self._first or loaded(self.file)
         self._first = None
-        runtime = self._runtime = Runtime(self._reactor)
-        snapshot = built(found, runtime)
+        inheritance = self._succession.inheritance
+        inheritance.began()
+        opening = Opening(self._reactor, inheritance.take)
+        plane = DataPlane(Runtime(self._reactor, inheritance.secret), opening)
+        snapshot = built(found, plane.runtime)
         found.config.forget_places()
-        runtime.use(snapshot)
-        listeners = self._listeners = Listeners(runtime, self)
-        self._listen_to_signals()  # before anybody can see that the ports are open
+        side = SidePorts(self._reactor, plane.runtime.observing.metrics.text, self, opening)
+        self._signals.listen()  # before anybody can see that the ports are open
         try:
-            listeners.open(snapshot)
+            plane.listeners.prepare(snapshot)
+            side.prepare(found.config)
         except BaseException:
-            self._leave_signals()
-            listeners.close()
+            self._signals.leave()
+            plane.listeners.abandon()
             raise
-        self.snapshot = snapshot
-        self._opened = True
-        runtime.observing.metrics.watch(self._gauges)
-
-    def _gauges(self) -> Iterable[Metric]:
-        assert self._runtime is not None
-        assert self.snapshot is not None
-        assert self._listeners is not None
-        yield from self._runtime.observing.gauges(self.snapshot, self._listeners)
-        yield from self._runtime.overload.metrics()
-        given_up = counter("idle_connections_given_up", "Idle server connections closed for want of descriptors.", ())
-        given_up.add_metric((), self._runtime.given_up)
-        yield given_up
+        plane.swap(snapshot)
+        side.swap(found.config)
+        take_over(snapshot.pools, inheritance.state, weights=False)
+        self._plane, self._side = plane, side
 
     def startService(self) -> None:
         """Begin to probe servers and to resolve names; listen to signals."""
         super().startService()
-        if not self._opened:
+        if self._plane is None:
             self.privilegedStartService()
-        assert self.snapshot is not None
-        assert self._runtime is not None
         self._started = time.monotonic()
-        self._runtime.observing.open()  # not before: the file is to be of the user that twistd became
-        self._runtime.overload.lag.start()
-        for pool in self.snapshot.pools.values():
-            self._runtime.start(pool)
+        self._running().start()
+        self._reactor.callWhenRunning(self._succession.accepts)
 
-    def _listen_to_signals(self) -> None:
-        calls = {signal.SIGHUP: self._reload_by_signal, signal.SIGUSR1: self.reopen_logs}
-        for number, call in calls.items():
-            try:
-                self._signals[number] = signal.signal(
-                    number,
-                    lambda *_, call=call: self._reactor.callFromThread(call),
-                )
-            except ValueError:  # not the main thread: somebody else's program runs us, and has its own signals
-                return
-
-    def _leave_signals(self) -> None:
-        while self._signals:
-            signal.signal(*self._signals.popitem())
+    def _running(self) -> DataPlane:
+        if self._plane is None:
+            raise BalancerError("the service is not running")
+        return self._plane
 
     # Reloading.
 
@@ -141,36 +129,35 @@ class BalancerService(Service):
         Raises:
             BalancerError: with everything that is wrong; the running configuration stays.
         """
-        old, runtime, listeners = self.snapshot, self._runtime, self._listeners
-        if old is None or runtime is None or listeners is None or self._stopping is not None:
+        plane, side = self._plane, self._side
+        if plane is None or side is None or self._stopping is not None or self._succession.is_over:
             raise BalancerError("the service is not running")
+        metrics = plane.runtime.observing.metrics
         began = time.monotonic()
         try:
             found = loaded(self.file)
-            snapshot = built(found, runtime)
+            snapshot = built(found, plane.runtime)
             found.config.forget_places()
-            listeners.prepare(snapshot)
+            if found.config.workers != 1:
+                raise BalancerError("'workers' can be changed from 1 by a restart or an upgrade only")
+            plane.listeners.prepare(snapshot)
+            try:
+                side.prepare(found.config)
+            except BaseException:
+                plane.listeners.abandon()
+                raise
         except BalancerError as error:
-            runtime.observing.metrics.reload_refused()
+            metrics.reload_refused()
             _log.error("reload refused, the running configuration stays: {error}", error=error)
             raise
         except Exception as error:  # a fault of ours, or of a plug-in where nobody expected one
-            runtime.observing.metrics.reload_refused()
+            metrics.reload_refused()
             _log.failure("reload failed, the running configuration stays")
             raise BalancerError(f"the reload failed: {type(error).__name__}: {error}") from error
-        for name, pool in snapshot.pools.items():
-            if name in old.pools:
-                pool.adopt(old.pools[name])
-        runtime.use(snapshot)
-        listeners.swap(snapshot)
-        self.snapshot = snapshot
-        runtime.observing.open()
-        for pool in snapshot.pools.values():
-            runtime.start(pool)
-        for pool in old.pools.values():
-            pool.close()
+        plane.swap(snapshot)
+        side.swap(found.config)
         self.reloads += 1
-        runtime.observing.metrics.reloaded()
+        metrics.reloaded()
         took = (time.monotonic() - began) * 1000
         message = f"reloaded {self.file} in {took:.0f} ms"
         _log.info("{message}", message=message)
@@ -180,29 +167,29 @@ class BalancerService(Service):
 
     def reopen_logs(self) -> dict[str, Any]:
         """Open the access log anew, after it was moved away."""
-        assert self._runtime is not None
-        self._runtime.observing.reopen()
+        self._running().runtime.observing.reopen()
         return {"message": "access log reopened"}
 
     def status(self) -> dict[str, Any]:
         """Return the state of listeners, pools and servers as plain values."""
-        if self.snapshot is None or self._listeners is None or self._runtime is None:
-            raise BalancerError("the service is not running")
+        plane, side = self._running(), self._side
+        assert side is not None
         return {
             "version": __version__,
+            "pid": os.getpid(),
             "file": str(self.file),
             "uptime": time.monotonic() - self._started,
             "reloads": self.reloads,
-            "overload": self._runtime.overload.report(),
-            **status_of(self.snapshot, self._listeners),
+            "metrics": side.addresses("metrics"),
+            "admin": side.addresses("admin"),
+            **plane.status(),
         }
+
+    outline = status
 
     def plugins(self) -> dict[str, Any]:
         """Return the packages that are loaded and how their calls went, as plain values."""
-        if self.snapshot is None:
-            raise BalancerError("the service is not running")
-        registry = self.snapshot.registry
-        return {"packages": registry.report(), "accounts": [account.report() for account in registry.accounts()]}
+        return self._running().plugins()
 
     def change_server(self, pool: str, server: str, *, weight: int | None, drain: bool | None) -> dict[str, Any]:
         """Change a server's weight, or drain it (True) or take it back (False).
@@ -210,32 +197,31 @@ class BalancerService(Service):
         Raises:
             BalancerError: if there is no such pool or server.
         """
-        assert self.snapshot is not None
-        found = self.snapshot.pools.get(pool)
-        if found is None:
-            raise BalancerError(f"there is no pool {pool!r}; pools: {', '.join(self.snapshot.pools)}")
-        for each in found.servers:
-            if each.name == server:
-                if weight is not None:
-                    found.set_weight(each, weight)
-                if drain is not None:
-                    (each.drain if drain else each.undrain)()
-                _log.info(
-                    "{server} of pool {pool} is {state} now, weight {weight}",
-                    server=each.name,
-                    pool=pool,
-                    state=each.state,
-                    weight=each.weight,
-                )
-                return {
-                    "name": each.name,
-                    "state": each.state,
-                    "draining": each.draining,
-                    "weight": each.weight,
-                }
-        raise BalancerError(
-            f"pool {pool!r} has no server {server!r}; servers: {', '.join(s.name for s in found.servers)}"
-        )
+        now = change_server(self._running().snapshot, pool, server, weight=weight, drain=drain)
+        _log.info("{name} of pool {pool} is {state} now, weight {weight}", pool=pool, **now)
+        return now
+
+    # Another process takes over.
+
+    def _upgrade_by_signal(self) -> None:
+        try:
+            self.upgrade().addErrback(lambda failure: failure.trap(BalancerError) and None)
+        except BalancerError as error:
+            _log.error("no upgrade: {error}", error=error)
+
+    def upgrade(self) -> Deferred[dict[str, Any]]:
+        """Start the command anew and let it take over; fails with BalancerError, and all goes on as before."""
+        plane, side = self._running(), self._side
+        assert side is not None
+        assert plane.snapshot is not None
+
+        def hand_over() -> None:
+            plane.listeners.hand_over()
+            side.hand_over()
+
+        state = [state for pool in plane.snapshot.pools.values() for state in state_of(pool)]
+        left = [*plane.listeners.left(), *side.left()]
+        return self._succession.pass_on(left, plane.runtime.secret, state, hand_over)
 
     # Stopping.
 
@@ -244,23 +230,12 @@ class BalancerService(Service):
         if self._stopping is not None:
             return self._stopping
         super().stopService()
-        self._leave_signals()
-        if self.snapshot is None or self._listeners is None or self._runtime is None:
+        self._signals.leave()
+        plane, side = self._plane, self._side
+        if plane is None or plane.snapshot is None or side is None:
             return succeed(None)
-        snapshot, listeners, runtime = self.snapshot, self._listeners, self._runtime
-        in_flight = listeners.in_flight()
+        in_flight, limit = plane.listeners.in_flight(), plane.snapshot.config.graceful_timeout
         if in_flight:
-            limit = format_duration(snapshot.config.graceful_timeout)
-            _log.info("stopping: {limit} for {what} to finish", what=in_flight, limit=limit)
-        self._stopping = gatherResults([listeners.drain(snapshot.config.graceful_timeout)]).addCallback(lambda _: None)
-
-        def drained(_: None) -> None:
-            for pool in snapshot.pools.values():
-                pool.stop()
-                for server in pool.servers:
-                    server.idle.close()
-            runtime.close()
-            _log.info("stopped")
-
-        self._stopping.addCallback(drained)
+            _log.info("stopping: {limit} for {what} to finish", what=in_flight, limit=format_duration(limit))
+        self._stopping = gatherResults([plane.drain(limit), *side.close()]).addCallback(lambda _: _log.info("stopped"))
         return self._stopping

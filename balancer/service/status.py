@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from balancer.config.pools import Pool as PoolSettings
@@ -10,27 +11,36 @@ from balancer.pools.pool import Pool
 from balancer.service.listening import Listeners
 from balancer.service.snapshot import Snapshot
 
-__all__ = ["status_of"]
+__all__ = ["outline_of", "status_of"]
 
 
 def status_of(snapshot: Snapshot, listeners: Listeners) -> dict[str, Any]:
     """Return listeners, pools, servers and plug-in packages."""
+    found = outline_of(snapshot, {listener.name: listener.addresses for listener in listeners}.__getitem__)
+    gates = {listener.name: listener.gate for listener in listeners}
+    for listener in found["listeners"]:
+        gate = gates[listener["name"]]
+        listener["connections"] = gate.active
+        listener["refused"] = gate.refused + gate.refused_client
+    return found
+
+
+def outline_of(snapshot: Snapshot, addresses: Callable[[str], Sequence[str]]) -> dict[str, Any]:
+    """Return the same with no connections; ``addresses`` returns where a listener listens."""
     config = snapshot.config
     return {
         "listeners": [
             {
-                "name": listener.name,
-                "protocol": config.listeners[listener.name].protocol,
-                "addresses": list(listener.addresses),
-                "routes": len(config.listeners[listener.name].routes),
-                "connections": listener.gate.active,
-                "refused": listener.gate.refused + listener.gate.refused_client,
+                "name": name,
+                "protocol": listener.protocol,
+                "addresses": list(addresses(name)),
+                "routes": len(listener.routes),
+                "connections": 0,
+                "refused": 0,
             }
-            for listener in listeners
+            for name, listener in config.listeners.items()
         ],
         "pools": [_pool(pool, config.pools[name]) for name, pool in snapshot.pools.items()],
-        "metrics": listeners.side_addresses("metrics"),
-        "admin": listeners.side_addresses("admin"),
         "packages": [package for package in snapshot.registry.report() if not package.get("builtin")],
     }
 

@@ -53,12 +53,9 @@ class ConfigTests(SynchronousTestCase):
     def test_refused(self) -> None:
         """What is wrong at the top is said in plain words."""
         for text, expected in [
-            ("workers: 4", "10: workers: expected 1: this version runs in one process, and cannot start 4 workers"),
-            (
-                "workers: auto",
-                "10: workers: expected 1: this version runs in one process, and cannot start 'auto' workers",
-            ),
-            ("workers: x", "10: workers: expected 1, got 'x'"),
+            ("workers: 0", "10: workers: expected a number from 1 to 256, or 'auto', got 0"),
+            ("workers: true", "10: workers: expected a number from 1 to 256, or 'auto', got True"),
+            ("workers: x", "10: workers: expected a number from 1 to 256, or 'auto', got 'x'"),
             ("metrics: true", "10: metrics: expected a mapping (keys: bind), got true"),
             ("admin: {bind: '*:1'}", "15: admin.bind: expected a 'token' beside an address that is no unix socket"),
             ("listener: {}", "1: listener: unknown key 'listener'; did you mean 'listeners'?"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
@@ -15,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from balancer.errors import BalancerError
 from balancer.model.address import Address
 from balancer.net.connecting import connect
-from balancer.net.listening import describe, listen, resolve_bind
+from balancer.net.listening import adopt, describe, let_go, listen, resolve_bind
 from balancer.net.reactor.connection import Connection
 from balancer.net.transports import ServerTransport
 from tests.net.peers import Recorder, Recorders
@@ -130,6 +132,62 @@ class RefusalTests(SynchronousTestCase):
         """A text of no known form says which forms there are."""
         with self.assertRaisesRegex(BalancerError, r"expected host:port, \*:port, unix:/path or an endpoint"):
             listen(reactor, "what:ever", Recorders())
+
+
+class AdoptTests(TestCase):
+    """Sockets that somebody else opened."""
+
+    timeout = 10
+
+    @inlineCallbacks
+    def serve(self, skt: socket.socket, address: Address, **how: bool) -> Any:
+        """Adopt ``skt``, connect to it, and return the port and the transport of the connection."""
+        accepted = Recorders()
+        port = adopt(reactor, skt.fileno(), accepted, **how)
+        client = yield connect(reactor, address, Recorder(), 5)
+        server = yield accepted.next()
+        transport = server.transport
+        client.transport.abortConnection()
+        yield client.closed
+        transport.abortConnection()
+        return port, transport
+
+    @inlineCallbacks
+    def test_tcp(self) -> Any:
+        """A TCP socket is served by our transports, and listens on when the port is closed."""
+        with socket.create_server(("127.0.0.1", 0)) as skt:
+            address = Address(*skt.getsockname())
+            port, transport = yield self.serve(skt, address)
+            self.assertIsInstance(transport, ServerTransport)
+            self.assertEqual(describe(port), str(address))
+            yield port.stopListening()
+            self.assertTrue(skt.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+    @inlineCallbacks
+    def test_unix(self) -> Any:
+        """A unix socket keeps its permissions, and its path unless that is owned."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = f"{folder.name}/s"
+        with socket.socket(socket.AF_UNIX) as skt:
+            skt.bind(path)
+            Path(path).chmod(0o640)
+            skt.listen()
+            for owned in (False, True):
+                port, _ = yield self.serve(skt, Address("", 0, path), owned=owned)
+                self.assertEqual(stat.S_IMODE(Path(path).stat().st_mode), 0o640)
+                yield port.stopListening()
+                self.assertEqual(Path(path).exists(), not owned)
+
+    @inlineCallbacks
+    def test_let_go(self) -> Any:
+        """A port that is let go leaves its socket to who else has it."""
+        port: Any = listen(reactor, "127.0.0.1:0", Recorders())
+        skt = port.socket.dup()
+        self.addCleanup(skt.close)
+        let_go(port)
+        again, _ = yield self.serve(skt, Address(*skt.getsockname()))
+        yield again.stopListening()
 
 
 class ResolveTests(SynchronousTestCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ class _Word:
         return f"{self._word} session {record}"
 
 
+def _lines_of(descriptor: int) -> list[bytes]:
+    return os.read(descriptor, 1 << 16).splitlines()
+
+
 class AccessLogTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
@@ -37,6 +42,20 @@ class AccessLogTests(SynchronousTestCase):
         self.assertFalse(self.path.exists())
         self.clock.advance(FLUSH_AFTER)
         self.assertEqual(self.path.read_text(), "one 1\none session 2\n")
+
+    def test_whole_lines(self) -> None:
+        """What goes to a pipe is cut between lines, in pieces that the kernel takes whole: others write there as well."""
+        read, write = os.pipe()
+        self.addCleanup(os.close, read)
+        log = AccessLog(self.clock, f"/proc/self/fd/{write}", _Word("x" * 1500))
+        os.set_blocking(read, False)
+        for number in range(5):
+            log.exchange(number)
+        log.exchange("y" * 5000)
+        log._write()
+        os.close(write)
+        log.close()
+        self.assertEqual([len(each) for each in _lines_of(read)], [1502] * 5 + [6501])
 
     def test_another_format(self) -> None:
         """Another format makes the lines from then on, in the same file."""

@@ -38,6 +38,32 @@ class ServerTests(TestCase):
         self.assertEqual(Server(Address("", 0, "/run/app.sock")).name, "unix:/run/app.sock")
         self.assertEqual(Server(Address("::1", 80), "one").name, "one")
 
+    def test_shared_limit(self) -> None:
+        """A limit that is kept to with others goes by what all have; without them it is its own again."""
+
+        class Together:
+            most = 3
+            ours = 0
+            others = 0
+
+            def put(self, active: int) -> None:
+                self.ours = active
+
+            def has_room(self) -> bool:
+                return self.ours + self.others < self.most
+
+        one = Server(ONE, max_connections=3)
+        one.active = 1
+        share = Together()
+        one.share_limit(share)
+        self.assertEqual((one.max_connections, one.full, share.ours), (3, False, 1))
+        share.others = 2
+        self.assertTrue(one.full)
+        self.assertIn("active=1 of 3", repr(one))
+        one.configure_as(Server(ONE, max_connections=5))
+        one.share_limit(None)
+        self.assertEqual((one.max_connections, one.full, share.ours), (5, False, 0))
+
     def test_max_connections(self) -> None:
         """The limit can be read, changed and taken away."""
         one = Server(ONE, max_connections=2)

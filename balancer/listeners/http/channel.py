@@ -160,7 +160,7 @@ class HTTPChannel(Protocol):
                     return
                 elif reader.held is not None or reader.more:
                     self.resume_after_upgrade()
-                elif reader.closed or self.client_ended or self.draining:
+                elif reader.closed or self.client_ended or (self.draining and not reader.in_head):
                     self._close()
                     return
                 else:

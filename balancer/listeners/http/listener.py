@@ -7,6 +7,7 @@ begun earlier finish on the site they began with.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -17,12 +18,16 @@ from balancer.listeners.accept import Gate
 from balancer.listeners.http.channel import HTTPChannel
 from balancer.listeners.http.overloaded import turned_away_at_once
 from balancer.listeners.http.site import Site
+from balancer.listeners.opening import Opening
 from balancer.listeners.ports import Ports
 from balancer.model.units import counted
 from balancer.net.listening import BACKLOG
 from balancer.net.timers import Wheel
 
-__all__ = ["HTTPListener"]
+__all__ = ["LAST_REQUEST", "HTTPListener"]
+
+LAST_REQUEST = 0.5
+"""Seconds that a connection without a request has for one more when its listener drains."""
 
 
 @implementer(IProtocolFactory)
@@ -38,6 +43,7 @@ class HTTPListener:
         wheel: the shared timer.
         backlog: connections that may wait to be accepted.
         waited: told how long those who come have waited to be accepted, in seconds.
+        opening: where the sockets come from; by default they are bound here.
     """
 
     def __init__(
@@ -50,6 +56,7 @@ class HTTPListener:
         wheel: Wheel,
         backlog: int = BACKLOG,
         waited: Callable[[float], Any] | None = None,
+        opening: Opening | None = None,
     ) -> None:
         self.name = name
         self.waited = waited
@@ -61,7 +68,7 @@ class HTTPListener:
         self.binds = tuple(binds)
         self._site = site
         self._wheel = wheel
-        self._ports = Ports(reactor, self, backlog)
+        self._ports = Ports(reactor, self, backlog, partial((opening or Opening(reactor)).stream, name))
         self._drained: Deferred[None] | None = None
 
     def open(self) -> None:
@@ -80,6 +87,15 @@ class HTTPListener:
         """Close every socket that is not of ``binds``; connections go on."""
         self.binds = tuple(binds)
         return self._ports.keep(binds)
+
+    @property
+    def descriptors(self) -> dict[str, int]:
+        """The sockets' descriptors by the text of their ``bind``."""
+        return self._ports.descriptors
+
+    def hand_over(self) -> None:
+        """Accept no more here: another process has the sockets. Connections go on."""
+        self._ports.let_go()
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -102,18 +118,30 @@ class HTTPListener:
     def drain(self, timeout: float) -> Deferred[None]:
         """Stop accepting, finish the exchanges in flight for ``timeout`` seconds, then cut those that are left.
 
+        A connection that is idle, or has just been opened, has :data:`LAST_REQUEST` seconds for one more request, so
+        that busy clients are told by a response that it is the last, and find no connection closed under a request.
         The Deferred fires when the last connection is gone.
         """
         closed = self.stop_accepting()
-        for channel in tuple(self.channels):
-            channel.drain()
+        for channel in self.channels:
+            channel.draining = True  # the next response says so
         if self.channels:
             drained: Deferred[None] = Deferred()
             self._drained = drained
+            idle = self._wheel.schedule(min(LAST_REQUEST, timeout), self._drain_all)
             limit = self._wheel.schedule(timeout, self._abort_all)
-            drained.addCallback(lambda _: limit.cancel())
+
+            def done(_: None) -> None:
+                idle.cancel()
+                limit.cancel()
+
+            drained.addCallback(done)
             closed.addCallback(lambda _: drained)
         return closed
+
+    def _drain_all(self) -> None:
+        for channel in tuple(self.channels):
+            channel.drain()
 
     def _abort_all(self) -> None:
         for channel in tuple(self.channels):

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet import tcp, unix
 from twisted.internet.address import UNIXAddress
 
+from balancer.net.adopted import Adopted
 from balancer.net.reactor.connection import Connection, MappedConnection
 from balancer.net.reactor.unix import UNIXConnection, takes_descriptors
 from balancer.net.transports import Accepting, ServerPort, to_address
 
-__all__ = ["ListenerPort", "TCPPort", "UNIXPort", "scoped"]
+__all__ = ["AdoptedUNIXPort", "ListenerPort", "TCPPort", "UNIXPort", "scoped"]
 
 
 def scoped(name: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -137,3 +138,7 @@ class UNIXPort(_Quick, unix.Port):
             protocol.makeConnection(unix.Server(plain, protocol, client, self, number, self.reactor))
         else:
             UNIXConnection(self.reactor, protocol, False, peer, None, number, self.socket.getsockname()).adopt(skt)
+
+
+class AdoptedUNIXPort(Adopted, UNIXPort):
+    """A unix socket that others serve as well."""

@@ -1,0 +1,125 @@
+"""What master and workers say to each other: AMP over a unix socket, listening sockets passed along.
+
+::
+
+    worker                              master
+      │ ── Hello ───────────────────────> │   here I am; the answer says which of the workers it is
+      │ <─────────────────── Prepare ──── │   this configuration, these sockets: build it, change nothing
+      │ <─────────────── Swap/Abandon ─── │   serve by what is prepared, or forget it
+      │ <─────────────────────── Tell ─── │   this is how servers are doing
+      │ <──────────────── Ask, Reopen ─── │   metrics, status, plugins; open the access log anew
+      │ ── Said ────────────────────────> │   a line for the log
+      │ <─────────────────────── Stop ─── │   drain, and end
+      │ ── Farewell ────────────────────> │   the last numbers
+
+When the connection ends the worker drains and ends too: its master is gone.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.protocols import amp
+
+from balancer.errors import BalancerError
+
+__all__ = ["Abandon", "Ask", "Farewell", "Hello", "Large", "Prepare", "Reopen", "Said", "Stop", "Swap", "Tell"]
+
+STOP, RETIRE, HAND_OVER = "stop", "retire", "hand over"
+
+_PIECE = 0xFFFF
+
+
+class Large(amp.Argument):
+    """Plain values as JSON of any size, cut into as many AMP values as that takes."""
+
+    def toBox(self, name: bytes, strings: Any, objects: Any, proto: Any) -> None:
+        """Write the value."""
+        text = json.dumps(self.retrieve(objects, name.decode(), proto), separators=(",", ":")).encode()
+        strings[name] = b"%d" % len(text)
+        for at in range(0, len(text), _PIECE):
+            strings[b"%s.%d" % (name, at // _PIECE)] = text[at : at + _PIECE]
+
+    def fromBox(self, name: bytes, strings: Any, objects: Any, proto: Any) -> None:
+        """Read the value."""
+        size = int(self.retrieve(strings, name, proto))
+        pieces = [strings.pop(b"%s.%d" % (name, at)) for at in range(-(-size // _PIECE))]
+        objects[name.decode()] = json.loads(b"".join(pieces))
+
+
+class _Command(amp.Command):
+    errors = {BalancerError: b"REFUSED"}  # as Twisted's own
+
+
+class Hello(_Command):
+    """The worker has started, with code of this ``version``; ``settings`` are number, row, geometry, secrets and such (see ``Crew``)."""
+
+    arguments = [(b"version", amp.Unicode())]
+    response = [(b"settings", Large())]
+
+
+class Prepare(_Command):
+    """Build the configuration ``found``: ``{"data", "file", "directory"}``, as read and substituted by the master."""
+
+    arguments = [
+        (b"found", Large()),
+        (b"columns", Large()),
+        (
+            b"sockets",
+            amp.AmpList(
+                [(b"listener", amp.Unicode()), (b"bind", amp.Unicode()), (b"descriptor", amp.Descriptor())],
+            ),
+        ),
+    ]
+
+
+class Swap(_Command):
+    """Serve by what is prepared; ``state`` as of :class:`Tell`, of every server."""
+
+    arguments = [(b"state", Large())]
+
+
+class Abandon(_Command):
+    """Forget what is prepared."""
+
+
+class Tell(_Command):
+    """How servers are doing: a list of values as of :mod:`.server_state`."""
+
+    arguments = [(b"state", Large())]
+
+
+class Ask(_Command):
+    """Return ``metrics``, ``status`` or ``plugins``."""
+
+    arguments = [(b"what", amp.Unicode())]
+    response = [(b"answer", Large())]
+
+
+class Reopen(_Command):
+    """Open the access log anew."""
+
+
+class Stop(_Command):
+    """Stop accepting, finish what is in flight for ``timeout`` seconds, say farewell and end.
+
+    ``how``: :data:`STOP` with everybody; :data:`RETIRE` alone, others are left; :data:`HAND_OVER` because another process
+    has the sockets.
+    """
+
+    arguments = [(b"timeout", amp.Float()), (b"how", amp.Unicode())]
+    requiresAnswer = False
+
+
+class Said(_Command):
+    """A line for the service's log."""
+
+    arguments = [(b"level", amp.Unicode()), (b"text", Large())]
+    requiresAnswer = False
+
+
+class Farewell(_Command):
+    """The last metrics of a worker that ends."""
+
+    arguments = [(b"metrics", Large())]
