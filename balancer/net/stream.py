@@ -95,7 +95,17 @@ class Stream(tcp.Connection):
         """Do what the inherited ``connectionLost`` does, 5 µs cheaper: without asking the failure what it is by name."""
         if not hasattr(self, "socket"):
             return  # told twice
-        FileDescriptor.connectionLost(self, reason)
+        unwatch = getattr(self.reactor, "unwatch", None)
+        if unwatch is None:
+            FileDescriptor.connectionLost(self, reason)
+        else:
+            self.disconnected = 1
+            self.connected = 0
+            producer, self.producer = self.producer, None
+            if producer is not None:
+                producer.stopProducing()
+            self.is_reading = False
+            unwatch(self)
         self._closeSocket(not isinstance(reason.value, ConnectionAborted))
         protocol = self.protocol
         del self.protocol

