@@ -9,7 +9,6 @@ import json
 import re
 import time
 from collections.abc import Iterable
-from typing import Any
 
 from zope.interface import implementer
 
@@ -114,29 +113,21 @@ class Json:
     def session(self, record: SessionRecord) -> str:
         """Return the line for a TCP session or UDP flow."""
         r = record
-        content: dict[str, Any] = {
-            "time": f"{self._seconds.at(r.started).iso}.{int(r.started % 1 * 1000):03}Z",
-            "protocol": r.protocol,
-            "listener": r.listener,
-            "client": r.client,
-            "client_port": r.client_port,
-            "route": r.route,
-            "pool": r.pool,
-            "server": r.server,
-            "attempts": r.attempts,
-            "bytes_in": r.bytes_in,
-            "bytes_out": r.bytes_out,
-            "total": round(r.total, 6),
-        }
+        more = ""
         if r.protocol == "udp":
-            content |= {"datagrams_in": r.datagrams_in, "datagrams_out": r.datagrams_out}
+            more = f',"datagrams_in":{r.datagrams_in},"datagrams_out":{r.datagrams_out}'
         if r.queue >= 0:
-            content["queue"] = round(r.queue, 6)
+            more += f',"queue":{r.queue:.6f}'
         if r.connect >= 0:
-            content["connect"] = round(r.connect, 6)
+            more += f',"connect":{r.connect:.6f}'
         if r.reason:
-            content |= {"reason": r.reason, "detail": r.detail}
-        return json.dumps(content, separators=(",", ":"))
+            more += f',"reason":"{r.reason}","detail":{_quoted(r.detail)}'
+        return (
+            f'{{"time":"{self._seconds.at(r.started).iso}.{_MILLISECONDS[int(r.started % 1 * 1000)]}Z"'
+            f',"protocol":"{r.protocol}","listener":"{r.listener}","client":"{r.client}","client_port":{r.client_port}'
+            f',"route":{_quoted(r.route)},"pool":"{r.pool}","server":"{r.server}","attempts":{r.attempts}'
+            f',"bytes_in":{r.bytes_in},"bytes_out":{r.bytes_out},"total":{r.total:.6f}{more}}}'
+        )
 
 
 @implementer(IAccessLogFormat)
