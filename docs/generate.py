@@ -38,7 +38,13 @@ def commands() -> str:
         "",
     ]
     for words, command in _commands(cli, ["balancer"]):
-        context = click.Context(command, info_name=" ".join(words), terminal_width=100, max_content_width=100)
+        context = click.Context(
+            command,
+            info_name=" ".join(words),
+            terminal_width=100,
+            max_content_width=100,
+            help_option_names=["-h", "--help"],
+        )
         lines += [f"## {' '.join(words)}", "", "```text", command.get_help(context), "```", ""]
     return "\n".join(lines)
 
