@@ -111,7 +111,7 @@ def _finish(run: dict[str, Any], wanted: argparse.Namespace, file: Path) -> int:
     found, peers = table.rows(results), table.peers_of(results)
     if not found:
         return 1
-    page = ROOT / "docs" / "explanation" / "performance.md"
+    page = ROOT / "docs" / "performance.md"
     pictures = [
         file.with_suffix(".svg"),
         file.with_suffix(".png"),

@@ -230,7 +230,7 @@ class TableTests(BalancerTestCase):
 
     def test_the_page_has_marks(self) -> None:
         """``--write`` finds its place in the documentation."""
-        page = Path(table.__file__).parents[1] / "docs" / "explanation" / "performance.md"
+        page = Path(table.__file__).parents[1] / "docs" / "performance.md"
         copy = self.folder() / "copy.md"
         copy.write_text(page.read_text())
         table.write(copy, RESULTS, "about")
