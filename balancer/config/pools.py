@@ -164,7 +164,7 @@ class PoolTimeouts(Settings):
 class KeepAlive(Settings):
     """Idle connections kept for the next request; false: none."""
 
-    size: Count = Field(default=64, description="Most idle connections to each server.")
+    size: Count = Field(default=1024, description="Most idle connections to each server.")
     idle: PositiveDuration = Field(default=50.0, description="How long a connection may be idle.")
     max_age: PositiveDuration = Field(default=3600.0, description="How old a connection may become, with jitter.")
 

@@ -12,7 +12,7 @@ __all__ = ["IdleConnection", "IdleConnections", "KeepAlive"]
 class KeepAlive:
     """How connections to servers are kept: at most ``size`` waiting per server, times in seconds."""
 
-    size: int = 64
+    size: int = 1024
     idle: float = 50.0
     max_age: float = 3600.0
 

@@ -26,7 +26,7 @@ class PoolTests(SynchronousTestCase):
         self.assertEqual(
             pool.retry.model_dump(), {"attempts": 1, "budget": 0.2, "on": ("connect_failure", "reset", 503)}
         )
-        self.assertEqual(pool.keep_alive.model_dump(), {"size": 64, "idle": 50.0, "max_age": 3600.0})
+        self.assertEqual(pool.keep_alive.model_dump(), {"size": 1024, "idle": 50.0, "max_age": 3600.0})
         self.assertEqual(pool.queue.model_dump(), {"size": 100, "timeout": 5.0})
         assert pool.passive is not None
         self.assertEqual(pool.passive.model_dump(), {"failures": 5, "window": 30.0, "eject": 10.0, "max_ejected": 0.5})
