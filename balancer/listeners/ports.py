@@ -8,9 +8,12 @@ from typing import Any, cast
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.main import CONNECTION_DONE
+from twisted.python.failure import Failure
 
 from balancer.net.listening import BACKLOG, describe, let_go, listen
-from balancer.net.transports import Accepting
+from balancer.net.steering import shut_out
+from balancer.net.transports import Accepting, ServerPort
 
 __all__ = ["Ports"]
 
@@ -59,11 +62,14 @@ class Ports:
         return self._close([bind for bind in self._open if bind not in wanted])
 
     def _close(self, binds: Iterable[str]) -> Deferred[None]:
-        ports = [self._open.pop(bind) for bind in binds]
-        for port in ports:
+        closing = []
+        for port in [self._open.pop(bind) for bind in binds]:
+            if isinstance(port, ServerPort) and port.connected and not port.disconnecting:
+                _close_empty(port)
+                continue
             if isinstance(port, Accepting):
                 port.accept_all()
-        closing = [port.stopListening() for port in ports]
+            closing.append(port.stopListening())
         waiting = [closed for closed in closing if isinstance(closed, Deferred)]
         return gatherResults(waiting).addCallback(lambda _: None) if waiting else succeed(None)
 
@@ -92,3 +98,14 @@ class Ports:
 
     def __len__(self) -> int:
         return len(self._open)
+
+
+def _close_empty(port: ServerPort) -> None:
+    """Have all accepted that wait, and close the socket at once: what came between would be reset.
+
+    If it is ours, and on Linux, nobody begins to connect meanwhile.
+    """
+    if port.is_ours:
+        shut_out(port.socket)
+    port.accept_all()
+    port.connectionLost(Failure(CONNECTION_DONE))

@@ -108,9 +108,11 @@ def adopt(
             kind = ports.AdoptedUNIXPort
         port = kind._fromListeningDescriptor(reactor, descriptor, factory)
         port.owned = owned
-    elif (has_streams(reactor) and not spliced) or not (
-        watches_descriptors(reactor) or (spliced and can_watch(reactor))
-    ):
+    elif has_streams(reactor) and not spliced:
+        from balancer.net.reactor import ports
+
+        port = ports.ListenerPort._fromListeningDescriptor(reactor, descriptor, family, factory)
+    elif not (watches_descriptors(reactor) or (spliced and can_watch(reactor))):
         return cast(IListeningPort, reactor.adoptStreamPort(descriptor, family, factory))
     else:
         port = ServerPort._fromListeningDescriptor(reactor, descriptor, family, factory)

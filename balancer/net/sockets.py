@@ -8,6 +8,9 @@ connections gets a descriptor of it, and adopts that (:func:`balancer.net.listen
     anything     else: one socket for all, whoever accepts first has the connection
 
 The sockets live on as long as they are kept here: connections queue up while nobody serves a share.
+
+Shares are opened and closed in order, the last ones last opened and first closed, so that a share's number is its socket's
+place in the kernel's group: see :mod:`.steering`.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from balancer.errors import BalancerError
 from balancer.model.address import Address
 from balancer.net.datagrams import datagram_socket
 from balancer.net.listening import BACKLOG, PLAIN, let_go, listen, resolve_bind, why_not
+from balancer.net.steering import shut_out, steer, unsteer
 
 __all__ = ["Bound", "address_of", "bound_datagrams", "bound_streams"]
 
@@ -51,6 +55,8 @@ class Bound:
         self._backlog = backlog
         self._path = path
         self._path_later = ""
+        self._steered: int | None = None
+        self._is_ours_alone = spread
 
     @classmethod
     def inherited(cls, bind: str, descriptors: Sequence[int], backlog: int = 0) -> Bound:
@@ -62,7 +68,13 @@ class Bound:
         bound = cls(bind, first, spread=spread, backlog=backlog)
         bound._sockets = dict(enumerate(sockets))
         bound._path_later = path
+        bound._is_ours_alone = False  # what others have opened they may keep
         return bound
+
+    def left(self) -> list[int]:
+        """Return the descriptors for a process that may take over: the sockets are its too from now on."""
+        self._is_ours_alone = False
+        return self.descriptors
 
     def own(self) -> None:
         """Let the path of an inherited unix socket be ours to remove."""
@@ -70,8 +82,8 @@ class Bound:
 
     @property
     def descriptors(self) -> list[int]:
-        """All descriptors, by share."""
-        return [skt.fileno() for _, skt in sorted(self._sockets.items())]
+        """All descriptors, by share, but those that :meth:`steer` keeps connections away from."""
+        return [skt.fileno() for _, skt in sorted(self._sockets.items())][: self._steered]
 
     def descriptor(self, share: int) -> int:
         """Return the descriptor that share number ``share``, counted from 0, is served by.
@@ -82,17 +94,40 @@ class Bound:
             BalancerError: if its socket cannot be opened.
         """
         share = share if self._spread else 0
-        if share not in self._sockets:
+        while share >= len(self._sockets):
+            first = self._sockets[0]
+            unsteer(first)  # which another process may have left to us
             try:
-                self._sockets[share] = _twin(next(iter(self._sockets.values())), self._backlog)
+                self._sockets[len(self._sockets)] = _twin(first, self._backlog)
             except OSError as refused:
                 raise BalancerError(f"cannot listen on {self.bind}: {why_not(refused)}") from refused
         return self._sockets[share].fileno()
 
-    def end(self, share: int) -> None:
-        """Close the socket of ``share`` in this process; nothing comes there any more once its worker has closed it."""
-        if self._spread and len(self._sockets) > 1 and share in self._sockets:
-            self._sockets.pop(share).close()
+    def steer(self, shares: int) -> bool | None:
+        """Let new connections go to the first ``shares`` shares only; those begun end where they are.
+
+        All sockets stay open until :meth:`keep`. Of datagrams, whose flows this would move twice, they are closed here
+        at once. Returns None where there is nothing to steer, and False where the kernel does not do it.
+        """
+        first = self._sockets[0]
+        if first.type == socket.SOCK_DGRAM:
+            self.keep(shares)
+        if len(self._sockets) <= shares:
+            return None
+        done = steer(first, shares)
+        self._steered = shares if done else None
+        return done
+
+    def keep(self, shares: int) -> None:
+        """Close the sockets of all but the first ``shares`` shares here; all of the rest get connections again.
+
+        Nothing comes to the others any more once their workers have closed them.
+        """
+        while self._spread and len(self._sockets) > max(shares, 1):
+            self._sockets.popitem()[1].close()
+        if self._steered is not None:
+            self._steered = None
+            unsteer(self._sockets[0])
 
     def leave(self) -> None:
         """Close the sockets here; those who were handed descriptors go on, and a unix socket's path stays."""
@@ -100,7 +135,11 @@ class Bound:
             self._sockets.popitem()[1].close()
 
     def close(self) -> None:
-        """Close the sockets here, and remove what is in the file system."""
+        """Close the sockets here, let nobody come to those that others still have, and remove what is in the file system."""
+        if self._is_ours_alone:
+            for skt in self._sockets.values():
+                if skt.type == socket.SOCK_STREAM:
+                    shut_out(skt)
         self.leave()
         if self._path:
             Path(self._path).unlink(missing_ok=True)

@@ -196,6 +196,7 @@ class Accepting:
     pauses = 0
     _near_the_end = False
     _was_short = False
+    _is_empty = False
     _turns_away: Callable[[int, Any], bool] | None = None
 
     if TYPE_CHECKING:  # what Twisted leaves without types
@@ -212,12 +213,12 @@ class Accepting:
         def stopReading(self) -> None: ...
 
     def accept_all(self) -> None:
-        """Accept all that wait, before the socket is closed over them."""
+        """Accept all that wait, until there are none or no descriptors for them."""
         for _ in range(_WAKEUPS_AT_THE_END):
-            before = self.sessionno
+            pauses, self._is_empty = self.pauses, False
             if self.connected and not self.disconnecting:
                 self.doRead()
-            if self.sessionno == before:
+            if self._is_empty or self.pauses != pauses:
                 return
 
     def doRead(self) -> None:
@@ -232,6 +233,7 @@ class Accepting:
                 skt, client = accept()
             except BlockingIOError:
                 self._was_short = False
+                self._is_empty = True
                 return
             except OSError as error:
                 if error.errno in _NEXT_CLIENT:
@@ -314,6 +316,8 @@ class ServerPort(Accepting, tcp.Port):
     """Our end of every connection accepted, where it is known beforehand: the port is bound to one IPv4 address."""
     passes_nodelay_on = False
     """Whether connections accepted inherit TCP_NODELAY, as on Linux."""
+    is_ours = False
+    """Whether this process has opened the socket, which then ends with this port whoever else has it."""
 
     if TYPE_CHECKING:  # what Twisted leaves without types
         reactor: Any
@@ -336,6 +340,7 @@ class ServerPort(Accepting, tcp.Port):
 
     def startListening(self) -> None:
         """Bind and listen, and find out what then holds for every connection."""
+        self.is_ours = self._preexistingSocket is None
         super().startListening()
         name = self.socket.getsockname()
         if self.addressFamily == socket.AF_INET and name[0] != "0.0.0.0":

@@ -71,6 +71,19 @@ def free_port(kind: int = socket.SOCK_STREAM, host: str = "127.0.0.1") -> int:
         return int(skt.getsockname()[1])
 
 
+def free_for_both(host: str = "127.0.0.1") -> int:
+    """Return a port that nobody has at present, neither for TCP nor for UDP."""
+    for _ in range(100):
+        port = free_port(socket.SOCK_STREAM, host)
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as skt:
+            try:
+                skt.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free for both TCP and UDP")
+
+
 @inlineCallbacks
 def serve(test: TestCase, address: Address, program: str, *arguments: str) -> Any:
     """Start a TCP server, wait until ``address`` answers, and end it with ``test``."""

@@ -94,16 +94,17 @@ class UpgradeTests(WorkersTestCase):
             self.end_successor()
 
     def test_more_workers(self) -> None:
-        """An upgrade may change ``workers`` from 1 to more, which a reload cannot, and back."""
+        """An upgrade may change ``workers``, from 1 to more and back too, which a reload cannot."""
         server = self.server(answering(OK))
         running, port = self.begin(server.address, 1)
         load = Load(port, 2)
-        for workers in (2, 1):
+        for workers in (3, 2, 1):
             running.file.write_text(self.text(port, server.address, workers).replace("@log@", str(running.log)))
             before = self.ask("GET", "/status")["pid"]
             self.assertIn("taken over", self.ask("POST", "/upgrade")["message"])
             self.assertEqual(len(self.ask("GET", "/status").get("workers", ["this one"])), workers)
             wait_until(lambda before=before: not alive(before))
+            self.assertEqual({self.get(port).status for _ in range(20)}, {200})
         self.assertEqual(load.end(), [])
 
     def test_flows(self) -> None:

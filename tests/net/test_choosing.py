@@ -80,6 +80,8 @@ class ChoosingTests(SynchronousTestCase):
         loaded = done.stdout.split()
         ours = {name for name in loaded if name.startswith("balancer")}
         allowed = {"balancer", "balancer.net"}
-        allowed |= {f"balancer.net.{name}" for name in ("adopted", "descriptors", "lag", "polling", "stream", "transports")}
+        allowed |= {
+            f"balancer.net.{name}" for name in ("adopted", "descriptors", "lag", "polling", "stream", "transports")
+        }
         self.assertEqual({name for name in ours if not name.startswith("balancer.net.reactor")}, allowed)
         self.assertEqual([name for name in loaded if name.split(".")[0] in ("pydantic", "pluggy", "click")], [])

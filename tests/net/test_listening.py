@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from balancer.errors import BalancerError
 from balancer.model.address import Address
-from balancer.net.connecting import connect
+from balancer.net.connecting import connect, has_streams
 from balancer.net.listening import adopt, describe, let_go, listen, resolve_bind
 from balancer.net.reactor.connection import Connection
 from balancer.net.transports import ServerTransport
@@ -144,6 +144,7 @@ class AdoptTests(TestCase):
         """Adopt ``skt``, connect to it, and return the port and the transport of the connection."""
         accepted = Recorders()
         port = adopt(reactor, skt.fileno(), accepted, **how)
+        self.addCleanup(port.stopListening)
         client = yield connect(reactor, address, Recorder(), 5)
         server = yield accepted.next()
         transport = server.transport
@@ -154,14 +155,25 @@ class AdoptTests(TestCase):
 
     @inlineCallbacks
     def test_tcp(self) -> Any:
-        """A TCP socket is served by our transports, and listens on when the port is closed."""
+        """A TCP socket is served by the reactor's kind of our transports, or by those that splice, and listens on after."""
+        ours = Connection if has_streams(reactor) else ServerTransport
         with socket.create_server(("127.0.0.1", 0)) as skt:
             address = Address(*skt.getsockname())
-            port, transport = yield self.serve(skt, address)
-            self.assertIsInstance(transport, ServerTransport)
-            self.assertEqual(describe(port), str(address))
-            yield port.stopListening()
-            self.assertTrue(skt.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+            for how, kind in (({}, ours), ({"spliced": True}, ServerTransport)):
+                port, transport = yield self.serve(skt, address, **how)
+                self.assertIsInstance(transport, kind)
+                self.assertEqual(describe(port), str(address))
+                yield port.stopListening()
+                self.assertTrue(skt.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+    @inlineCallbacks
+    def test_both_families(self) -> Any:
+        """An IPv4 client of an adopted IPv6 socket is shown with its IPv4 address, as it is by a port of our own."""
+        with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as skt:
+            for how in ({}, {"spliced": True}):
+                port, transport = yield self.serve(skt, Address("127.0.0.1", skt.getsockname()[1]), **how)
+                self.assertEqual(transport.getPeer().host, "127.0.0.1")
+                yield port.stopListening()
 
     @inlineCallbacks
     def test_unix(self) -> Any:

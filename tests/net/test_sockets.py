@@ -52,14 +52,88 @@ class BoundTests(TestCase):
         self.assertGreater(min(counts), 20)
 
     def test_more_and_fewer(self) -> None:
-        """A share gets its socket when it is asked for, and can be ended; the last one stays."""
+        """A share gets its socket when it is asked for, after those before it; the last can be closed, but one stays."""
         bound = self.streams("127.0.0.1:0", 1)
-        self.assertNotEqual(bound.descriptor(1), bound.descriptor(0))
+        self.assertNotEqual(bound.descriptor(2), bound.descriptor(0))
+        self.assertEqual(len(bound.descriptors), 3)
+        bound.keep(2)
         self.assertEqual(len(bound.descriptors), 2)
-        bound.end(1)
-        bound.end(0)
+        bound.keep(0)
         self.assertEqual(len(bound.descriptors), 1)
         self.assertEqual(repr(bound), "<Bound 127.0.0.1:0, 1 sockets>")
+
+    def queued(self, bound: Bound, clients: int = 60) -> list[int]:
+        """Connect so many clients, and return how many are in the queue of each share."""
+        port = int(bound.address.rpartition(":")[2])
+        for _ in range(clients):
+            self.addCleanup(socket.create_connection(("127.0.0.1", port)).close)
+        return [self.accepted(descriptor) for descriptor in bound.descriptors]
+
+    def accepted(self, descriptor: int) -> int:
+        count = 0
+        with socket.socket(fileno=os.dup(descriptor)) as skt:
+            try:
+                while True:
+                    skt.accept()[0].close()
+                    count += 1
+            except BlockingIOError:
+                return count
+
+    def test_steered(self) -> None:
+        """New connections are kept away from the last shares, those in their queues stay; then all is as it was."""
+        bound = self.streams("127.0.0.1:0", 4)
+        leaving = bound.descriptors[2:]
+        port = int(bound.address.rpartition(":")[2])
+        early = [socket.create_connection(("127.0.0.1", port)) for _ in range(60)]
+        self.assertIs(bound.steer(2), True)
+        self.assertEqual(len(bound.descriptors), 2)
+        counts = [self.accepted(descriptor) for descriptor in [*bound.descriptors, *leaving]]
+        self.assertEqual(sum(counts), len(early))
+        self.assertGreater(counts[2] + counts[3], 0)
+        for skt in early:
+            skt.close()
+        counts = self.queued(bound)
+        self.assertEqual(sum(counts), 60)
+        self.assertGreater(min(counts), 0)
+        self.assertEqual([self.accepted(descriptor) for descriptor in leaving], [0, 0])
+        bound.keep(2)
+        self.assertGreater(min(self.queued(bound)), 0)
+        bound.descriptor(3)
+        self.assertGreater(min(self.queued(bound, 120)), 0)
+
+    def test_steered_back(self) -> None:
+        """If more are wanted again before those that leave are closed, they have their sockets again."""
+        bound = self.streams("127.0.0.1:0", 3)
+        before = bound.descriptors
+        bound.steer(1)
+        self.assertIsNone(bound.steer(3))
+        bound.keep(3)
+        self.assertEqual(bound.descriptors, before)
+        self.assertGreater(min(self.queued(bound, 120)), 0)
+
+    def test_nothing_to_steer(self) -> None:
+        """Sockets that are everybody's stay, and of datagrams, whose flows would move twice, the last are closed at once."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.assertIsNone(self.streams(f"unix:{folder.name}/s").steer(1))
+        self.assertIsNone(self.streams("127.0.0.1:0", 2).steer(2))
+        datagrams = bound_datagrams("127.0.0.1:0", 3)
+        self.addCleanup(datagrams.close)
+        self.assertIsNone(datagrams.steer(1))
+        self.assertEqual(len(datagrams.descriptors), 1)
+
+    def test_nobody_comes_any_more(self) -> None:
+        """When it is closed, those who wait can still be accepted by who has the sockets too, and nobody else comes."""
+        bound = bound_streams(reactor, "127.0.0.1:0", 1)
+        port = int(bound.address.rpartition(":")[2])
+        with socket.socket(fileno=os.dup(bound.descriptor(0))) as worker, socket.socket() as late:
+            early = socket.create_connection(("127.0.0.1", port))
+            self.addCleanup(early.close)
+            bound.close()
+            late.setblocking(False)
+            late.connect_ex(("127.0.0.1", port))
+            worker.accept()[0].close()
+            self.assertRaises(BlockingIOError, worker.accept)
 
     def test_taken(self) -> None:
         """An address that another program has is refused, though the other would share it with us."""
@@ -110,6 +184,16 @@ class BoundTests(TestCase):
         self.addCleanup(taken_over.close)
         self.assertEqual(taken_over.address, tcp.address)
         self.assertNotEqual(taken_over.descriptor(2), taken_over.descriptor(0))
+
+    def test_left(self) -> None:
+        """Sockets that another process may have are closed without keeping anybody from them."""
+        first = bound_streams(reactor, "127.0.0.1:0", 1)
+        again = Bound.inherited(first.bind, [os.dup(each) for each in first.left()])
+        self.addCleanup(again.close)
+        first.close()
+        refused = Bound.inherited(first.bind, [os.dup(each) for each in again.descriptors])
+        refused.close()
+        self.assertEqual(self.queued(again, 3), [3])
 
     def test_what_cannot_be_shared(self) -> None:
         """An endpoint whose socket is not all there is to it is refused."""

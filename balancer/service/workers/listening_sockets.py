@@ -87,9 +87,7 @@ class ListeningSockets:
     def left(self) -> list[Left]:
         """Return everything that is open, for a process that takes over."""
         return [
-            (name, bound.bind, bound.descriptors)
-            for name, group in self._open.items()
-            for bound in group.binds.values()
+            (name, bound.bind, bound.left()) for name, group in self._open.items() for bound in group.binds.values()
         ]
 
     def abandon(self) -> None:
@@ -121,11 +119,15 @@ class ListeningSockets:
         """Return where ``listener`` listens, with real ports."""
         return [bound.address for bound in self._open[listener].binds.values()]
 
-    def end(self, share: int) -> None:
-        """Close the sockets of a share that nobody will serve any more."""
+    def steer(self, shares: int) -> bool:
+        """Keep new connections away from all but the first ``shares`` shares; return whether that is done everywhere."""
+        return False not in [bound.steer(shares) for group in self._open.values() for bound in group.binds.values()]
+
+    def keep(self, shares: int) -> None:
+        """Close the sockets of all but the first ``shares`` shares, which nobody serves any more."""
         for group in self._open.values():
             for bound in group.binds.values():
-                bound.end(share)
+                bound.keep(shares)
 
     def close(self) -> None:
         """Close everything here; workers go on with what they have."""

@@ -39,7 +39,18 @@ from balancer.service.succession import Succession
 from balancer.service.workers.crew import Crew
 from balancer.service.workers.holdings import Holdings, Next
 from balancer.service.workers.process import READY, WorkerProcess
-from balancer.service.workers.protocol import HAND_OVER, RETIRE, STOP, Abandon, Prepare, Reopen, Swap, Tell
+from balancer.service.workers.protocol import (
+    HAND_OVER,
+    LINGER,
+    RETIRE,
+    STEERED,
+    STOP,
+    Abandon,
+    Prepare,
+    Reopen,
+    Swap,
+    Tell,
+)
 from balancer.service.workers.reports import ANSWERING, Reports
 from balancer.service.workers.summed import SummedMetrics
 
@@ -164,10 +175,19 @@ class Master(Service):
         crew, _ = self._running()
         if not self._accepting and len(crew.ready) == crew.wanted:
             self._accepting = True
+            self._holdings.sockets.steer(crew.wanted)  # should there have been more workers before
             self._succession.accepts()
+            self._reactor.callLater(LINGER, self._keep_what_is_served)  # their last connections are served by then
 
     def _ended(self, worker: WorkerProcess) -> None:
         self._metrics.ledger.close(worker.pid)
+        self._keep_what_is_served(worker)
+
+    def _keep_what_is_served(self, gone: WorkerProcess | None = None) -> None:
+        """Close the sockets of workers too many, once all of those are gone."""
+        crew, _ = self._running()
+        if crew.wanted and not any(each.number >= crew.wanted for each in crew.all if each is not gone):
+            self._holdings.sockets.keep(crew.wanted)
 
     def _farewell(self, worker: WorkerProcess, metrics: list[Any]) -> None:
         self._metrics.ledger.note(worker.pid, metrics)
@@ -265,8 +285,13 @@ class Master(Service):
                 _log.error("{worker} could not swap: {error}", worker=worker.name, error=_in_words(outcome.value))
                 worker.signal("KILL")
         config = wanted.config
-        for number in self._running()[0].resize(config.workers, config.graceful_timeout, RETIRE):
-            self._holdings.sockets.end(number)
+        crew, sockets = self._running()[0], self._holdings.sockets
+        steered = sockets.steer(config.workers)
+        crew.resize(config.workers, config.graceful_timeout, STEERED if steered else RETIRE)
+        if steered:
+            self._keep_what_is_served()
+        else:
+            sockets.keep(config.workers)
 
     # What the admin API asks for.
 
@@ -349,8 +374,9 @@ class Master(Service):
         limit = self._holdings.now.config.graceful_timeout
         _log.info("stopping: workers have {limit:g} s for connections to finish", limit=limit)
         handed_over = self._succession.is_over
-        ended = self._crew.stop(limit, HAND_OVER if handed_over else STOP)
+        # First, so that nobody comes while the workers accept their last.
         (self._holdings.sockets.hand_over if handed_over else self._holdings.sockets.close)()
+        ended = self._crew.stop(limit, HAND_OVER if handed_over else STOP)
         closing = self._side.close()
         for pool in self._holdings.now.snapshot.pools.values():
             pool.stop()

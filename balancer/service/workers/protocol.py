@@ -26,7 +26,10 @@ from balancer.errors import BalancerError
 
 __all__ = ["Abandon", "Ask", "Farewell", "Hello", "Large", "Prepare", "Reopen", "Said", "Stop", "Swap", "Tell"]
 
-STOP, RETIRE, HAND_OVER = "stop", "retire", "hand over"
+STOP, RETIRE, STEERED, HAND_OVER = "stop", "retire", "steered", "hand over"
+
+LINGER = 1.0
+"""Seconds in which handshakes end that began before connections were steered away; a lost packet is sent again by then."""
 
 _PIECE = 0xFFFF
 
@@ -104,8 +107,9 @@ class Reopen(_Command):
 class Stop(_Command):
     """Stop accepting, finish what is in flight for ``timeout`` seconds, say farewell and end.
 
-    ``how``: :data:`STOP` with everybody; :data:`RETIRE` alone, others are left; :data:`HAND_OVER` because another process
-    has the sockets.
+    ``how``: :data:`STOP` with everybody; :data:`RETIRE` alone, others are left; :data:`STEERED` the same, and new connections
+    are steered to those: go on accepting for :data:`LINGER` seconds first, so that none is left in the queue;
+    :data:`HAND_OVER` because another process has the sockets.
     """
 
     arguments = [(b"timeout", amp.Float()), (b"how", amp.Unicode())]

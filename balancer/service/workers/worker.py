@@ -36,7 +36,9 @@ from balancer.service.workers.ledger import plain
 from balancer.service.workers.limits import ServerShare, SharedGate
 from balancer.service.workers.protocol import (
     HAND_OVER,
+    LINGER,
     RETIRE,
+    STEERED,
     Abandon,
     Ask,
     Farewell,
@@ -232,9 +234,12 @@ class Worker(amp.AMP):
         if self._plane is not None:
             if how == HAND_OVER:
                 self._plane.listeners.hand_over()
-            elif how == RETIRE:
+            elif how in (RETIRE, STEERED):
                 self._plane.listeners.end_flows()
-        self.stop(timeout)
+        if how == STEERED:
+            self._reactor.callLater(LINGER, self.stop, timeout)
+        else:
+            self.stop(timeout)
         return {}
 
     def _metrics(self) -> list[Any]:
