@@ -12,10 +12,10 @@ __all__ = ["Reading"]
 class Reading(Plain):
     """A connection as the producer that it is."""
 
-    _paused = False
+    _paused: bool
     _held: list[bytes] | None = None  # was read, and must wait until reading goes on
-    _read_ended = False  # FIN has come
-    _why: Failure | None = None  # what the protocol raised
+    _read_ended: bool  # FIN has come
+    _why: Failure | None  # why it ends, where that is known: what the protocol raised, say
 
     @property
     def is_reading(self) -> bool:
