@@ -25,15 +25,12 @@ from twisted.python import log
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from balancer.net.reactor.batch import COST
 from balancer.net.reactor.described import Described
 from balancer.net.reactor.reading import Reading
 from balancer.net.reactor.writing import BUFFER_SIZE, Plain
 from balancer.net.transports import to_address
 
 __all__ = ["Connection", "MappedConnection"]
-
-READ_SIZE = 65536
 
 _RESET = struct.pack("ii", 1, 0)
 
@@ -163,18 +160,6 @@ class Connection(Described, Reading):
             self.disconnecting = False
             Plain.loseConnection(self)
 
-    def data_received(self, data: bytes) -> None:
-        """Libuv has read ``data``; it is served with all else that is there."""
-        # Batch.add, once more: half of what can be done here is the call.
-        batch = self._batch
-        inbox = batch.inbox
-        if not inbox:
-            batch.loop.call_soon(batch.serve)
-        inbox.append((self, data))
-        batch.room -= len(data) + COST
-        if batch.room < 0:
-            batch.fill()
-
     def eof_received(self) -> bool:
         """The other end has sent FIN; libuv keeps the connection open."""
         self._read_ended = True
@@ -283,23 +268,6 @@ class Connection(Described, Reading):
         self._is_deaf = True
         if self._uv is not None:
             self._uv.abort()
-
-    def _read_the_rest(self) -> None:
-        """Hand over what arrived before a send failed: libuv reads no more, but the kernel still has it."""
-        if self._paused or self._read_ended or self.disconnecting:
-            return
-        try:
-            skt = self._skt()
-            while not self._paused and self._why is None:
-                data = skt.recv(READ_SIZE, socket.MSG_DONTWAIT)
-                if not data:
-                    return
-                try:
-                    self.protocol.dataReceived(data)
-                except BaseException:
-                    self._failed()
-        except OSError:
-            pass
 
     def abortConnection(self) -> None:
         """Close at once, with a RST; what was not sent is dropped."""
