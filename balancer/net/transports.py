@@ -230,7 +230,7 @@ class Accepting:
                 self._pause(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
                 return
             try:
-                skt, client = accept()
+                skt, number, client = accept()
             except BlockingIOError:
                 self._was_short = False
                 self._is_empty = True
@@ -242,7 +242,6 @@ class Accepting:
                     raise
                 self._pause(error)
                 return
-            number = skt.fileno()
             self._near_the_end = number >= ceiling() - 1
             left = self._first(number) if left < 0 else left - 1
             try:
@@ -270,9 +269,10 @@ class Accepting:
     def _is_traffic(self) -> bool:
         return hasattr(self.factory, "short_of_descriptors")
 
-    def _accept(self) -> tuple[Any, Any]:
-        """Return one who waits: a socket, and the client's address."""
-        return self.socket.accept()  # type: ignore[no-any-return]
+    def _accept(self) -> tuple[Any, int, Any]:
+        """Return one who waits: a socket or what stands for it, its descriptor, and the client's address."""
+        skt, client = self.socket.accept()
+        return skt, skt.fileno(), client
 
     def _accepted(self, skt: Any, client: Any) -> None:
         """Make a connection of ``skt``."""
@@ -356,10 +356,10 @@ class ServerPort(Accepting, tcp.Port):
             skt.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if self._dual_stack else 1)
         return skt
 
-    def _accept(self) -> tuple[Any, Any]:
+    def _accept(self) -> tuple[Any, int, Any]:
         # The class that Python's is made of: 4 µs less to make and to close.
         descriptor, client = self.socket._accept()
-        return _socket.socket(self.addressFamily, socket.SOCK_STREAM, 0, descriptor), client
+        return _socket.socket(self.addressFamily, socket.SOCK_STREAM, 0, descriptor), descriptor, client
 
     def _accepted(self, skt: Any, client: Any) -> None:
         if len(client) == 4 and client[3]:

@@ -17,13 +17,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from balancer.net.reactor.writing import Plain
 
-__all__ = ["BATCH_SIZE", "CORK_SIZE", "Batch"]
+__all__ = ["BATCH_SIZE", "CORK_SIZE", "COST", "Batch"]
 
 BATCH_SIZE = 1024 * 1024
 """Bytes that are read before they are served: what one batch may hold in memory."""
 
 BATCH_COUNT = 64
 """Connections that are read before they are served: a turn with thousands must not let the first wait for the last."""
+
+COST = BATCH_SIZE // BATCH_COUNT
+"""What each read takes of the room for :data:`BATCH_SIZE`, besides its bytes: one limit to look at, for both."""
 
 CORK_SIZE = 32768
 """Bytes of one connection that may wait for the end of the batch; more are sent at once."""
@@ -32,7 +35,7 @@ CORK_SIZE = 32768
 class Batch:
     """The reactor's inbox and outbox; ``is_serving`` while what is written is kept for the end."""
 
-    __slots__ = ("_is_due", "_room", "inbox", "is_serving", "look", "loop", "outbox")
+    __slots__ = ("inbox", "is_serving", "look", "loop", "outbox", "room")
 
     def __init__(self, loop: Any) -> None:
         self.loop = loop
@@ -40,28 +43,29 @@ class Batch:
         self.outbox: list[Plain] = []
         self.is_serving = False
         self.look: Callable[[], Any] | None = None  # called after each
-        self._is_due = False
-        self._room = BATCH_SIZE
+        self.room = BATCH_SIZE
 
     def add(self, connection: Any, data: bytes) -> None:
         """Note what ``connection`` has received; ``b""`` is the end."""
-        self.inbox.append((connection, data))
-        if not self._is_due:
-            self._is_due = True
+        if not self.inbox:
             self.loop.call_soon(self.serve)
-        self._room -= len(data)
-        if (self._room < 0 or len(self.inbox) >= BATCH_COUNT) and not self.is_serving:
-            self._serve()
+        self.inbox.append((connection, data))
+        self.room -= len(data) + COST
+        if self.room < 0:
+            self.fill()
+
+    def fill(self) -> None:
+        """There is no room left: serve what there is now, unless just that is going on."""
+        if not self.is_serving:
+            self.serve()
 
     def serve(self) -> None:
         """Give what was read to the protocols, then send what they wrote."""
-        self._is_due = False
-        self._serve()
-
-    def _serve(self) -> None:
         inbox = self.inbox
+        if not inbox:
+            return  # served already, because there was no room left
         self.inbox = []
-        self._room = BATCH_SIZE
+        self.room = BATCH_SIZE
         self.is_serving = True
         try:
             for connection, data in inbox:

@@ -62,7 +62,7 @@ class _Handover:
         )
         made.addr = address
         connector.transport = made
-        made.adopt(skt)
+        made.adopt(skt.detach())
         if protocol is None:
             made.loseConnection()
 

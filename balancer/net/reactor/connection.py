@@ -11,10 +11,10 @@ loop, is where the protocol hears of it.
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 from twisted.internet import error, interfaces, main
@@ -32,9 +32,9 @@ from balancer.net.transports import to_address
 
 __all__ = ["Connection", "MappedConnection"]
 
-READ_SIZE = 65536
-
 _RESET = struct.pack("ii", 1, 0)
+
+_DONE = Failure(main.CONNECTION_DONE)
 
 
 @implementer(
@@ -55,15 +55,20 @@ class Connection(Described, Reading):
         peer: the other end, where it is known already.
         lost: called with the reason once the protocol knows that the connection is over.
         number: which connection of its port it is, counted from 0, and ``place``, where that port is.
+        host: our end, where it is known already.
     """
 
-    # Uvloop's coroutine that has the transport, and waits. To throw it away closes that at once; which before
-    # connection_made would be the end of the process: uvloop asks for the addresses of a handle that it has freed.
-    _opening: Any = None
-    _is_up = False  # connection_made is through
+    # Uvloop's coroutine that opened the connection for a Dial, and waits. To throw it away closes the connection at once;
+    # which before connection_made would be the end of the process: uvloop asks for the addresses of a handle that it
+    # has freed.
+    _opening: Any
+    _made: Callable[[], None] | None
     _end_is_known = False  # to the protocol
     _forgotten = False
-    _made: Callable[[], None] | None = None
+
+    # To uvloop, which opens a descriptor only with the socket that has it, this is that socket too: see adopt.
+    family = socket.AF_INET  # or AF_INET6: uvloop does not care which
+    type = socket.SOCK_STREAM
 
     def __init__(
         self,
@@ -74,11 +79,17 @@ class Connection(Described, Reading):
         lost: Callable[[Failure], Any] | None = None,
         number: int = 0,
         place: Any = None,
+        host: Any = None,
     ) -> None:
+        self.connected = self.disconnected = self.disconnecting = self.streamingProducer = False
+        self._aborting = self._congested = self._is_deaf = self._is_plain = False
+        self._paused = self._read_ended = self._write_ended = False
+        self.producer = self._corked = self._handle = self._made = self._opening = self._uv = self._why = None
+        self._corked_size = 0
+        self._descriptor = -1
         self.reactor = reactor
         self._batch = reactor.batch
-        # What uvloop calls with what it has read: no method, which would be one more call of Python for each event.
-        self.data_received = partial(reactor.batch.add, self)
+        self._host = host
         self.sessionno = number
         self._place = place
         self.protocol = protocol
@@ -87,16 +98,37 @@ class Connection(Described, Reading):
         self._lost = lost
         reactor.connections.add(self)
 
-    def adopt(self, skt: Any) -> None:
-        """Give libuv the connected socket ``skt``: a Python socket, or what looks like one to uvloop."""
-        self._handle = skt if isinstance(skt, socket.socket) else None
-        self._opening = self.reactor.loop.connect_accepted_socket(lambda: self, skt)
+    def adopt(self, descriptor: int) -> None:
+        """Give libuv the connected socket ``descriptor``.
+
+        Uvloop does that in a coroutine, which waits until :meth:`connection_made` is through only to return the transport.
+        With its future, its frame and what it holds it would take 0.8 kB for as long as it waits. So it is told at once
+        that it need not, and the future is made a new one again, for uvloop to give the result that nobody waits for.
+
+        The connection itself is the socket that uvloop asks for. It closes that when it has closed the descriptor: so the
+        protocol hears of the end when that has come, and not, as by :meth:`connection_lost`, a moment before.
+        """
+        self._descriptor = descriptor
+        loop = self.reactor.loop
         try:
-            self._opening.send(None)
+            opening = loop.connect_accepted_socket([self].pop, self)  # a function that returns self, without a frame
+            waiter = opening.send(None)
         except BaseException:  # libuv does not want it, and has not got it
+            self._descriptor = -1
             self._end(Failure())
-            getattr(skt, "refuse", skt.close)()
+            os.close(descriptor)
             raise
+        waiter.set_result(None)
+        try:
+            opening.send(None)
+        except StopIteration:
+            pass
+        waiter.__init__(loop=loop)
+
+    def close(self) -> None:
+        """Uvloop has closed the descriptor."""
+        if not (self.disconnected or self._forgotten):
+            self._end(_DONE if self._why is None else self._why)
 
     # asyncio's protocol.
 
@@ -109,7 +141,10 @@ class Connection(Described, Reading):
         self.connected = True
         if self.producer is not None and not self.streamingProducer:
             uv.set_write_buffer_limits(0)
-        self._choose_write()
+        if self.disconnecting or self.producer is not None or self._descriptors:
+            self._choose_write()
+        else:
+            self._is_plain = True
         try:
             self.protocol.makeConnection(self)
         except BaseException:
@@ -124,7 +159,6 @@ class Connection(Described, Reading):
         elif self.disconnecting:
             self.disconnecting = False
             Plain.loseConnection(self)
-        self._is_up = True
 
     def eof_received(self) -> bool:
         """The other end has sent FIN; libuv keeps the connection open."""
@@ -170,16 +204,20 @@ class Connection(Described, Reading):
         """The connection is over; libuv closes the socket after this."""
         if self.disconnected or self._forgotten:
             return
-        reason = self._why
-        if reason is None:
-            if self._aborting:
-                reason = Failure(error.ConnectionAborted())
-            elif exc is None:
-                reason = Failure(main.CONNECTION_DONE)
-            else:
-                self._read_the_rest()
-                reason = self._why or Failure(main.CONNECTION_LOST)
-        self._end(reason)
+        if self._aborting:
+            if self._why is None:
+                self._why = Failure(error.ConnectionAborted())
+            try:
+                self._skt().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            except OSError:
+                pass
+        elif exc is not None and self._why is None:
+            self._read_the_rest()
+            if self._why is None:
+                self._why = Failure(main.CONNECTION_LOST)
+        if self._opening is not None:
+            self._opening = None  # closes it
+            self.close()
 
     # Ends.
 
@@ -202,22 +240,15 @@ class Connection(Described, Reading):
         self.disconnected = True
         self.connected = False
         self._is_deaf = True
-        self._choose_write()
+        self._is_plain = False
         self.reactor.connections.discard(self)
         producer, self.producer = self.producer, None
         if producer is not None:
             producer.stopProducing()
-        if self._aborting and self._uv is not None:
-            try:
-                self._skt().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            except OSError:
-                pass
         if self._handle is not None:
             self._handle.detach()  # libuv closes the descriptor
-        if self._is_up:
-            self._opening = None  # now, so that the protocol hears of a socket that is closed
-        self._held = None
-        del self.data_received  # which refers to this
+        if self._held is not None:
+            self._held = None
         # The protocol refers to this; what is over is to be freed at once, not when the collector finds the circle.
         protocol, self.protocol = self.protocol, None
         lost, self._lost = self._lost, None
@@ -238,30 +269,14 @@ class Connection(Described, Reading):
         if self._uv is not None:
             self._uv.abort()
 
-    def _read_the_rest(self) -> None:
-        """Hand over what arrived before a send failed: libuv reads no more, but the kernel still has it."""
-        if self._paused or self._read_ended or self.disconnecting:
-            return
-        try:
-            skt = self._skt()
-            while not self._paused and self._why is None:
-                data = skt.recv(READ_SIZE, socket.MSG_DONTWAIT)
-                if not data:
-                    return
-                try:
-                    self.protocol.dataReceived(data)
-                except BaseException:
-                    self._failed()
-        except OSError:
-            pass
-
     def abortConnection(self) -> None:
         """Close at once, with a RST; what was not sent is dropped."""
         if self._aborting or self.disconnected:
             return
         self._aborting = self._is_deaf = True
         self.disconnecting = True
-        self._corked, self._corked_size = None, 0
+        self._corked = None
+        self._corked_size = 0
         if self._uv is not None:
             self._choose_write()
             self._uv.abort()

@@ -19,25 +19,33 @@ class Described(Plain):
     addr: Any = None  # what a client was told to connect to
     sessionno: int
     _tlsClientDefault: bool
-    _handle: Any = None
-    _host: Any = None
+    _descriptor: int  # -1 where libuv has opened it itself
+    _handle: Any  # a socket that has it, once somebody has asked for one
+    _host: Any
     _peer: Any
     _place: Any
 
     def _skt(self) -> socket.socket:
         handle = self._handle
         if handle is None:
-            raw = self._uv.get_extra_info("socket")
-            handle = self._handle = socket.socket(raw.family, socket.SOCK_STREAM, 0, raw.fileno())
+            uv = self._uv
+            if uv is None:
+                handle = socket.socket(fileno=self._descriptor)
+            else:
+                raw = uv.get_extra_info("socket")
+                handle = socket.socket(raw.family, socket.SOCK_STREAM, 0, raw.fileno())
+            self._handle = handle
         return handle  # type: ignore[no-any-return]
 
     def getHandle(self) -> Any:
         """The socket: for options and ``MSG_PEEK``; reading and writing are libuv's."""
-        return self._skt() if self._uv is not None or self._handle is not None else None
+        return self._skt() if self._uv is not None or self._descriptor >= 0 or self._handle is not None else None
 
     def fileno(self) -> int:
         """The descriptor, -1 when it is closed."""
-        return -1 if self.disconnected or self._uv is None else self._skt().fileno()
+        if self.disconnected:
+            return -1
+        return self._descriptor if self._descriptor >= 0 or self._uv is None else self._skt().fileno()
 
     def getHost(self) -> Any:
         """Our end."""

@@ -28,50 +28,28 @@ def scoped(name: tuple[Any, ...]) -> tuple[Any, ...]:
     return name
 
 
-class Accepted:
-    """A descriptor that looks like a socket to uvloop, which closes it; one of Python's would cost 3 µs more."""
-
-    __slots__ = ("_descriptor", "family")
-    type = socket.SOCK_STREAM
-
-    def __init__(self, descriptor: int, family: int) -> None:
-        self._descriptor = descriptor
-        self.family = family
-
-    def fileno(self) -> int:
-        """The descriptor."""
-        return self._descriptor
-
-    def close(self) -> None:
-        """Nothing: uvloop calls this when it has closed the descriptor."""
-
-    def refuse(self) -> None:
-        """Close the descriptor, which uvloop never had."""
-        os.close(self._descriptor)
-
-
 class _Quick(Accepting):
-    """A port that accepts descriptors."""
+    """A port that accepts descriptors: a socket of Python's would cost 3 µs more."""
 
     if TYPE_CHECKING:  # what Twisted leaves without types
         addressFamily: Any
 
-    def _accept(self) -> tuple[Accepted, Any]:
+    def _accept(self) -> tuple[int, int, Any]:
         descriptor, client = self.socket._accept()
-        return Accepted(descriptor, self.addressFamily), client
+        return descriptor, descriptor, client
 
-    def _refuse(self, skt: Accepted) -> None:
-        skt.refuse()
+    def _refuse(self, skt: int) -> None:
+        os.close(skt)
 
-    def _build(self, skt: Accepted, peer: Any) -> Any:
+    def _build(self, skt: int, peer: Any) -> Any:
         """Return the protocol for ``skt``; close it if there is to be none."""
         try:
             protocol = self.factory.buildProtocol(peer)
         except BaseException:
-            skt.refuse()
+            os.close(skt)
             raise
         if protocol is None:
-            skt.refuse()
+            os.close(skt)
         return protocol
 
 
@@ -89,7 +67,7 @@ class TCPPort(_Quick, tcp.Port):
         def stopReading(self) -> None: ...
         def _buildAddr(self, name: Any) -> Any: ...
 
-    def _accepted(self, skt: Accepted, client: Any) -> None:
+    def _accepted(self, skt: int, client: Any) -> None:
         peer = self._buildAddr(scoped(client))
         protocol = self._build(skt, peer)
         if protocol is None:
@@ -102,14 +80,14 @@ class TCPPort(_Quick, tcp.Port):
 class ListenerPort(_Quick, ServerPort):
     """What the balancer's listeners open: an IPv4 client of an IPv6 port is shown as IPv4."""
 
-    def _accepted(self, skt: Accepted, client: Any) -> None:
-        peer = to_address(scoped(client))
+    def _accepted(self, skt: int, client: Any) -> None:
+        peer = to_address(client if len(client) == 2 else scoped(client))
         protocol = self._build(skt, peer)
         if protocol is None:
             return
         number = self.sessionno
         self.sessionno = number + 1
-        MappedConnection(self.reactor, protocol, False, peer, None, number, self._realPortNumber).adopt(skt)
+        MappedConnection(self.reactor, protocol, False, peer, None, number, self._realPortNumber, self.host).adopt(skt)
 
 
 class UNIXPort(_Quick, unix.Port):
@@ -125,7 +103,7 @@ class UNIXPort(_Quick, unix.Port):
         def startReading(self) -> None: ...
         def stopReading(self) -> None: ...
 
-    def _accepted(self, skt: Accepted, client: Any) -> None:
+    def _accepted(self, skt: int, client: Any) -> None:
         peer = UNIXAddress(client or None)
         protocol = self._build(skt, peer)
         if protocol is None:
@@ -133,7 +111,7 @@ class UNIXPort(_Quick, unix.Port):
         number = self.sessionno
         self.sessionno = number + 1
         if takes_descriptors(protocol):
-            plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, skt.fileno())
+            plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, skt)
             plain.setblocking(False)
             protocol.makeConnection(unix.Server(plain, protocol, client, self, number, self.reactor))
         else:

@@ -31,6 +31,7 @@ class UNIXConnection(Connection):
     """
 
     _waiting: bytes = b""  # is sent, with descriptors, when all before it is
+    family = socket.AF_UNIX
 
     def sendFileDescriptor(self, descriptor: int) -> None:
         """Send ``descriptor`` with the first byte written after this that has none yet."""

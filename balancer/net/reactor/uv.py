@@ -286,9 +286,9 @@ class UVReactor(BatchingEPollReactor):
             skt.close()
             return None
         if self.running:
-            made.adopt(skt)
+            made.adopt(skt.detach())
         else:  # the loop may be another one by then: see afterDaemonize
-            self.callLater(0, made.adopt, skt)
+            self.callLater(0, made.adopt, skt.detach())
         return made
 
     def _check_family(self, family: int) -> None:

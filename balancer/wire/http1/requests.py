@@ -50,8 +50,8 @@ class RequestReader:
         "_head_bytes",
         "_headers",
         "_last",
-        "_last_block",
         "_last_data",
+        "_last_line",
         "_left",
         "_limits",
         "_method",
@@ -88,7 +88,7 @@ class RequestReader:
         self._rest_of_upgrade = False
         self._last: Incoming | None = None  # the last request, where it may be repeated …
         self._last_data = b""  # … its bytes …
-        self._last_block = b""  # … and its fields as they came, from the end of its first line on
+        self._last_line = 0  # … and how many of them are its first line: the fields themselves would be there twice
         self._left = 0  # bytes of a body still to come, past the parser
 
     @property
@@ -155,16 +155,18 @@ class RequestReader:
         if data == self._last_data:
             self.ready.append(last)
             return True
-        if not data.endswith(self._last_block):
+        block = self._last_data[self._last_line :]
+        if not data.endswith(block):
             return False
         limits = self._limits
         size = len(data)
-        match = first_line.SIMPLE.fullmatch(data, 0, size - len(self._last_block))
+        match = first_line.SIMPLE.fullmatch(data, 0, size - len(block))
         if match is None or size > limits.head_size or match.end(2) - match.start(2) > limits.uri_size:
             return False
         head = last.head.again(match[1].decode("ascii"), match[2].decode("ascii"))
         self._last = Incoming(head, last.body)
         self._last_data = data
+        self._last_line = size - len(block)
         self.ready.append(self._last)
         return True
 
@@ -202,7 +204,7 @@ class RequestReader:
             return
         self._last = last
         self._last_data = piece
-        self._last_block = piece[piece.find(b"\r\n") :]
+        self._last_line = piece.find(b"\r\n")
 
     def _cut(self, data: bytes) -> int:
         """Return the length of what can be read without reading on into another message, whose first line is to be seen."""
@@ -248,7 +250,7 @@ class RequestReader:
         """Let go of the parser between two requests, and of what is kept to be quick when the client repeats itself."""
         if not self._begun:
             self._parser = self._last = None
-            self._headers, self._url, self._last_data, self._last_block = [], b"", b"", b""
+            self._headers, self._url, self._last_data, self._last_line = [], b"", b"", 0
 
     def end(self) -> None:
         """Read no more; the parser and this refer to each other, and are freed at once this way."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import socket
 import weakref
 from typing import Any
 
@@ -19,6 +21,68 @@ class _Echo(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self.transport.write(data)
+
+
+class EndTests(ReactorBuilder):
+    def test_closed_when_told(self) -> None:
+        """An accepted connection that is closed, by either end, has no descriptor any more when its protocol hears of it."""
+        reactor: Any = self.buildReactor()
+        clients = []
+        told: list[str] = []
+
+        class Served(Protocol):
+            transport: Any
+
+            def connectionMade(self) -> None:
+                self.descriptor = self.transport.fileno()
+                if len(clients) == 1:
+                    self.transport.loseConnection()
+                elif len(clients) == 2:
+                    self.transport.abortConnection()
+                else:
+                    clients[-1].close()
+
+            def connectionLost(self, reason: Any = None) -> None:
+                try:
+                    os.fstat(self.descriptor)
+                except OSError:
+                    told.append(reason.type.__name__)
+                if len(clients) < 3:
+                    connect()
+                else:
+                    reactor.stop()
+
+        port = reactor.listenTCP(0, ServerFactory.forProtocol(Served), interface="127.0.0.1")
+
+        def connect() -> None:
+            clients.append(socket.create_connection(("127.0.0.1", port.getHost().port)))
+            self.addCleanup(clients[-1].close)
+
+        reactor.callWhenRunning(connect)
+        self.runReactor(reactor)
+        self.assertEqual(told, ["ConnectionDone", "ConnectionAborted", "ConnectionDone"])
+
+    def test_no_future_waits(self) -> None:
+        """A connection that is open keeps no coroutine of uvloop's, and nothing that uvloop's future is bound to."""
+        reactor: Any = self.buildReactor()
+        waiting: list[int] = []
+
+        def look() -> None:
+            kinds = [type(each).__name__ for each in gc.get_objects()]
+            waiting.append(kinds.count("Future"))
+
+        class Served(_Echo):
+            def dataReceived(self, data: bytes) -> None:
+                look()
+                reactor.stop()
+
+        port = reactor.listenTCP(0, ServerFactory.forProtocol(Served), interface="127.0.0.1")
+        look()
+        client = socket.create_connection(("127.0.0.1", port.getHost().port))
+        self.addCleanup(client.close)
+        client.sendall(b"x")
+        self.runReactor(reactor)
+        self.assertEqual(waiting[1], waiting[0])
 
 
 class LifeTests(ReactorBuilder):
@@ -88,5 +152,5 @@ class LifeTests(ReactorBuilder):
         self.assertLessEqual(self.left(connect), 40)  # Twisted's connector and its client refer to each other
 
 
-globals().update(cases("tests.net.whole.UVReactor", [LifeTests], {}, __name__))
-del LifeTests
+globals().update(cases("tests.net.whole.UVReactor", [EndTests, LifeTests], {}, __name__))
+del EndTests, LifeTests
