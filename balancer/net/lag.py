@@ -46,14 +46,17 @@ class LoopLag:
         self.total = 0.0
         self._clock = clock
         self._measured = measured
+        self._began = 0.0
         self._noted = 0.0
         self._due = 0.0
         self._next_look = 0.0
         self._call: IDelayedCall | None = None
 
     def start(self) -> None:
-        """Begin to measure."""
+        """Begin to measure; to be called when the loop runs, as what came before is no lateness of it."""
         if self._call is None:
+            self._began = self._clock.seconds()
+            self._noted = 0.0
             self._again()
 
     def stop(self) -> None:
@@ -63,9 +66,12 @@ class LoopLag:
             call.cancel()
 
     def note(self, seconds: float) -> None:
-        """Take note that somebody waited so long; the longest wait since the last measurement counts."""
-        if seconds > self._noted:
-            self._noted = seconds
+        """Take note that somebody waited so long; the longest wait since the last measurement counts.
+
+        Who came before the measuring began, while all was still being built, has waited for the loop only since then.
+        """
+        if seconds > self._noted and self._call is not None:
+            self._noted = min(seconds, self._clock.seconds() - self._began)
 
     def look(self, from_lag: float) -> None:
         """Measure in the middle of a long turn, if it is late already by ``from_lag`` seconds."""

@@ -64,7 +64,7 @@ class DataPlane:
 
     def start(self) -> None:
         """Open the log; begin to measure the event loop, to probe servers and to resolve names."""
-        self.runtime.overload.lag.start()
+        self.runtime.reactor.callWhenRunning(self.runtime.overload.lag.start)
         self._run()
 
     def _run(self) -> None:
