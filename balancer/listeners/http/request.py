@@ -369,10 +369,10 @@ class Request:
             return
         self.finished = True
         self.consumer = None
-        self.flush()
-        if self._streaming:
+        if self._streaming:  # before the last bytes: they must not pause a server's connection that serves others now
             self._streaming = False
             self.channel.transport.unregisterProducer()
+        self.flush()
         note(self, self.site.now())
         self.channel.request_ended(self, abort)
 
