@@ -130,7 +130,6 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "listeners/http/channel.py",
         "listeners/http/listener.py",
         "listeners/http/recording.py",
-        "listeners/http/request.py",
         "listeners/http/walk.py",
     ),
     "live/test_failover.py": ("forwarding/attempts.py",),
