@@ -130,6 +130,7 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "listeners/http/channel.py",
         "listeners/http/listener.py",
         "listeners/http/recording.py",
+        "listeners/http/slow.py",
         "listeners/http/walk.py",
     ),
     "live/test_failover.py": ("forwarding/attempts.py",),
@@ -145,7 +146,11 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
     "config/test_fields.py": ("hooks/settings.py",),
     "hooks/test_soundness.py": ("hooks/interfaces.py",),
     "filters/test_chain.py": ("model/exchange.py",),
-    "model/test_facts.py": ("model/keys.py",),
+    "model/test_facts.py": (
+        "model/keys.py",
+        "model/origin.py",
+        "model/tls.py",
+    ),
     "filters/test_waf.py": (
         "model/verdict.py",
         "testing.py",

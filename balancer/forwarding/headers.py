@@ -11,7 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from balancer.model.address import IPAddress, Peer
+from balancer.model.facts import RequestFacts
 from balancer.model.headers import RawHeaders
+from balancer.model.origin import Origin
 from balancer.wire.http1 import encode
 from balancer.wire.http1.heads import RequestHead
 from balancer.wire.http1.responses import ResponseHead
@@ -23,6 +25,7 @@ __all__ = [
     "TrustedPeers",
     "believed_client",
     "believed_scheme",
+    "facts_of",
     "outgoing",
     "request_frame",
     "response_frame",
@@ -63,12 +66,13 @@ class HeaderPolicy:
 class Arrival:
     """The connection a request came on: its two ends, whether the peer is trusted, and the lines that follow from them."""
 
-    __slots__ = ("_block", "_lines", "local", "peer", "scheme", "trusted")
+    __slots__ = ("_block", "_lines", "local", "peer", "scheme", "tls", "trusted")
 
-    def __init__(self, peer: Peer, local: Peer, scheme: str, policy: HeaderPolicy) -> None:
-        self.peer = peer
-        self.local = local
-        self.scheme = scheme
+    def __init__(self, origin: Origin, policy: HeaderPolicy) -> None:
+        self.peer = peer = origin.peer
+        self.local = origin.local
+        self.scheme = origin.scheme
+        self.tls = origin.tls
         self.trusted = bool(policy.trusted) and (not peer.host or peer.ip in policy.trusted)
         self._lines: RawHeaders | None = None
         self._block: bytes | None = None
@@ -90,6 +94,13 @@ class Arrival:
                 (b"X-Forwarded-Port", b"%d" % self.local.port),
             ]
         return self._lines
+
+
+def facts_of(head: RequestHead, arrival: Arrival, peer: Peer, scheme: str) -> RequestFacts:
+    """Return what is known of the request that begins with ``head``: of the client ``peer``, who used ``scheme``."""
+    return RequestFacts(
+        head.method, head.target, head.headers, peer, arrival.local, scheme, head.version, None, arrival.tls
+    )
 
 
 def believed_client(head: RequestHead, arrival: Arrival, policy: HeaderPolicy) -> Peer:

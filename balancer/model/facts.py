@@ -13,18 +13,25 @@ from urllib.parse import unquote_plus
 from balancer.model.address import Peer
 from balancer.model.headers import RawHeaders
 from balancer.model.target import BadTargetError, normalised_path, split_target
+from balancer.model.tls import TLSInfo
 
 __all__ = ["RequestFacts", "SessionFacts"]
 
 
 class SessionFacts:
-    """What layer 4 knows: who connects, and to which of our addresses."""
+    """What layer 4 knows: who connects, and to which of our addresses.
 
-    __slots__ = ("local", "peer")
+    ``sni`` and ``alpn`` are what a TLS ClientHello asked for, where it was looked at: a name in lower case (None: not looked at,
+    ``""``: none was given), and protocols.
+    """
 
-    def __init__(self, peer: Peer, local: Peer) -> None:
+    __slots__ = ("alpn", "local", "peer", "sni")
+
+    def __init__(self, peer: Peer, local: Peer, sni: str | None = None, alpn: Sequence[str] = ()) -> None:
         self.peer = peer
         self.local = local
+        self.sni = sni
+        self.alpn = alpn
 
     @property
     def client_ip(self) -> str:
@@ -38,7 +45,7 @@ class RequestFacts:
     ``method`` is text as sent; ``target`` the raw request target (latin-1 text, never rewritten); ``version`` is
     ``"1.1"`` or ``"1.0"``; ``headers`` the raw pairs as received; ``peer`` the client (after trusted forwarding
     headers were believed); ``local`` our end; ``scheme`` ``"http"`` or ``"https"``; ``body`` the whole body, only
-    where a filter asked for it. ``noted`` is what the access log's format ``noted_by`` made of the request, for when it is
+    where a filter asked for it; ``tls`` the connection's handshake, None where it is plain. ``noted`` is what the access log's format ``noted_by`` made of the request, for when it is
     repeated.
     """
 
@@ -58,6 +65,7 @@ class RequestFacts:
         "peer",
         "scheme",
         "target",
+        "tls",
         "version",
     )
 
@@ -71,6 +79,7 @@ class RequestFacts:
         scheme: str = "http",
         version: str = "1.1",
         body: bytes | None = None,
+        tls: TLSInfo | None = None,
     ) -> None:
         self.method = method
         self.target = target
@@ -80,6 +89,7 @@ class RequestFacts:
         self.scheme = scheme
         self.version = version
         self.body = body
+        self.tls = tls
         self._parts: tuple[str, str, str, str] | None = None
         self._path: str | None = None
         self._authority: tuple[str, int | None] | None = None

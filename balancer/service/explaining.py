@@ -32,6 +32,7 @@ from balancer.model.decision import Decision
 from balancer.model.exchange import Exchange, Reply
 from balancer.model.facts import RequestFacts
 from balancer.model.headers import RawHeaders
+from balancer.model.origin import Origin
 from balancer.model.target import BadTargetError
 from balancer.routing import explain as routing_explain
 from balancer.routing.answer import answer
@@ -150,7 +151,8 @@ class _Walk:
         scheme, head = _head(sample, site)
         ip_address(sample.client_ip)  # raises ValueError
         peer = Peer(sample.client_ip, 0)
-        arrival = Arrival(peer, Peer("127.0.0.1", (_ports(self._snapshot, found.listener) or [0])[0]), scheme, policy)
+        local = Peer("127.0.0.1", (_ports(self._snapshot, found.listener) or [0])[0])
+        arrival = Arrival(Origin(peer, local, scheme=scheme), policy)
         client = believed_client(head, arrival, policy)
         facts = RequestFacts(
             head.method, head.target, head.headers, client, arrival.local, believed_scheme(head, arrival), head.version

@@ -20,6 +20,7 @@ from balancer.forwarding.headers import (
 )
 from balancer.model.address import Peer
 from balancer.model.headers import RawHeaders
+from balancer.model.origin import Origin
 from balancer.wire.http1 import encode
 from balancer.wire.http1.heads import RequestHead
 from balancer.wire.http1.responses import ResponseHead
@@ -29,7 +30,7 @@ LOCAL = Peer("10.0.0.1", 80)
 
 
 def _arrival(peer: str, policy: HeaderPolicy = TRUSTED) -> Arrival:
-    return Arrival(Peer(peer, 5000), LOCAL, "http", policy)
+    return Arrival(Origin(Peer(peer, 5000), LOCAL), policy)
 
 
 def _head(forwarding: RawHeaders | None = None, plain: RawHeaders | None = None) -> RequestHead:

@@ -24,13 +24,21 @@ from zope.interface import implementer
 
 from balancer import errors
 from balancer.errors import ExchangeError
-from balancer.forwarding.headers import Arrival, HeaderPolicy, believed_client, believed_request_id, believed_scheme
+from balancer.forwarding.headers import (
+    Arrival,
+    HeaderPolicy,
+    believed_client,
+    believed_request_id,
+    believed_scheme,
+    facts_of,
+)
 from balancer.forwarding.session import to_peer
-from balancer.listeners.http import idle, overloaded, walk
+from balancer.listeners.http import idle, overloaded, slow, walk
 from balancer.listeners.http.ending import Ending
 from balancer.listeners.http.request import Request
 from balancer.listeners.http.site import Site
 from balancer.model.facts import RequestFacts
+from balancer.model.origin import Origin
 from balancer.net.timers import Wheel
 from balancer.wire.http1.body import Body
 from balancer.wire.http1.heads import RequestHead
@@ -40,8 +48,6 @@ __all__ = ["HTTPChannel"]
 
 _log = Logger()
 
-_SLOWEST_BODY = 1000
-"""Bytes per second below which a body is given up."""
 _MUCH = 64 * 1024
 """Bytes of an answer not yet sent that are worth an orderly ending, whether or not the client seems to send more."""
 _HELD_BODY = 256 * 1024
@@ -56,12 +62,16 @@ class HTTPChannel(Protocol):
         site: returns the site that a new request is served by.
         wheel: the shared timer.
         left: called once with the channel when the connection is gone.
+        origin: who connects, where a layer below knows better than the socket.
     """
 
     transport: Any
 
-    def __init__(self, site: Callable[[], Site], wheel: Wheel, left: Callable[[HTTPChannel], None]) -> None:
+    def __init__(
+        self, site: Callable[[], Site], wheel: Wheel, left: Callable[[HTTPChannel], None], origin: Origin | None = None
+    ) -> None:
         self._site_now = site
+        self._origin = origin
         self._left = left
         self._timer = wheel.schedule(site().timeouts.head, self._timed_out)
         self._reader = RequestReader(site().limits)
@@ -203,16 +213,14 @@ class HTTPChannel(Protocol):
         if arrival.trusted:
             peer, scheme = believed_client(head, arrival, policy), believed_scheme(head, arrival)
             request_id = believed_request_id(head, arrival) or site.new_id()
-            facts = RequestFacts(head.method, head.target, head.headers, peer, arrival.local, scheme, head.version)
+            facts = facts_of(head, arrival, peer, scheme)
         else:
             request_id = site.new_id()
             known = self._last_facts if incoming is self._last else None
             if known is not None:
                 facts = known
             else:
-                facts = self._last_facts = RequestFacts(
-                    head.method, head.target, head.headers, arrival.peer, arrival.local, arrival.scheme, head.version
-                )
+                facts = self._last_facts = facts_of(head, arrival, arrival.peer, arrival.scheme)
                 self._last = incoming
         started = self._first_byte
         request = self._current = Request(self, incoming, facts, arrival, site, request_id, started)
@@ -228,7 +236,10 @@ class HTTPChannel(Protocol):
                 self._timer.reset(site.timeouts.body_idle)
 
     def _arrive(self, policy: HeaderPolicy) -> Arrival:
-        return Arrival(to_peer(self.transport.getPeer()), to_peer(self.transport.getHost()), "http", policy)
+        origin = self._origin
+        if origin is None:
+            origin = self._origin = Origin(to_peer(self.transport.getPeer()), to_peer(self.transport.getHost()))
+        return Arrival(origin, policy)
 
     def _failed(self, request: Request, error: Exception) -> None:
         """The top of a connection: whatever was not foreseen ends this exchange, and only this one."""
@@ -275,14 +286,6 @@ class HTTPChannel(Protocol):
         self._watched = request
         self._seen = -1
         self._timer.reset(request.site.timeouts.body_idle)
-
-    def _answer_timed_out(self, request: Request) -> None:
-        unsent = request.unsent()
-        before, self._seen = self._seen, request.record.bytes_out - unsent
-        if unsent and self._seen == before:
-            self._cut(request, ExchangeError(errors.CLIENT_TOO_SLOW))
-        else:
-            self._timer.reset(request.site.timeouts.body_idle)
 
     def _cut(self, request: Request, error: ExchangeError) -> None:
         """What ``request`` is about has become pointless: its body is not valid, or nobody takes its answer."""
@@ -378,22 +381,12 @@ class HTTPChannel(Protocol):
             self._ending.timed_out()
         elif request is not None:
             if request is self._watched:
-                self._answer_timed_out(request)
+                slow.answer_timed_out(self, request)
             elif not request.body.ended:
-                self._body_timed_out(request)
+                slow.body_timed_out(self, request)
         elif self._in_head and self._reader.in_head:
             self._in_head = False
             self._refused = ExchangeError(errors.HTTP_REQUEST_TIMEOUT)
             self._refuse(self._refused)
         elif getattr(transport, "queued", 0) or not idle.forgot(self):
             self._close()
-
-    def _body_timed_out(self, request: Request) -> None:
-        span = request.site.timeouts.body_idle
-        received = request.body.received
-        # An answer in progress has limits of its own; a client that reads it may have stopped its upload for it.
-        if request.responded or self._body_held or received - self._seen >= _SLOWEST_BODY * span:
-            self._seen = received
-            self._timer.reset(span)
-            return
-        self._cut(request, ExchangeError(errors.HTTP_REQUEST_TIMEOUT, "the body stopped arriving"))

@@ -1,0 +1,1 @@
+"""TLS: certificates by SNI, contexts for both sides, tickets; no I/O, no reactor."""
