@@ -227,6 +227,26 @@ class DeathTests(WorkersTestCase):
         for peer in peers:
             self.assertEqual(peer.rest(), b"")
 
+    def test_one_that_hangs(self) -> None:
+        """A worker that answers nothing any more is killed and replaced; who waits for it gets its successor."""
+        running, port = self.start(self.server(answering(OK)).address)
+        victim = self.ready()[0]["pid"]
+        os.kill(victim, signal.SIGSTOP)
+        fresh = [self.connect(port) for _ in range(40)]
+        wait_until(lambda: not alive(victim), 40.0)
+        for peer in fresh:
+            peer.send(GET)
+        served = 0
+        for peer in fresh:
+            try:
+                served += peer.response()[0] == 200
+            except (OSError, EOFError):
+                pass  # it had been accepted by the one that hung
+        self.assertGreater(served, 0)
+        wait_until(lambda: len(self.ready()) == 2)
+        self.assertIn("it is killed", running.output.read_text())
+        self.assertEqual(self.get(port).status, 200)
+
     def test_again_and_again(self) -> None:
         """A worker that dies at once, again and again, is started ever more slowly; the others serve."""
         running, port = self.start(self.server(answering(OK)).address)

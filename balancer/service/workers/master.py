@@ -51,6 +51,7 @@ from balancer.service.workers.protocol import (
     Swap,
     Tell,
 )
+from balancer.service.workers.pulse import Pulse
 from balancer.service.workers.reports import ANSWERING, Reports
 from balancer.service.workers.summed import SummedMetrics
 
@@ -104,6 +105,7 @@ class Master(Service):
         self._signals = Signals(reactor, calls)
         self._gathering = LoopingCall(self._gather_now_and_then)
         self._gathering.clock = reactor
+        self._pulse = Pulse(reactor, lambda: () if self._crew is None else self._crew.ready)
 
     # Starting.
 
@@ -137,6 +139,7 @@ class Master(Service):
         self._holdings.start_pools()
         self._running()[0].resize(self._holdings.in_force.config.workers, 0.0)
         self._gathering.start(GATHERING, now=False).addErrback(self._unexpected)
+        self._pulse.start().addErrback(self._unexpected)
 
     def _running(self) -> tuple[Crew, Reports]:
         if self._crew is None or self._reports is None:
@@ -371,6 +374,7 @@ class Master(Service):
             return succeed(None)
         if self._gathering.running:
             self._gathering.stop()
+        self._pulse.stop()
         limit = self._holdings.now.config.graceful_timeout
         _log.info("stopping: workers have {limit:g} s for connections to finish", limit=limit)
         handed_over = self._succession.is_over

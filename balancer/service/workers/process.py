@@ -18,7 +18,7 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 
 from balancer import __version__
-from balancer.service.workers.protocol import Farewell, Hello, Said, Stop
+from balancer.service.workers.protocol import Farewell, Hello, Prepare, Said, Stop
 
 __all__ = ["READY", "STARTING", "STOPPING", "WorkerProcess"]
 
@@ -95,6 +95,8 @@ class WorkerProcess(ProcessProtocol):
         self._farewell = farewell
         self._connection = _Connection(self)
         self._errors = b""
+        self.is_building = False
+        """Whether it was asked to build a configuration, and has not answered: until it has, it answers nothing."""
 
     @property
     def name(self) -> str:
@@ -160,7 +162,14 @@ class WorkerProcess(ProcessProtocol):
         if self._connection.transport is None or self.state is GONE:
             return fail(ConnectionDone())
         asked: Deferred[Any] = self._connection.callRemote(command, **arguments)
+        if command is Prepare:
+            self.is_building = True
+            asked.addBoth(self._has_built)
         return asked.addTimeout(limit, self._reactor)
+
+    def _has_built(self, answer: Any) -> Any:
+        self.is_building = False
+        return answer
 
     def stop(self, timeout: float, how: str) -> None:
         """Let it drain and end, as of ``Stop``; harmless if it is gone."""

@@ -8,6 +8,7 @@
       │ <─────────────── Swap/Abandon ─── │   serve by what is prepared, or forget it
       │ <─────────────────────── Tell ─── │   this is how servers are doing
       │ <──────────────── Ask, Reopen ─── │   metrics, status, plugins; open the access log anew
+      │ <─────────────────────── Beat ─── │   are you there?
       │ ── Said ────────────────────────> │   a line for the log
       │ <─────────────────────── Stop ─── │   drain, and end
       │ ── Farewell ────────────────────> │   the last numbers
@@ -24,7 +25,7 @@ from twisted.protocols import amp
 
 from balancer.errors import BalancerError
 
-__all__ = ["Abandon", "Ask", "Farewell", "Hello", "Large", "Prepare", "Reopen", "Said", "Stop", "Swap", "Tell"]
+__all__ = ["Abandon", "Ask", "Beat", "Farewell", "Hello", "Large", "Prepare", "Reopen", "Said", "Stop", "Swap", "Tell"]
 
 STOP, RETIRE, STEERED, HAND_OVER = "stop", "retire", "steered", "hand over"
 
@@ -98,6 +99,10 @@ class Ask(_Command):
 
     arguments = [(b"what", amp.Unicode())]
     response = [(b"answer", Large())]
+
+
+class Beat(_Command):
+    """Say that you are there."""
 
 
 class Reopen(_Command):

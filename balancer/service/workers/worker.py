@@ -41,6 +41,7 @@ from balancer.service.workers.protocol import (
     STEERED,
     Abandon,
     Ask,
+    Beat,
     Farewell,
     Hello,
     Prepare,
@@ -210,6 +211,11 @@ class Worker(amp.AMP):
         snapshot = None if self._plane is None else self._plane.snapshot
         if snapshot is not None:
             take_over(snapshot.pools, state)
+        return {}
+
+    @Beat.responder
+    def beat(self) -> dict[str, Any]:
+        """Say that we are there."""
         return {}
 
     @Reopen.responder
