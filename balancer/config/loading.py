@@ -21,7 +21,7 @@ from balancer.config.wording import problems_of
 from balancer.errors import ConfigurationError, Problem
 from balancer.hooks.plugged import Factories
 
-__all__ = ["UNKNOWN_NAME", "Loaded", "again", "load", "load_text", "read"]
+__all__ = ["UNKNOWN_NAME", "Loaded", "again", "load", "load_text", "read", "without_collecting"]
 
 Registry = Factories | Callable[[Plugins], Factories]
 
@@ -66,7 +66,7 @@ def load(
 
     ``building`` adds to the errors of a configuration that is refused what shows in building the rest of it.
     """
-    with _without_collecting():
+    with without_collecting():
         return _validated(read_document(path, environment), registry, building)
 
 
@@ -80,7 +80,7 @@ def load_text(
     building: Building | None = None,
 ) -> Loaded:
     """Return the configuration in ``text``, called ``file`` in problems; paths in it count from ``directory``."""
-    with _without_collecting():
+    with without_collecting():
         return _validated(read_document_text(text, file, directory, environment), registry, building)
 
 
@@ -88,7 +88,7 @@ def again(data: Any, file: str, directory: str, registry: Registry) -> Loaded:
     """Return the configuration that another process has read and checked as ``data``, without places."""
     document = Document(file, directory)
     document.data = data
-    with _without_collecting():
+    with without_collecting():
         return _validated(document, registry, None)
 
 
@@ -157,7 +157,7 @@ def _in_order(problems: list[Problem]) -> list[Problem]:
 
 
 @contextmanager
-def _without_collecting() -> Iterator[None]:
+def without_collecting() -> Iterator[None]:
     """Keep the cyclic garbage collector still: over a million young objects it doubles the time, and finds nothing."""
     enabled = gc.isenabled()
     gc.disable()

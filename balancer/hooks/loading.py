@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Any
+from weakref import WeakSet
 
 import pluggy
 from twisted.logger import Logger
@@ -35,6 +36,9 @@ GROUP = "balancer"
 """The entry-point group: ``[options.entry_points] balancer = NAME = package.module``."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+_DESCRIBED: WeakSet[type[Settings]] = WeakSet()
+"""Models that are known to have a JSON Schema: to find out takes a millisecond for each, which a reload need not pay again."""
 
 _log = Logger()
 
@@ -208,8 +212,10 @@ def _check(hook: str, factory: Any) -> None:
     settings = getattr(factory, "settings", None)
     if not (inspect.isclass(settings) and issubclass(settings, Settings)):
         raise PluginError(f"{offer}, whose settings are no subclass of Settings: {safe_repr(settings)}")
-    with _blaming(f"{offer}, whose settings have no JSON Schema"):
-        settings.model_json_schema()
+    if settings not in _DESCRIBED:
+        with _blaming(f"{offer}, whose settings have no JSON Schema"):
+            settings.model_json_schema()
+        _DESCRIBED.add(settings)
     if not callable(getattr(factory, "build", None)):
         raise PluginError(f"{offer}, which cannot build() anything")
     bare = getattr(factory, "bare", "")

@@ -15,7 +15,7 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from balancer.config.listeners import AnyListener, HttpListener, TcpListener
-from balancer.config.loading import UNKNOWN_NAME, Loaded, load
+from balancer.config.loading import UNKNOWN_NAME, Loaded, load, without_collecting
 from balancer.config.matches import OWN_KEYS
 from balancer.config.schema import Plugins
 from balancer.errors import ConfigurationError, PluginError, Problem
@@ -90,7 +90,8 @@ def built(found: Loaded, runtime: Runtime | None = None) -> Snapshot:
     Raises:
         ConfigurationError: for what only shows when it is built, at its place in the file.
     """
-    return _Builder(found, runtime).snapshot()
+    with without_collecting():
+        return _Builder(found, runtime).snapshot()
 
 
 class _Builder:
