@@ -163,6 +163,7 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
     "wire/http1/test_requests.py": (
         "wire/http1/body.py",
         "wire/http1/heads.py",
+        "wire/http1/repeats.py",
     ),
 }
 """Modules that have no test module of their own, by where they are tested."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ServerConnection"]
 
+_PEEK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
+
 
 class _Owner(Shape):
     """What a connection tells the exchange that uses it; :class:`~balancer.forwarding.exchange.Forward` is one."""
@@ -110,7 +112,7 @@ class ServerConnection(Protocol):
     def gone(self) -> bool:
         """Whether the server has closed, or said something, that the reactor did not report yet."""
         try:
-            return self.transport.getHandle().recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) is not None
+            return self.transport.getHandle().recv(1, _PEEK) is not None
         except BlockingIOError:
             return False
         except OSError:

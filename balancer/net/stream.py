@@ -30,7 +30,7 @@ from twisted.internet.interfaces import IProtocol, IReactorFDSet
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
-__all__ = ["Outbox", "Stream"]
+__all__ = ["GATHER_SIZE", "Outbox", "Stream"]
 
 READ_SIZE = 65536
 """Bytes asked of the kernel at a time."""
@@ -41,6 +41,11 @@ BULK_READ_SIZE = 262144
 CORK_SIZE = 32768
 """Bytes of one connection that may wait for the end of the reactor's turn; more are sent at once."""
 
+GATHER_SIZE = 16384
+"""Bytes from which on pieces are not joined before they are sent: to copy them costs more than to tell the kernel of each."""
+
+
+_MOST_PIECES = 1024  # IOV_MAX
 
 _DONE = Failure(CONNECTION_DONE)
 
@@ -245,10 +250,26 @@ class Stream(tcp.Connection):
                 self.startWriting()
             return
         pieces = self._tempDataBuffer
+        if len(pieces) > 1 and self._tempDataLen >= GATHER_SIZE:
+            self._send_pieces()
+            return
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         self._tempDataLen = 0
         self._send_now(data)
+
+    def _send_pieces(self) -> None:
+        pieces, size = self._tempDataBuffer, self._tempDataLen
+        self._tempDataBuffer, self._tempDataLen = [], 0
+        try:
+            sent = self.socket.sendmsg(pieces[:_MOST_PIECES])
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._send_failed = True
+            sent = 0
+        if sent != size:
+            self._queue(b"".join(pieces), sent)
 
     def _send_last(self) -> None:
         """Send what the outbox holds, and close; or wait for room, as the inherited way does."""
@@ -274,10 +295,14 @@ class Stream(tcp.Connection):
             self._send_failed = True
             sent = 0
         if sent != len(data):
-            self.dataBuffer = bytes(data)
-            self.offset = sent
-            self._maybePauseProducer()
-            self.startWriting()
+            self._queue(bytes(data), sent)
+
+    def _queue(self, data: bytes, sent: int) -> None:
+        """Send what is left of ``data`` when there is room."""
+        self.dataBuffer = data
+        self.offset = sent
+        self._maybePauseProducer()
+        self.startWriting()
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """Write the pieces as one."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from balancer.net.reactor.batch import CORK_SIZE, Batch
+from balancer.net.stream import GATHER_SIZE
 
 __all__ = ["BUFFER_SIZE", "Plain"]
 
@@ -103,12 +104,17 @@ class Plain:
 
     def _flush(self) -> None:
         """Send what was kept for the end of the batch."""
-        corked = self._corked
+        corked, size = self._corked, self._corked_size
         if corked is not None:
             self._corked = None
             self._corked_size = 0
             if self.connected and not self._aborting:
-                self._uv.write(corked[0] if len(corked) == 1 else b"".join(corked))
+                if len(corked) == 1:
+                    self._uv.write(corked[0])
+                elif size < GATHER_SIZE:
+                    self._uv.write(b"".join(corked))
+                else:
+                    self._uv.writelines(corked)
 
     def _write_with_care(self, data: bytes) -> None:
         if not data or not self.connected or self._write_ended or self._aborting:

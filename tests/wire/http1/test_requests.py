@@ -198,6 +198,13 @@ _PIECES = (
     b"GET / HTTP/1.0\r\nHost: a\r\n\r\n",
     b"PURGE / HTTP/1.1\r\nHost: a\r\n\r\n",
     b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nxy",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n",
+    b"z",
+    b"zzGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nxyGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: close\r\n\r\nxy",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
     b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
     b"GET / HTTP/1.1\r\n\r\n",
@@ -217,8 +224,9 @@ _PIECES = (
 class _Forgetful(RequestReader):
     __slots__ = ()
 
-    def _remember(self, piece: bytes) -> None:
-        pass
+    def feed(self, data: bytes) -> None:
+        self._last = None
+        super().feed(data)
 
 
 class LargeBodyTests(SynchronousTestCase):
@@ -253,10 +261,14 @@ class LargeBodyTests(SynchronousTestCase):
 class RepeatedTests(SynchronousTestCase):
     """A client that repeats itself is read as if each request were its first."""
 
-    @settings(max_examples=400)
+    @settings(max_examples=1000)
     @given(st.lists(st.sampled_from(_PIECES), min_size=1, max_size=8))
     def test_like_a_reader_that_remembers_nothing(self, pieces: list[bytes]) -> None:
         self.assertEqual(read(pieces), read(pieces, kind=_Forgetful))
+
+    def test_unknown_method_with_bad_fields(self) -> None:
+        """What is wrong with the fields of a request is said, whatever its method."""
+        self.assertEqual(read([b"ET / HTTP/1.1\r\n\r\n"]), [400])
 
     def test_limits_hold(self) -> None:
         """A longer target with known fields is still too long."""
