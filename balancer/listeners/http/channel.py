@@ -54,6 +54,9 @@ _HELD_BODY = 256 * 1024
 """Bytes of a body that may wait for a server before the client is asked to pause."""
 
 
+_HTTP2 = b"PRI * HTTP/2.0\r\n"
+
+
 @implementer(IHalfCloseableProtocol)
 class HTTPChannel(Protocol):
     """One client connection.
@@ -63,16 +66,24 @@ class HTTPChannel(Protocol):
         wheel: the shared timer.
         left: called once with the channel when the connection is gone.
         origin: who connects, where a layer below knows better than the socket.
+        prior_knowledge: called with the channel and all that has come where that is the beginning of HTTP/2: who is to go on with
+            the connection. Without it that is refused as any other version that is not spoken.
     """
 
     transport: Any
 
     def __init__(
-        self, site: Callable[[], Site], wheel: Wheel, left: Callable[[HTTPChannel], None], origin: Origin | None = None
+        self,
+        site: Callable[[], Site],
+        wheel: Wheel,
+        left: Callable[[Any], None],
+        origin: Origin | None = None,
+        prior_knowledge: Callable[[HTTPChannel, bytes], None] | None = None,
     ) -> None:
         self._site_now = site
-        self._origin = origin
-        self._left = left
+        self.origin = origin
+        self.left = left
+        self._prior_knowledge = prior_knowledge
         self._timer = wheel.schedule(site().timeouts.head, self._timed_out)
         self._reader = RequestReader(site().limits)
         self._arrival: Arrival | None = None
@@ -112,6 +123,8 @@ class HTTPChannel(Protocol):
         try:
             reader.feed(data)
         except ExchangeError as error:
+            if error.reason is errors.HTTP_VERSION_REFUSED and self._is_http2(data):
+                return
             self._refused = error
             if current is not None and not current.body.ended:
                 self._cut(current, error)
@@ -124,6 +137,19 @@ class HTTPChannel(Protocol):
         if (reader.ready or reader.held) and not self._pipeline_held and self._current is not None:
             self._pipeline_held = True
             self.transport.pauseProducing()
+
+    def _is_http2(self, data: bytes) -> bool:
+        """Whether ``data``, which the reader refused, is the first of HTTP/2 on a new connection, which is handed on then."""
+        go_on = self._prior_knowledge
+        if go_on is None or self._arrival is not None:
+            return False
+        data = self._reader.begun_with(data)
+        if not data.startswith(_HTTP2):
+            return False
+        self._timer.end()
+        self._reader.end()
+        go_on(self, data)
+        return True
 
     def readConnectionLost(self) -> None:
         """The client sends no more; it may still want its answer."""
@@ -151,7 +177,7 @@ class HTTPChannel(Protocol):
         elif self._current is not None:
             self._current.gone()
             self._current = None
-        self._left(self)
+        self.left(self)
 
     # Serving.
 
@@ -236,9 +262,9 @@ class HTTPChannel(Protocol):
                 self._timer.reset(site.timeouts.body_idle)
 
     def _arrive(self, policy: HeaderPolicy) -> Arrival:
-        origin = self._origin
+        origin = self.origin
         if origin is None:
-            origin = self._origin = Origin(to_peer(self.transport.getPeer()), to_peer(self.transport.getHost()))
+            origin = self.origin = Origin(to_peer(self.transport.getPeer()), to_peer(self.transport.getHost()))
         return Arrival(origin, policy)
 
     def _failed(self, request: Request, error: Exception) -> None:
@@ -361,6 +387,10 @@ class HTTPChannel(Protocol):
         return self.transport, early
 
     # Ending.
+
+    def announce_end(self) -> None:
+        """Let the next response say that it is the last."""
+        self.draining = True
 
     def drain(self) -> None:
         """Close as soon as no request is in service; tunnels go on."""
