@@ -96,11 +96,11 @@ class Patience:
             return
         none_moves = len(stalled) == session.open_streams
         for stream in stalled:
-            request = channel.requests.get(stream)
-            if request is None:  # its answer was complete
-                channel.reset(stream, CANCEL)
-            else:
+            channel.reset(stream, CANCEL)
+            request = channel.requests.pop(stream, None)
+            if request is not None:  # else its answer was complete
                 channel.give_up(request, ExchangeError(errors.CLIENT_TOO_SLOW))
+                request.release()
         if none_moves:
             channel.counts.goaways["stalled"] += 1
             channel.leave(ENHANCE_YOUR_CALM)
