@@ -20,6 +20,7 @@ class Stream:
     __slots__ = (
         "answered",
         "connect",
+        "deferred",
         "ending",
         "head_request",
         "high",
@@ -48,6 +49,7 @@ class Stream:
         self.queue: deque[bytes] = deque()
         self.queued = 0
         self.high = False  # more than LOW_WATER was queued, and room_came not called since
+        self.deferred = False  # the library waits to be told that there is something queued
         self.ending = False
         self.trailers: RawHeaders | None = None
         self.moved = 0.0
