@@ -41,7 +41,7 @@ class Reception:
     ``refused`` says why the request that was made last is not to be served, None if it is.
     """
 
-    __slots__ = ("_arrival", "_channel", "_heads", "_last", "_last_facts", "_origin", "_policy", "_secure", "refused")
+    __slots__ = ("_arrival", "_channel", "_heads", "_last", "_last_facts", "_last_listed", "_origin", "_policy", "_secure", "refused")
 
     def __init__(self, channel: HTTP2Channel, origin: Origin | None) -> None:
         self._channel = channel
@@ -50,7 +50,8 @@ class Reception:
         self._arrival: Arrival
         self._secure: Arrival | None = None
         self._heads: RequestHeads
-        self._last: RequestHead | None = None
+        self._last: RequestHead | None = None  # the request before, and what is known of it, for when it is repeated
+        self._last_listed: RawHeaders = []
         self._last_facts: RequestFacts | None = None
         self.refused: ExchangeError | None = None
 
@@ -62,10 +63,14 @@ class Reception:
             self._begin(site, policy)
         arrival = self._arrival
         self.refused = None
-        try:
-            head = self._heads.read(headers, ended)
-        except ExchangeError as error:
-            return self._refuse(error, stream, headers, ended, arrival, site, now)
+        last = self._last
+        if last is not None and ended and headers == self._last_listed:
+            head = last
+        else:
+            try:
+                head = self._heads.read(headers, ended)
+            except ExchangeError as error:
+                return self._refuse(error, stream, headers, ended, arrival, site, now)
         if arrival.trusted:
             if (b":scheme", b"https") in headers[:4]:
                 arrival = self._said_to_be_secure(arrival, policy)
@@ -78,8 +83,9 @@ class Reception:
             if known is not None:
                 facts = known
             else:
-                facts = self._last_facts = facts_of(head, arrival, arrival.peer, arrival.scheme)
-                self._last = head
+                facts = facts_of(head, arrival, arrival.peer, arrival.scheme)
+                if ended and not head.expect_continue:
+                    self._last, self._last_listed, self._last_facts = head, headers, facts
         if site.shedding.share and site.shedding.sheds(site.listener):
             self.refused = ExchangeError(errors.OVERLOADED, DETAIL)
         return self._made(stream, head, ended, facts, arrival, site, request_id, now)
@@ -87,6 +93,7 @@ class Reception:
     def forget(self) -> None:
         """Let go of what is kept for when a request is repeated."""
         self._policy = self._last = self._last_facts = None
+        self._last_listed = []
 
     def _begin(self, site: Site, policy: HeaderPolicy) -> None:
         origin = self._origin
