@@ -54,5 +54,5 @@ def gathering(reactor: Any) -> Callable[[Gathered], bool]:
     return with_epoll
 
 
-def _at_once(who: Gathered) -> bool:
+def _at_once(_: Gathered) -> bool:
     return False

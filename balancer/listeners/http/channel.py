@@ -33,7 +33,7 @@ from balancer.forwarding.headers import (
     facts_of,
 )
 from balancer.forwarding.session import to_peer
-from balancer.listeners.http import idle, overloaded, slow, walk
+from balancer.listeners.http import overloaded, prior_knowledge, slow, walk
 from balancer.listeners.http.ending import Ending
 from balancer.listeners.http.request import Request
 from balancer.listeners.http.site import Site
@@ -54,9 +54,6 @@ _HELD_BODY = 256 * 1024
 """Bytes of a body that may wait for a server before the client is asked to pause."""
 
 
-_HTTP2 = b"PRI * HTTP/2.0\r\n"
-
-
 @implementer(IHalfCloseableProtocol)
 class HTTPChannel(Protocol):
     """One client connection.
@@ -66,8 +63,7 @@ class HTTPChannel(Protocol):
         wheel: the shared timer.
         left: called once with the channel when the connection is gone.
         origin: who connects, where a layer below knows better than the socket.
-        prior_knowledge: called with the channel and all that has come where that is the beginning of HTTP/2: who is to go on with
-            the connection. Without it that is refused as any other version that is not spoken.
+        http2: goes on with the connection where it begins in HTTP/2; given the channel and all that has come.
     """
 
     transport: Any
@@ -78,12 +74,12 @@ class HTTPChannel(Protocol):
         wheel: Wheel,
         left: Callable[[Any], None],
         origin: Origin | None = None,
-        prior_knowledge: Callable[[HTTPChannel, bytes], None] | None = None,
+        http2: Callable[[HTTPChannel, bytes], None] | None = None,
     ) -> None:
         self._site_now = site
         self.origin = origin
         self.left = left
-        self._prior_knowledge = prior_knowledge
+        self.prior_knowledge = http2
         self._timer = wheel.schedule(site().timeouts.head, self._timed_out)
         self._reader = RequestReader(site().limits)
         self._arrival: Arrival | None = None
@@ -123,7 +119,7 @@ class HTTPChannel(Protocol):
         try:
             reader.feed(data)
         except ExchangeError as error:
-            if error.reason is errors.HTTP_VERSION_REFUSED and self._is_http2(data):
+            if error.reason is errors.HTTP_VERSION_REFUSED and prior_knowledge.went_on(self, data):
                 return
             self._refused = error
             if current is not None and not current.body.ended:
@@ -137,19 +133,6 @@ class HTTPChannel(Protocol):
         if (reader.ready or reader.held) and not self._pipeline_held and self._current is not None:
             self._pipeline_held = True
             self.transport.pauseProducing()
-
-    def _is_http2(self, data: bytes) -> bool:
-        """Whether ``data``, which the reader refused, is the first of HTTP/2 on a new connection, which is handed on then."""
-        go_on = self._prior_knowledge
-        if go_on is None or self._arrival is not None:
-            return False
-        data = self._reader.begun_with(data)
-        if not data.startswith(_HTTP2):
-            return False
-        self._timer.end()
-        self._reader.end()
-        go_on(self, data)
-        return True
 
     def readConnectionLost(self) -> None:
         """The client sends no more; it may still want its answer."""
@@ -403,20 +386,5 @@ class HTTPChannel(Protocol):
         self.transport.abortConnection()
 
     def _timed_out(self) -> None:
-        request = self._current
-        transport = self.transport
-        if transport is None:
-            return
-        if self._ending is not None:
-            self._ending.timed_out()
-        elif request is not None:
-            if request is self._watched:
-                slow.answer_timed_out(self, request)
-            elif not request.body.ended:
-                slow.body_timed_out(self, request)
-        elif self._in_head and self._reader.in_head:
-            self._in_head = False
-            self._refused = ExchangeError(errors.HTTP_REQUEST_TIMEOUT)
-            self._refuse(self._refused)
-        elif getattr(transport, "queued", 0) or not idle.forgot(self):
-            self._close()
+        if self.transport is not None:
+            slow.timed_out(self)

@@ -41,7 +41,18 @@ class Reception:
     ``refused`` says why the request that was made last is not to be served, None if it is.
     """
 
-    __slots__ = ("_arrival", "_channel", "_heads", "_last", "_last_facts", "_last_listed", "_origin", "_policy", "_secure", "refused")
+    __slots__ = (
+        "_arrival",
+        "_channel",
+        "_heads",
+        "_last",
+        "_last_facts",
+        "_last_listed",
+        "_origin",
+        "_policy",
+        "_secure",
+        "refused",
+    )
 
     def __init__(self, channel: HTTP2Channel, origin: Origin | None) -> None:
         self._channel = channel

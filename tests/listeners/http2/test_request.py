@@ -50,7 +50,9 @@ class RequestTests(ConversationTestCase):
             fields = [(b":method", b"GET"), (b":path", b"/"), (b":scheme", b"https"), (b":authority", b"a"), *forwarded]
             client.h2.send_headers(stream, fields, end_stream=True)
             client.turn()
-            self.assertIn(b"X-Forwarded-Proto: %b\r\n" % expected, self.asked().replace(b"x-forwarded-p", b"X-Forwarded-P"))
+            self.assertIn(
+                b"X-Forwarded-Proto: %b\r\n" % expected, self.asked().replace(b"x-forwarded-p", b"X-Forwarded-P")
+            )
 
     def test_body(self) -> None:
         """A body of unknown length is chunked, with its trailers; one of known length is not."""
@@ -80,7 +82,9 @@ class RequestTests(ConversationTestCase):
         self.assertIn(b"Expect: 100-continue", self.asked())
         self.say(client, b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
         came = client.of(stream, h2.events.InformationalResponseReceived)
-        self.assertEqual([event.headers for event in came], [[(b":status", b"100")], [(b":status", b"103"), (b"link", b"</a>")]])
+        self.assertEqual(
+            [event.headers for event in came], [[(b":status", b"100")], [(b":status", b"103"), (b"link", b"</a>")]]
+        )
         client.h2.send_data(stream, b"ab", end_stream=True)
         client.turn()
         self.assertEqual(self.asked(), b"ab")
@@ -182,7 +186,9 @@ class ResponseTests(ConversationTestCase):
         self.assertEqual((client.body(stream), client.was_reset(stream)), (b"01234", None))
         client.h2.increment_flow_control_window(5, stream)
         client.turn()
-        self.assertEqual((client.body(stream), client.ended(stream), client.was_reset(stream)), (b"0123456789", True, 0))
+        self.assertEqual(
+            (client.body(stream), client.ended(stream), client.was_reset(stream)), (b"0123456789", True, 0)
+        )
 
     def test_server_fails(self) -> None:
         """Before the head that is an error page, after it a reset."""
@@ -263,7 +269,9 @@ class BackPressureTests(ConversationTestCase):
         client = self.client(room=40_000)
         streams = [client.ask() for _ in range(2)]
         for number in (-2, -1):
-            self.runtime.servers[number].dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 80000\r\n\r\n" + b"x" * 25_000)
+            self.runtime.servers[number].dataReceived(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 80000\r\n\r\n" + b"x" * 25_000
+            )
         pipes = [self.server_pipe(-2), self.server_pipe(-1)]
         self.assertEqual([pipe.producerState for pipe in pipes], ["paused", "paused"])
         self.assertEqual(client.pipe.producerState, "paused")
