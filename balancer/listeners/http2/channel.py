@@ -45,6 +45,10 @@ __all__ = ["HTTP2Channel"]
 _log = Logger()
 
 
+_HEARD = 256 * 1024
+"""Bytes that a client may still send, unheard, when its connection ends: to read them is what a flood is after."""
+
+
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class HTTP2Channel(Serving, Protocol):
     """One client connection that speaks HTTP/2, and what its session tells.
@@ -83,6 +87,7 @@ class HTTP2Channel(Serving, Protocol):
         self._gathered = False
         self._pulling = False
         self._ending: Ending | None = None
+        self._heard = 0  # bytes that came since
         self._patience = patience.Patience(self)
         self._timer = wheel.schedule(self._patience.span, self._timed_out)
 
@@ -99,7 +104,11 @@ class HTTP2Channel(Serving, Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Read what the client sent."""
         if self._ending is not None:
-            self._ending.data_came()
+            self._heard += len(data)
+            if self._heard > _HEARD:
+                self.abort()
+            else:
+                self._ending.data_came()
             return
         session = self.session
         now = self._now = self.site_now().now()
