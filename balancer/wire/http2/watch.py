@@ -13,21 +13,48 @@ counts what costs a receiver more than it costs the sender, in windows of ``span
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from functools import lru_cache
 
-from balancer.wire.http2.interface import ENHANCE_YOUR_CALM, Limits
+from balancer.wire.http2.frames import (
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PADDED,
+    PING,
+    PREFACE,
+    PRIORITY,
+    PRIORITY_UPDATE,
+    PUSH_PROMISE,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+)
+from balancer.wire.http2.interface import Limits
 
-__all__ = ["PREFACE", "Watch"]
+__all__ = ["Watch"]
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HEAD = struct.Struct(">HBBB")  # length, high and low; type; flags
-_unpack = _HEAD.unpack_from
-
-DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
-PRIORITY_UPDATE = 16
-END_STREAM, ACK, END_HEADERS, PADDED = 1, 1, 4, 8
+_unpack: Callable[..., tuple[int, int, int, int]] = _HEAD.unpack_from
 
 _FEW = 256
 """A WINDOW_UPDATE by fewer bytes is a crumb."""
+
+
+@lru_cache(maxsize=64)
+def _most(limits: Limits) -> dict[str, int]:
+    return {
+        "resets": limits.resets,
+        "refusals": 10 * limits.resets,
+        "PINGs": limits.pings,
+        "SETTINGS": limits.settings,
+        "empty frames": limits.empty_frames,
+        "PRIORITY frames": limits.priorities,
+        "tiny WINDOW_UPDATEs": limits.crumbs,
+    }
 
 
 class Watch:
@@ -52,15 +79,7 @@ class Watch:
         self._continued = 0
         self._now = self._since = 0.0
         self._counts: dict[str, int] = {}
-        self._most = {
-            "resets": limits.resets,
-            "refusals": 10 * limits.resets,
-            "PINGs": limits.pings,
-            "SETTINGS": limits.settings,
-            "empty frames": limits.empty_frames,
-            "PRIORITY frames": limits.priorities,
-            "tiny WINDOW_UPDATEs": limits.crumbs,
-        }
+        self._most = _most(limits)
         self.words = ""
 
     def at(self, now: float) -> None:
@@ -69,7 +88,6 @@ class Watch:
 
     def scan(self, data: bytes) -> int:
         """Look at what arrived; return how many bytes of it may be read: all, or those before the frame that is one too many."""
-        left = self._left
         end = len(data)
         if self._head:
             head = self._head + data[: 9 - len(self._head)]
@@ -80,17 +98,17 @@ class Watch:
             self._head = b""
             high, low, kind, flags = _unpack(head)
             length = high << 8 | low
-            if kind > 1 or not flags & 4 or not length:
+            if kind != 1 or not flags & 4 or not length:
                 padding = data[done] if length and done < end else 255
                 if not self._weigh(kind, flags, length, padding):
                     return 0
             at = done + length
         else:
-            at = left
+            at = self._left
         while at + 9 <= end:
             high, low, kind, flags = _unpack(data, at)
             length = high << 8 | low
-            if kind > 1 or not flags & 4 or not length:  # most are HEADERS in one piece
+            if kind != 1 or not flags & 4 or not length:  # most are HEADERS in one piece
                 padding = data[at + 9] if length and at + 9 < end else 255
                 if not self._weigh(kind, flags, length, padding):
                     return at
@@ -116,7 +134,7 @@ class Watch:
                 self.words = f"more than {self._limits.continuations} CONTINUATION frames of one header list"
                 return False
             return bool(length or flags & END_HEADERS) or self.count("empty frames")
-        if kind == WINDOW_UPDATE or kind == GOAWAY:
+        if kind in (WINDOW_UPDATE, GOAWAY):
             return True
         if kind == RST_STREAM:
             return self.count("resets")
@@ -124,7 +142,7 @@ class Watch:
             return self.count("PINGs")
         if kind == SETTINGS:
             return self.count("SETTINGS")
-        if kind == PRIORITY or kind == PRIORITY_UPDATE:
+        if kind in (PRIORITY, PRIORITY_UPDATE):
             return self.count("PRIORITY frames")
         return kind == PUSH_PROMISE or self.count("empty frames")
 
@@ -150,5 +168,3 @@ class Watch:
             self.words = f"more than {self._most[what]} {what} in {self._limits.span:g} s"
             return False
         return True
-
-    code = ENHANCE_YOUR_CALM
