@@ -289,10 +289,10 @@ class NativeSession(Called):
             if not said:
                 self._out.append(goaway(self._highest, code, words))
             raise SessionError(code, words)
-        if not all_well:
-            self._fail(ENHANCE_YOUR_CALM, self._watch.words)
         if read == _BAD_CLIENT_MAGIC:
             self._fail(PROTOCOL_ERROR, "not the preface of HTTP/2")
         if read in (_FLOODED, _TOO_MANY_CONTINUATIONS):
             self._fail(ENHANCE_YOUR_CALM, "a flood")
+        if not all_well:
+            self._fail(self._watch.code, self._watch.words)
         self._fail(INTERNAL_ERROR, f"nghttp2 failed ({read})")

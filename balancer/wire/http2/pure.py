@@ -29,7 +29,6 @@ from balancer.wire.http2.frames import (
     window_update,
 )
 from balancer.wire.http2.interface import (
-    ENHANCE_YOUR_CALM,
     LOW_WATER,
     NO_ERROR,
     SETTINGS_TIMEOUT,
@@ -86,7 +85,7 @@ class PureSession(Reading):
         if self._lowered:
             self._say_room()
         if good != len(data):
-            self._fail(ENHANCE_YOUR_CALM, self._watch.words)
+            self._fail(self._watch.code, self._watch.words)
 
     def output(self) -> bytes:
         if self._blocked:
@@ -104,7 +103,7 @@ class PureSession(Reading):
         if number > HIGHEST or self._left_by_peer:
             raise RuntimeError("no new streams are to be had on this connection")
         self._next += 2
-        stream = self._streams[number] = Stream(number, max(self._limits.stream_window, 65535))
+        stream = self._streams[number] = Stream(number, self._window)
         for name, value in headers:
             if name == b":method":
                 stream.head_request = value == b"HEAD"

@@ -88,6 +88,7 @@ class Reading(Framing):
         self._out: list[bytes] = []
         self._now = 0.0
         self._sent_settings: float | None = 0.0  # when, until they are acknowledged
+        self._window = max(limits.stream_window, 65535)  # of new streams; what we say counts once it is acknowledged
         self._room = limits.connection_window
         self._owed = 0
         self.streams_allowed = 100
@@ -209,7 +210,7 @@ class Reading(Framing):
             return
         if cookies > 1:
             headers = messages.joined(headers)
-        stream = self._streams[number] = Stream(number, max(self._limits.stream_window, 65535))
+        stream = self._streams[number] = Stream(number, self._window)
         stream.left = length
         stream.connect = connect
         stream.receiving = not ended
@@ -342,7 +343,14 @@ class Reading(Framing):
         self._told.settings_came()
 
     def _settings_acknowledged(self) -> None:
+        if self._sent_settings is None:
+            self._fail(PROTOCOL_ERROR, "an acknowledgement of no SETTINGS")
         self._sent_settings = None
+        less = self._window - self._limits.stream_window
+        self._window -= less
+        if less:
+            for stream in self._streams.values():
+                stream.room -= less
 
     def _ping_answered(self, data: bytes) -> None:
         self._told.ping_answered(data)
