@@ -169,6 +169,17 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "service/pools.py",
         "service/routes.py",
     ),
+    "wire/http2/test_sessions.py": (
+        "wire/http2/callbacks.py",
+        "wire/http2/frames.py",
+        "wire/http2/framing.py",
+        "wire/http2/interface.py",
+        "wire/http2/library.py",
+        "wire/http2/messages.py",
+        "wire/http2/native.py",
+        "wire/http2/pure.py",
+        "wire/http2/reading.py",
+    ),
     "wire/http1/test_requests.py": (
         "wire/http1/body.py",
         "wire/http1/heads.py",
