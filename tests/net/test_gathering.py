@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from balancer.net.gathering import gathering
+from balancer.net.gathering import flush_gathered, gathering
 from balancer.net.reactor.batch import Batch
 from balancer.net.stream import Outbox
 
@@ -20,11 +20,6 @@ class _Writer:
 
     def flush(self) -> None:
         self.written += 1
-
-    _flush = flush
-
-    def _failed(self) -> None:
-        raise AssertionError
 
 
 class _Reactor:
@@ -73,7 +68,23 @@ class GatheringTests(SynchronousTestCase):
         self.assertFalse(gather(writer))
         reactor.outbox.is_open = True
         self.assertTrue(gather(writer))
-        self.assertEqual(reactor.outbox.waiting, [writer])
+        self.assertEqual(reactor.outbox.gathered, [writer])
+
+    def test_flushing(self) -> None:
+        """Who fails keeps nobody from writing; who comes meanwhile has his turn."""
+        last = _Writer()
+        gathered: list[Any] = []
+
+        class Fails:
+            def flush(self) -> None:
+                gathered.append(last)
+                raise ValueError("no")
+
+        first = _Writer()
+        gathered += [Fails(), first]
+        flush_gathered(gathered)
+        self.assertEqual((first.written, last.written, gathered), (1, 1, []))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_any_other(self) -> None:
         """A reactor without batches calls nobody."""

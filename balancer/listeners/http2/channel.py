@@ -83,7 +83,8 @@ class HTTP2Channel(Serving, Protocol):
         self._left = left
         self._gather = gather
         self._soon = soon
-        self._reading = False
+        self._busy = False  # in the session's hands; who has output then sets this:
+        self._more = False
         self._gathered = False
         self._pulling = False
         self._ending: Ending | None = None
@@ -113,15 +114,16 @@ class HTTP2Channel(Serving, Protocol):
         session = self.session
         now = self._now = self.site_now().now()
         session.at(now)
-        self._reading = True
+        self._busy = True
         try:
             session.feed(data)
         except SessionError as error:
             self._broken(error)
             return
         finally:
-            self._reading = False
-        self.has_output()
+            self._busy = False
+        if self._more or session.pending:
+            self.has_output()
 
     def readConnectionLost(self) -> None:
         """The client sends no more, nor can it take much: it does not say any more how much it takes."""
@@ -170,7 +172,9 @@ class HTTP2Channel(Serving, Protocol):
 
     def has_output(self) -> None:
         """Write what the session has to say: at the end of the batch that the reactor serves, if it does, else now."""
-        if not (self._reading or self._gathered or self.is_full):
+        if self._busy:
+            self._more = True
+        elif not (self._gathered or self.is_full):
             if self._gather(self):
                 self._gathered = True
             else:
@@ -187,21 +191,21 @@ class HTTP2Channel(Serving, Protocol):
             _log.failure("an HTTP/2 connection failed")
             self.abort()
 
-    _flush = flush
-
-    def _failed(self) -> None:
-        self.abort()
-
     def _write(self) -> None:
         session, transport = self.session, self.transport
-        while True:
-            data = session.output()
-            if data:
-                transport.write(data)
-                if self.is_full:
-                    return
-            elif not self._unread or not self._reset_unread():
-                break
+        self._busy = True
+        try:
+            while True:
+                self._more = False
+                data = session.output()
+                if data:
+                    transport.write(data)
+                    if self.is_full:
+                        return
+                if not (self._more or (self._unread and self._reset_unread())):
+                    break
+        finally:
+            self._busy = False
         if self.stage == LEAVING and not session.open_streams and not self.requests:
             self._end()
 

@@ -196,6 +196,10 @@ class Session(Protocol):
         """Return the streams on which something is queued and nothing of it went for so many seconds of the time told."""
 
     @property
+    def pending(self) -> bool:
+        """Whether :meth:`feed` has left something to be written, besides what its user said meanwhile."""
+
+    @property
     def settled(self) -> bool:
         """Whether the peer's first SETTINGS have come."""
 

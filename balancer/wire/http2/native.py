@@ -224,6 +224,10 @@ class NativeSession(Called):
         return [number for number, stream in self._streams.items() if stream.queued and now - stream.moved >= seconds]
 
     @property
+    def pending(self) -> bool:
+        return bool(self._out)
+
+    @property
     def open_streams(self) -> int:
         return len(self._streams)
 

@@ -182,6 +182,10 @@ class PureSession(Reading):
         ]
 
     @property
+    def pending(self) -> bool:
+        return bool(self._out)
+
+    @property
     def open_streams(self) -> int:
         return len(self._streams)
 
