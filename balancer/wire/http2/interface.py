@@ -69,12 +69,12 @@ class Limits:
     """What the peer may do.
 
     ``streams`` at a time; ``stream_window`` and ``connection_window`` bytes on their way to us; ``head_size`` bytes of a header list
-    (as RFC 9113 section 10.5.1 counts it) and ``header_count`` fields: longer lists, up to :data:`TOLERATED` times these, still come
+    (as RFC 9113 section 6.5.2 counts it) and ``header_count`` fields: longer lists, up to :data:`TOLERATED` times these, still come
     (whoever reads them may answer 431), beyond that the connection ends. ``resets``, ``pings``, ``settings``, ``empty_frames``,
     ``priorities`` and ``crumbs`` (WINDOW_UPDATEs by less than 256 bytes) are how many of each may come in ``span`` seconds of the time
-    that :meth:`Session.at` is told; resets that the peer makes the session send count as well. ``continuations`` is how many frames one
-    header list may take besides its first. Beyond, ENHANCE_YOUR_CALM. Our SETTINGS are to be acknowledged within ``settings_timeout``
-    seconds. ``connect_protocol`` announces RFC 8441.
+    that :meth:`Session.at` is told. Resets that the peer makes the session send count as well; resets and crumbs are counted of clients
+    only, as a server may shed load. ``continuations`` is how many frames one header list may take besides its first. Beyond,
+    ENHANCE_YOUR_CALM. Our SETTINGS are to be acknowledged within ``settings_timeout`` seconds. ``connect_protocol`` announces RFC 8441.
     """
 
     streams: int = 100

@@ -9,6 +9,7 @@ counts what costs a receiver more than it costs the sender, in windows of ``span
 * PRIORITY and PRIORITY_UPDATE (CVE-2019-9513), and WINDOW_UPDATEs by a few bytes (:meth:`Watch.crumb`, CVE-2019-9511)
 * CONTINUATION frames of one header list, which have no window (CVE-2024-27316)
 
+What a server resets or gives back in small pieces is its own affair: those are counted of clients only.
 Streams that were left out when a higher one was begun are closed; what comes on them is refused here as well.
 """
 
@@ -49,16 +50,20 @@ _FEW = 256
 
 
 @lru_cache(maxsize=64)
-def _most(limits: Limits) -> dict[str, int]:
-    return {
-        "resets": limits.resets,
-        "refusals": 10 * limits.resets,
+def _most(limits: Limits, of_clients: bool) -> dict[str, int]:
+    most = {
         "PINGs": limits.pings,
         "SETTINGS": limits.settings,
         "empty frames": limits.empty_frames,
         "PRIORITY frames": limits.priorities,
-        "tiny WINDOW_UPDATEs": limits.crumbs,
     }
+    if of_clients:
+        most |= {
+            "resets": limits.resets,
+            "refusals": 10 * limits.resets,
+            "tiny WINDOW_UPDATEs": limits.crumbs,
+        }
+    return most
 
 
 class Watch:
@@ -90,7 +95,7 @@ class Watch:
         self._gaps: list[tuple[int, int]] = []  # numbers left out, the last ones
         self._now = self._since = 0.0
         self._counts: dict[str, int] = {}
-        self._most = _most(limits)
+        self._most = _most(limits, preface)
         self.code = ENHANCE_YOUR_CALM
         self.words = ""
 
@@ -207,7 +212,8 @@ class Watch:
             self._since = self._now
             self._counts.clear()
         number = self._counts[what] = self._counts.get(what, 0) + 1
-        if number > self._most[what]:
-            self.words = f"more than {self._most[what]} {what} in {self._limits.span:g} s"
-            return False
-        return True
+        most = self._most.get(what)
+        if most is None or number <= most:
+            return True
+        self.words = f"more than {most} {what} in {self._limits.span:g} s"
+        return False

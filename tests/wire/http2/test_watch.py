@@ -33,11 +33,18 @@ class WatchTests(SynchronousTestCase):
 
     def test_resets_are_counted_together(self) -> None:
         """Those of the peer, and those that it makes us send."""
-        watch = Watch(LIMITS, preface=False)
-        self.assertEqual(watch.scan(frames.reset(1, 8)), 13)
+        watch = Watch(LIMITS, preface=True)
+        self.assertEqual(watch.scan(frames.PREFACE + frames.reset(1, 8)), 24 + 13)
         self.assertTrue(watch.provoked())
         self.assertFalse(watch.provoked())
         self.assertEqual(watch.words, "more than 2 resets in 10 s")
+
+    def test_servers_may_reset_as_they_like(self) -> None:
+        """One that sheds load is not to lose the connection for it, nor one that gives windows in crumbs."""
+        watch = Watch(Limits(resets=2, crumbs=2), preface=False)
+        data = frames.reset(1, 7) * 10
+        self.assertEqual(watch.scan(data), len(data))
+        self.assertTrue(all(watch.crumb(1) and watch.provoked() for _ in range(10)))
 
     def test_left_out_streams_are_closed(self) -> None:
         """A stream with a lower number than one before it, which was never begun; of a client."""
