@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from balancer import errors
 from balancer.errors import ExchangeError, Reason
 from balancer.forwarding.client_side import ClientSide
-from balancer.forwarding.server_connection import ServerConnection
+from balancer.forwarding.server_side import ServerSide
 from balancer.pools.retry import IDEMPOTENT
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CHOOSING", "CONNECTING", "DONE", "RESPONDING", "SENDING", "WAITING", "Attempts", "Connector"]
 
-Connector = Callable[["Server", float], "Deferred[ServerConnection]"]
+Connector = Callable[["Server", float], "Deferred[ServerSide]"]
 """Opens a new connection to a server within so many seconds; fails with ExchangeError."""
 
 CHOOSING, WAITING, CONNECTING, SENDING, RESPONDING, DONE = range(6)
@@ -65,15 +65,15 @@ class Attempts:
         self._attempts = 0
         self._tried: list[Server] = []
         self._server: Server | None = None
-        self._connection: ServerConnection | None = None
-        self._pending: Deferred[ServerConnection] | Deferred[Server] | None = None
+        self._connection: ServerSide | None = None
+        self._pending: Deferred[ServerSide] | Deferred[Server] | None = None
         self._replay: list[bytes] | None = []
         """The pieces of the body sent so far, None when there were too many to keep."""
         self._streaming = False
         """Whether the body is not all there yet, and goes to the connection as it comes."""
         self._since = 0.0
 
-    def _send(self, connection: ServerConnection, now: float) -> None:
+    def _send(self, connection: ServerSide, now: float) -> None:
         """Send the request on a connection that is there; ``now`` is monotonic."""
         raise NotImplementedError
 
@@ -109,7 +109,7 @@ class Attempts:
         self._record.server = server.name
         self._attempts += 1
         now = self._since = time.monotonic()
-        connection: ServerConnection | None = server.idle.take(now)  # type: ignore[assignment]  # cast() is a call
+        connection: ServerSide | None = server.idle.take(now)  # type: ignore[assignment]  # cast() is a call
         if connection is not None and self._fit(connection):
             self._record.connect = 0.0
             self._send(connection, now)
@@ -118,14 +118,14 @@ class Attempts:
         self._pending = connecting = self._connect(server, self._pool.timeouts.connect)
         connecting.addCallbacks(self._connected, self._not_connected)
 
-    def _fit(self, connection: ServerConnection) -> bool:
+    def _fit(self, connection: ServerSide) -> bool:
         """Whether a kept connection may carry this request: one that cannot be repeated wants a closer look."""
         if self._request.facts.method in IDEMPOTENT or not connection.gone():
             return True
         connection.close()
         return False
 
-    def _connected(self, connection: ServerConnection) -> None:
+    def _connected(self, connection: ServerSide) -> None:
         self._pending = None
         now = time.monotonic()
         self._record.connect = now - self._since
@@ -189,8 +189,7 @@ class Attempts:
             return
         if self._streaming:
             self._streaming = False
-            if not connection.closed:
-                connection.transport.unregisterProducer()
+            connection.streamed()
         connection.close()
 
     def _fail(self, error: ExchangeError) -> None:

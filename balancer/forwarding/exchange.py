@@ -24,11 +24,10 @@ from balancer import errors
 from balancer.errors import ExchangeError, Reason
 from balancer.forwarding.attempts import DONE, RESPONDING, SENDING, Attempts, Connector
 from balancer.forwarding.client_side import ClientSide
-from balancer.forwarding.headers import with_framing
 from balancer.forwarding.server_connection import ServerConnection
+from balancer.forwarding.server_side import ServerSide
 from balancer.forwarding.tunnel import Tunnel
 from balancer.pools.retry import IDEMPOTENT
-from balancer.wire.http1 import encode
 from balancer.wire.http1.body import Body
 from balancer.wire.http1.dates import http_date
 from balancer.wire.http1.responses import ResponseHead
@@ -47,12 +46,11 @@ _GATEWAY_ERRORS = frozenset([502, 503, 504])
 class Forward(Attempts):
     """One exchange on its way through a pool. Made per request: slotted, no Deferred on the plain path."""
 
-    __slots__ = ("_chunked", "_tunnel_idle", "_unsent_before")
+    __slots__ = ("_tunnel_idle", "_unsent_before")
 
     def __init__(self, request: ClientSide, pool: Pool, connect: Connector, tunnel_idle: float) -> None:
         super().__init__(request, pool, connect)
         self._tunnel_idle = tunnel_idle
-        self._chunked = False
         self._unsent_before = 0
 
     def start(self) -> None:
@@ -64,46 +62,39 @@ class Forward(Attempts):
 
     # Sending the request.
 
-    def _send(self, connection: ServerConnection, now: float) -> None:
+    def _send(self, connection: ServerSide, now: float) -> None:
         request = self._request
         head = request.head
-        body = request.body
         self._connection = connection
         self._phase = SENDING
-        connection.owner = self
-        connection.used += 1
-        data = request.plain_bytes()
-        if data is not None:
-            connection.reader.expect(head.method)
-        else:
-            exchange = request.exchange
-            if exchange is None:
-                method, target = head.method, request.target
-            else:
-                method, target = exchange.method, exchange.target
-            whole = exchange.body if exchange is not None else None
-            self._chunked = head.chunked and whole is None
-            length = len(whole) if whole is not None else head.content_length
-            headers = with_framing(request.outgoing_headers(), head, length=length, chunked=self._chunked)
-            if head.expect_continue and whole is None and not body.received and not body.ended:
-                headers.append((b"Expect", b"100-continue"))
-            data = encode.request_head(method, target, headers)
-            if whole is not None:
-                data += whole
-            elif self._replay is None or self._replay or body.pending or self._chunked:
-                data += self._take_body(replay=True)
-            connection.reader.expect(method)
         self._since = now
+        data = request.plain_bytes() if connection.plain else None
+        if data is not None:
+            connection.limit(self._pool.timeouts.first_byte)
+            connection.send_plain(self, head.method, data)
+            return
+        body = request.body
+        exchange = request.exchange
+        whole = None
+        if exchange is None:
+            method, target = head.method, request.target
+        else:
+            method, target, whole = exchange.method, exchange.target, exchange.body
+        headers = request.outgoing_headers()
         connection.limit(self._pool.timeouts.first_byte if body.ended else self._pool.timeouts.write)
-        transport = connection.transport
-        transport.write(data)
+        if whole is not None:
+            connection.send(self, method, target, headers, head, len(whole), [whole], None)
+        else:
+            if head.expect_continue and not body.received and not body.ended:
+                headers.append((b"Expect", b"100-continue"))
+            pieces = self._take_body(replay=True)
+            connection.send(self, method, target, headers, head, head.content_length, pieces, body)
         if not body.ended:
             self._streaming = True
-            transport.registerProducer(request, True)
-            request.resumeProducing()
+            connection.stream_from(request)
 
-    def _take_body(self, *, replay: bool = False) -> bytes:
-        """Return what there is of the body, framed, and keep it for a retry while it is small enough."""
+    def _take_body(self, *, replay: bool = False) -> list[bytes]:
+        """Return what there is of the body, and keep it for a retry while it is small enough."""
         body = self._request.body
         fresh = body.take()
         pieces = fresh
@@ -114,22 +105,18 @@ class Forward(Attempts):
                 self._replay += fresh
             else:
                 self._replay = None
-        if not self._chunked:
-            return b"".join(pieces)
-        framed = [encode.chunk(piece) for piece in pieces]
-        if body.ended:
-            framed.append(encode.last_chunk(body.trailers) if body.trailers else encode.LAST_CHUNK)
-        return b"".join(framed)
+        return pieces
 
     def body_came(self) -> None:
         """More of the request's body is here."""
         connection = self._connection
         if connection is None or not self._streaming:
             return  # kept by the client side until there is a connection
-        connection.transport.write(self._take_body())
-        if self._request.body.ended:
+        body = self._request.body
+        connection.send_body(self._take_body(), body)
+        if body.ended:
             self._streaming = False
-            connection.transport.unregisterProducer()
+            connection.streamed()
             if self._phase == SENDING:
                 self._since = time.monotonic()
                 connection.limit(self._pool.timeouts.first_byte)
@@ -208,7 +195,7 @@ class Forward(Attempts):
             connection = self._connection
             assert connection is not None
             connection.limit(self._pool.timeouts.idle)
-            request.stream_from(connection.transport)
+            request.stream_from(connection.producer)
 
     def _pass_informational(self, heads: list[ResponseHead]) -> None:
         request = self._request
@@ -231,18 +218,8 @@ class Forward(Attempts):
         assert connection is not None
         assert server is not None
         self._phase = DONE
-        if connection.reader.reusable and not self._streaming and not connection.closed:
-            connection.owner = None
-            idle = server.idle
-            if idle.put(connection, now):
-                connection.limit(idle.settings.idle)
-            else:
-                connection.close()
-        else:
-            if self._streaming:
-                self._streaming = False
-                connection.transport.unregisterProducer()
-            connection.close()
+        streaming, self._streaming = self._streaming, False
+        connection.finish(now, whole=not streaming)
         record = self._record
         record.attempts = self._attempts
         self._request.consumer = None
@@ -255,6 +232,7 @@ class Forward(Attempts):
         if request.head.upgrade is None or head.upgrade is None:
             self._attempt_failed(ExchangeError(errors.HTTP_UPGRADE_FAILED, "101 without a request for it"))
             return
+        assert isinstance(connection, ServerConnection)
         self._phase = RESPONDING
         tunnel = Tunnel(connection, self._tunnel_idle, self._tunnel_done)
         request.consumer = None

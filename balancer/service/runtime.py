@@ -17,6 +17,7 @@ from twisted.web.server import Site as TwistedSite
 
 from balancer.errors import OUT_OF_RESOURCES, ExchangeError, Side
 from balancer.forwarding.server_connection import ServerConnection
+from balancer.forwarding.server_side import ServerSide
 from balancer.listeners.accept import Gate
 from balancer.model.address import Address
 from balancer.net.connecting import connect
@@ -87,10 +88,10 @@ class Runtime:
         """Return the gate of ``listener``, below the one of the whole process."""
         return Gate(connections, per_client, above=self._gate)
 
-    def connect_http(self, server: Server, timeout: float) -> Deferred[ServerConnection]:
+    def connect_http(self, server: Server, timeout: float) -> Deferred[ServerSide]:
         """Open an HTTP connection to ``server``."""
         endpoint = server.next_endpoint()
-        connecting = self.connect(endpoint, ServerConnection(server, self.wheel), timeout)
+        connecting: Deferred[ServerSide] = self.connect(endpoint, ServerConnection(server, self.wheel), timeout)
 
         def failed(failure: Failure) -> Failure:
             if isinstance(failure.value, ExchangeError) and failure.value.reason.side is Side.SERVER:
