@@ -94,9 +94,10 @@ class MemoryRuntime(Runtime):
         super().__init__(clock)
         self.asked: list[ServerConnection] = []
 
-    def connect_http(self, server: Server, timeout: float) -> Deferred[ServerSide]:
+    def connect_http(self, server: Server, timeout: float, *, alone: bool = False) -> Deferred[ServerSide]:
         connection = ServerConnection(server, self.wheel)
         connection.makeConnection(Transport(lambda: self.asked.append(connection)))
+        connection.expires = float("inf")
         made: ServerSide = connection
         return succeed(made)
 

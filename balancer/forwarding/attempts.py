@@ -6,8 +6,7 @@ What is done on a connection once it is there, :class:`~.exchange.Forward` adds.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -24,8 +23,16 @@ if TYPE_CHECKING:
 
 __all__ = ["CHOOSING", "CONNECTING", "DONE", "RESPONDING", "SENDING", "WAITING", "Attempts", "Connector"]
 
-Connector = Callable[["Server", float], "Deferred[ServerSide]"]
-"""Opens a new connection to a server within so many seconds; fails with ExchangeError."""
+
+class Connector(Protocol):
+    """Finds, or makes, a connection where none is kept; :class:`~.connector.ServerConnector` is one."""
+
+    def __call__(self, server: Server, timeout: float, *, alone: bool = False) -> Deferred[ServerSide]:
+        """Return what fires with the server side of an exchange, within so many seconds; fails with ExchangeError.
+
+        ``alone``: the exchange wants a connection of its own, of HTTP/1.1.
+        """
+
 
 CHOOSING, WAITING, CONNECTING, SENDING, RESPONDING, DONE = range(6)
 """How far an exchange has come."""
@@ -110,12 +117,24 @@ class Attempts:
         self._attempts += 1
         now = self._since = time.monotonic()
         connection: ServerSide | None = server.idle.take(now)  # type: ignore[assignment]  # cast() is a call
+        shared = server.shared
+        alone = False
+        if shared is not None:
+            upgrade = self._request.head.upgrade
+            if upgrade is not None:
+                alone = server.protocol == "auto"
+                if not alone and upgrade.lower() == b"websocket":
+                    self._leave_server(ok=True)
+                    self._fail(ExchangeError(errors.HTTP_UPGRADE_FAILED, "the pool speaks HTTP/2 only, which has no upgrade"))
+                    return
+            if connection is None and not alone:
+                connection = shared.take(now)
         if connection is not None and self._fit(connection):
             self._record.connect = 0.0
             self._send(connection, now)
             return
         self._phase = CONNECTING
-        self._pending = connecting = self._connect(server, self._pool.timeouts.connect)
+        self._pending = connecting = self._connect(server, self._pool.timeouts.connect, alone=alone)
         connecting.addCallbacks(self._connected, self._not_connected)
 
     def _fit(self, connection: ServerSide) -> bool:
@@ -129,7 +148,6 @@ class Attempts:
         self._pending = None
         now = time.monotonic()
         self._record.connect = now - self._since
-        connection.expires = now + connection.server.idle.settings.max_age
         self._send(connection, now)
 
     def _not_connected(self, failure: Failure) -> None:

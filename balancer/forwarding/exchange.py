@@ -46,12 +46,13 @@ _GATEWAY_ERRORS = frozenset([502, 503, 504])
 class Forward(Attempts):
     """One exchange on its way through a pool. Made per request: slotted, no Deferred on the plain path."""
 
-    __slots__ = ("_tunnel_idle", "_unsent_before")
+    __slots__ = ("_excuses", "_tunnel_idle", "_unsent_before")
 
     def __init__(self, request: ClientSide, pool: Pool, connect: Connector, tunnel_idle: float) -> None:
         super().__init__(request, pool, connect)
         self._tunnel_idle = tunnel_idle
         self._unsent_before = 0
+        self._excuses = 2
 
     def start(self) -> None:
         """Choose a server and begin."""
@@ -68,6 +69,7 @@ class Forward(Attempts):
         self._connection = connection
         self._phase = SENDING
         self._since = now
+        self._record.server_protocol = connection.version
         data = request.plain_bytes() if connection.plain else None
         if data is not None:
             connection.limit(self._pool.timeouts.first_byte)
@@ -254,28 +256,39 @@ class Forward(Attempts):
     # What can go wrong.
 
     def server_failed(self, error: ExchangeError) -> None:
-        """The server connection broke, or said what is not HTTP."""
+        """The server connection broke, or said what is not HTTP, or the server gave up this exchange."""
         if self._phase == SENDING:
             connection = self._connection
             assert connection is not None
-            if connection.used > 1 and error.reason is errors.CONNECTION_TERMINATED and not connection.reader.begun:
-                self._kept_connection_was_gone()
-                return
-            self._attempt_failed(error)
+            if connection.reader.begun:
+                self._attempt_failed(error)
+            elif error.reason is errors.SERVER_LEAVING:
+                self._kept_connection_was_gone(error, unread=True)
+            elif connection.used > 1 and error.reason is errors.CONNECTION_TERMINATED:
+                self._kept_connection_was_gone(error, unread=False)
+            else:
+                self._attempt_failed(error)
         elif self._phase == RESPONDING:
             self._leave_server(ok=False)
             self._fail(error)
 
-    def _kept_connection_was_gone(self) -> None:
-        """The server had closed a kept connection before it read our request; no fault of the server."""
-        server = self._server
+    def _kept_connection_was_gone(self, error: ExchangeError, *, unread: bool) -> None:
+        """The server had closed a kept connection before it read our request; no fault of the server.
+
+        ``unread`` where it has said so. Connections of HTTP/1.1 that may be gone are only as many as were kept; of those that are
+        shared there are ever new ones, so that these excuses are counted.
+        """
+        server, connection = self._server, self._connection
         assert server is not None
-        if self._request.facts.method in IDEMPOTENT and self._can_replay():
+        assert connection is not None
+        if not connection.plain:
+            self._excuses -= 1
+        if self._excuses >= 0 and (unread or self._request.facts.method in IDEMPOTENT) and self._can_replay():
             self._drop_connection()
             self._attempts -= 1
             self._use(server)
         else:
-            self._attempt_failed(ExchangeError(errors.CONNECTION_TERMINATED, "a kept connection was closed"))
+            self._attempt_failed(ExchangeError(error.reason, error.detail or "a kept connection was closed"))
 
     def server_timed_out(self) -> None:
         """The server took too long: to take the request, to answer, or to go on."""

@@ -124,6 +124,10 @@ class ServerConnection(Protocol):
         if self._timer is not None:
             self._timer.touch()
 
+    def connectionMade(self) -> None:
+        """The connection is there."""
+        self.server.connections["http1"] += 1
+
     def dataReceived(self, data: bytes) -> None:
         """Read what the server sent."""
         if self.tunnel is not None:
@@ -146,6 +150,7 @@ class ServerConnection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The server closed, or the network did."""
         self.closed = True
+        self.server.connections["http1"] -= 1
         if self._timer is not None:
             self._timer.end()
         if self.tunnel is not None:

@@ -60,7 +60,6 @@ class ServerSide(Protocol):
     server: Server
     used: int
     closed: bool
-    expires: float
 
     @property
     def reader(self) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import resource
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site as TwistedSite
 
 from balancer.errors import OUT_OF_RESOURCES, ExchangeError, Side
-from balancer.forwarding.server_connection import ServerConnection
+from balancer.forwarding.connector import ServerConnector
 from balancer.forwarding.server_side import ServerSide
 from balancer.listeners.accept import Gate
 from balancer.model.address import Address
@@ -54,6 +54,7 @@ class Runtime:
         """Is told what happens to servers."""
         self.wheel = Wheel(reactor)
         self.pipes = Pipes()
+        self._connector = ServerConnector(self._dial, self.wheel)
         self.overload = Overload(reactor, random.random)
         self.observing = Observing(reactor, self.overload.look)
         self.observe_exchange = self.observing.exchange
@@ -88,17 +89,22 @@ class Runtime:
         """Return the gate of ``listener``, below the one of the whole process."""
         return Gate(connections, per_client, above=self._gate)
 
-    def connect_http(self, server: Server, timeout: float) -> Deferred[ServerSide]:
-        """Open an HTTP connection to ``server``."""
+    def connect_http(self, server: Server, timeout: float, *, alone: bool = False) -> Deferred[ServerSide]:
+        """Find, or open, a connection of HTTP to ``server``: see :class:`~balancer.forwarding.connector.ServerConnector`."""
+        return self._connector(server, timeout, alone=alone)
+
+    def _dial(
+        self, server: Server, then: Callable[[str], Any], alpn: tuple[str, ...], timeout: float
+    ) -> Deferred[Any]:
+        """Connect to one of the addresses of ``server``; ``then`` makes the protocol, once it is known which of ``alpn`` to speak."""
         endpoint = server.next_endpoint()
-        connecting: Deferred[ServerSide] = self.connect(endpoint, ServerConnection(server, self.wheel), timeout)
 
         def failed(failure: Failure) -> Failure:
             if isinstance(failure.value, ExchangeError) and failure.value.reason.side is Side.SERVER:
                 server.endpoint_failed(endpoint)
             return failure
 
-        return connecting.addErrback(failed)
+        return self.connect(endpoint, then(""), timeout).addErrback(failed)
 
     def connect_session(self, address: Address, protocol: Any, timeout: float) -> Deferred[Any]:
         """Open a connection whose bytes may go through the kernel."""
@@ -122,7 +128,7 @@ class Runtime:
         given_up = 0
         for pool in self._pools.values():
             for server in pool.servers:
-                given_up += server.idle.give_up(max(1, len(server.idle) // 4))
+                given_up += server.give_up_idle()
         self.given_up += given_up
         return given_up
 
