@@ -93,9 +93,7 @@ class Runtime:
         """Find, or open, a connection of HTTP to ``server``: see :class:`~balancer.forwarding.connector.ServerConnector`."""
         return self._connector(server, timeout, alone=alone)
 
-    def _dial(
-        self, server: Server, then: Callable[[str], Any], alpn: tuple[str, ...], timeout: float
-    ) -> Deferred[Any]:
+    def _dial(self, server: Server, then: Callable[[str], Any], alpn: tuple[str, ...], timeout: float) -> Deferred[Any]:
         """Connect to one of the addresses of ``server``; ``then`` makes the protocol, once it is known which of ``alpn`` to speak."""
         endpoint = server.next_endpoint()
 

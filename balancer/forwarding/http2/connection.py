@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -66,9 +67,7 @@ class HTTP2Connection(Protocol):
     transport: Any
     expires = 0.0
 
-    def __init__(
-        self, server: Server, shared: SharedConnections, wheel: Wheel, *, secure: bool = False
-    ) -> None:
+    def __init__(self, server: Server, shared: SharedConnections, wheel: Wheel, *, secure: bool = False) -> None:
         self.server = server
         self.wheel = wheel
         self.scheme = b"https" if secure else b"http"
@@ -108,6 +107,9 @@ class HTTP2Connection(Protocol):
         """Read what the server sent, and tell the exchanges that it is about."""
         if self.closed:
             return
+        if not self._is_ready and data.startswith(b"HTTP/1"):
+            self.give_up(ExchangeError(errors.HTTP_PROTOCOL_ERROR, "the server speaks HTTP/1.1, not HTTP/2"))
+            return
         self._heard = self.wheel.ticks
         self._pinged = False
         session = self.session
@@ -120,7 +122,7 @@ class HTTP2Connection(Protocol):
             broken = error
         came, self._came = self._came, []
         for exchange in came:
-            exchange.tell()
+            self._safely(exchange, exchange.tell)
         self._reading = False
         if broken is not None:
             self._broken(broken)
@@ -143,7 +145,9 @@ class HTTP2Connection(Protocol):
         """The server closed, or the network did, or we have."""
         self.server.connections["h2"] -= 1
         if not self.why:
-            self.why = "the server closed the connection" if reason.check(ConnectionDone) else "the connection was reset"
+            self.why = (
+                "the server closed the connection" if reason.check(ConnectionDone) else "the connection was reset"
+            )
         self._gone()
 
     def pauseProducing(self) -> None:
@@ -345,7 +349,15 @@ class HTTP2Connection(Protocol):
         self._exchanges.clear()
         for exchange in exchanges:
             exchange.lost()
-            exchange.tell()
+            self._safely(exchange, exchange.tell)
+
+    def _safely(self, exchange: ServerStream, call: Callable[[], None]) -> None:
+        """Tell an exchange something; what fails there is nothing to the others."""
+        try:
+            call()
+        except Exception:
+            _log.failure("an exchange with {server} failed", server=self.server.name)
+            exchange.broken()
 
     # Time.
 
@@ -358,7 +370,7 @@ class HTTP2Connection(Protocol):
         now, tick = self.wheel.ticks, self.wheel.tick
         if self._exchanges:
             for exchange in [each for each in self._exchanges.values() if each.due <= now]:
-                exchange.timed_out()
+                self._safely(exchange, exchange.timed_out)
             quiet = (now - self._heard) * tick
             settings = self._shared.settings
             if settings.ping_interval and quiet >= settings.ping_interval and not self.closed:

@@ -253,6 +253,13 @@ class ServerStream:
         if self._owed and not self._paused and not self.closed:
             self._give_room()
 
+    def broken(self) -> None:
+        """What this exchange is for has failed in an unforeseen way: end it."""
+        owner = self.owner
+        if owner is not None:
+            owner.server_failed(ExchangeError(errors.PROXY_INTERNAL_ERROR))
+        self.close()
+
     def _give_room(self) -> None:
         owed, self._owed = self._owed, 0
         if owed:
@@ -318,4 +325,3 @@ class ServerStream:
     def __repr__(self) -> str:
         state = "over" if self.closed else "open" if self.number else "new"
         return f"<ServerStream {self.number} to {self.server.name} {state}>"
-
