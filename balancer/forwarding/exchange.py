@@ -147,6 +147,7 @@ class Forward(Attempts):
                 and head.content_length is not None
                 and head.status < 500
                 and head.dated
+                and body.trailers is None
                 and not self._streaming
                 and self._pool.sticky is None
                 and request.exchange is None
