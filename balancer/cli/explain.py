@@ -97,7 +97,9 @@ def _show(console: Console, sample: Sample, found: Explanation) -> None:
             console.print("    [red]no server can take it[/]")
     if found.request:
         console.print("request as it would be sent:")
-        console.print(f"  {escape(found.request['method'])} {escape(found.request['target'])} HTTP/{found.request['version']}")
+        console.print(
+            f"  {escape(found.request['method'])} {escape(found.request['target'])} HTTP/{found.request['version']}"
+        )
         for name, value in found.request["headers"]:
             console.print(f"  {escape(name)}: {escape(value)}")
     if found.rejected:

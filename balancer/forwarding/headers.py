@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_VIA = {version: (b"Via", version.encode() + b" balancer") for version in ("1.0", "1.1")}
+_VIA = {version: (b"Via", version.encode() + b" balancer") for version in ("1.0", "1.1", "2.0")}
 VIA_LINES = {version: b"%b: %b\r\n" % pair for version, pair in _VIA.items()}
 """What a message is given that was received with such a version (RFC 9110 section 7.6.3)."""
 _PLAIN_ID = re.compile(rb"[!#-\[\]-~]{1,128}")  # no quotes or backslashes, which would mean something in a log

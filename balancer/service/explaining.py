@@ -25,6 +25,7 @@ from balancer.forwarding.headers import (
     with_framing,
 )
 from balancer.forwarding.hops import SPECIAL, hop
+from balancer.forwarding.http2.heads import outgoing_fields
 from balancer.hooks.interfaces import IFilter
 from balancer.listeners.http.site import Site
 from balancer.model.address import Peer
@@ -41,7 +42,6 @@ from balancer.service.snapshot import Snapshot
 from balancer.wire.http1 import encode
 from balancer.wire.http1.heads import RequestHead
 from balancer.wire.http1.requests import RequestReader
-from balancer.wire.http2.heads import request_fields
 
 __all__ = ["Explanation", "Sample", "explain"]
 
@@ -198,7 +198,7 @@ class _Walk:
     def _as_sent(self, exchange: Exchange, head: RequestHead, length: int | None) -> dict[str, Any]:
         method, target, headers, version = exchange.method, exchange.target, list(exchange.headers), "1.1"
         if self._found.protocol == "h2":
-            version, headers = "2", request_fields(method, b"http", target, headers, head, length)
+            version, headers = "2", outgoing_fields(method, b"http", target, headers, length)
         else:
             headers = with_framing(headers, head, length=length, chunked=False)
         fields = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers]
@@ -274,4 +274,3 @@ def _head(sample: Sample, site: Site) -> tuple[str, RequestHead]:
     if not reader.ready:
         raise BalancerError("the request is not complete: a header holds a line break?")
     return scheme, reader.ready[0].head
-

@@ -150,7 +150,9 @@ class Observing:
         state = gauge("server_state", "1 for the state that the server is in.", ("pool", "server", "state"))
         active = gauge("server_active", "Exchanges and sessions in flight.", ("pool", "server"))
         idle = gauge("server_idle_connections", "Kept connections.", ("pool", "server"))
-        opened = gauge("server_connections", "Open connections of HTTP, by its version.", ("pool", "server", "protocol"))
+        opened = gauge(
+            "server_connections", "Open connections of HTTP, by its version.", ("pool", "server", "protocol")
+        )
         streams = gauge("server_streams", "Exchanges in flight on connections of HTTP/2.", ("pool", "server"))
         weight = gauge("server_weight", "The weight in force.", ("pool", "server"))
         waiting = gauge("pool_queue", "Requests waiting for a server with room.", ("pool",))

@@ -27,9 +27,7 @@ class ConnectorTests(SynchronousTestCase):
         self.connector = ServerConnector(self.dial, Wheel(self.clock))
         self.got: list[Any] = []
 
-    def dial(
-        self, server: Server, then: Callable[[str], Any], alpn: tuple[str, ...], timeout: float
-    ) -> Deferred[Any]:
+    def dial(self, server: Server, then: Callable[[str], Any], alpn: tuple[str, ...], timeout: float) -> Deferred[Any]:
         dialled: Deferred[Any] = Deferred()
         self.dials.append((then, alpn, dialled))
         return dialled

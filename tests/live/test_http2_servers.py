@@ -112,9 +112,7 @@ class NginxTests(BalancerTestCase):
 
     def setUp(self) -> None:
         folder = self.folder()
-        self.servers = [
-            Nginx(folder, name, " http2", "keepalive_requests 100;") for name in ("one", "two", "three")
-        ]
+        self.servers = [Nginx(folder, name, " http2", "keepalive_requests 100;") for name in ("one", "two", "three")]
         for each in self.servers:
             self.addCleanup(each.end)
         self.running, self.port = self.web(

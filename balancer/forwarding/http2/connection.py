@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -29,6 +29,7 @@ from zope.interface import implementer
 
 from balancer import errors
 from balancer.errors import ExchangeError
+from balancer.forwarding.http2.exchanges import Exchanges
 from balancer.forwarding.http2.stream import ServerStream
 from balancer.model.headers import RawHeaders
 from balancer.net.timers import Entry, Wheel
@@ -48,7 +49,19 @@ _LOOK = 0.5
 """Seconds between two looks at what is waited for."""
 _LAST_STREAM = 2**31 - 64
 """A stream with such a number is the last; a connection lives long before it comes to that."""
-_STREAM_WINDOW = 64 * 1024
+_LIMITS = Limits(
+    stream_window=64 * 1024,
+    head_size=64 * 1024,
+    header_count=1000,
+    resets=10_000,
+    pings=1000,
+    settings=200,
+    empty_frames=10_000,
+    priorities=10_000,
+    crumbs=100_000,
+    continuations=16,
+)
+"""What servers may do: heads are as large as in HTTP/1.1; what floods others may come of many answers here."""
 
 
 @implementer(IPushProducer)
@@ -78,11 +91,10 @@ class HTTP2Connection(Protocol):
         self.closed = False
         self.why = ""
         # Windows of all streams together: one whose client takes nothing must not hold up the others.
-        window = max(1024 * 1024, shared.settings.streams * _STREAM_WINDOW)
-        self.session = sessions.client(self, Limits(stream_window=_STREAM_WINDOW, connection_window=window))
+        window = max(1024 * 1024, shared.settings.streams * _LIMITS.stream_window)
+        self._exchanges = Exchanges(self)
+        self.session = sessions.client(self._exchanges, replace(_LIMITS, connection_window=window))
         self._shared = shared
-        self._exchanges: dict[int, ServerStream] = {}
-        self._came: list[ServerStream] = []  # exchanges that something came for in this read
         self._used = 0
         self._reading = False
         self._is_ready = False
@@ -120,9 +132,7 @@ class HTTP2Connection(Protocol):
             session.feed(data)
         except SessionError as error:
             broken = error
-        came, self._came = self._came, []
-        for exchange in came:
-            self._safely(exchange, exchange.tell)
+        self._exchanges.tell()
         self._reading = False
         if broken is not None:
             self._broken(broken)
@@ -137,8 +147,7 @@ class HTTP2Connection(Protocol):
         _log.warn("{server}: {why}", server=self.server.name, why=self.why)
         self.flush()
         self._error = ExchangeError(errors.HTTP_PROTOCOL_ERROR, str(error))
-        for exchange in self._exchanges.values():
-            exchange.failed(self._error)
+        self._exchanges.fail(self._error)
         self._lose()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -158,8 +167,7 @@ class HTTP2Connection(Protocol):
         """It takes bytes again."""
         self.congested = False
         self.flush()
-        for exchange in list(self._exchanges.values()):
-            exchange.room_came()
+        self._exchanges.room()
 
     def stopProducing(self) -> None:
         """The connection is gone; :meth:`connectionLost` follows."""
@@ -197,67 +205,13 @@ class HTTP2Connection(Protocol):
         elif self.streams < self.capacity:
             self._shared.has_room(self)
 
-    def response_came(self, stream: int, headers: RawHeaders, ended: bool) -> None:
-        """For an exchange."""
-        exchange = self._concerned(stream)
-        if exchange is not None:
-            exchange.response_came(headers, ended)
-
-    def informational_came(self, stream: int, headers: RawHeaders) -> None:
-        """For an exchange."""
-        exchange = self._concerned(stream)
-        if exchange is not None:
-            exchange.informational_came(headers)
-
-    def data_came(self, stream: int, data: bytes) -> None:
-        """For an exchange, or one that is over."""
-        exchange = self._concerned(stream)
-        if exchange is not None:
-            exchange.data_came(data)
-        else:
-            self.session.took(stream, len(data))
-
-    def stream_ended(self, stream: int, trailers: RawHeaders | None) -> None:
-        """For an exchange."""
-        exchange = self._concerned(stream)
-        if exchange is not None:
-            exchange.stream_ended(trailers)
-
-    def stream_reset(self, stream: int, code: int) -> None:
-        """For an exchange."""
-        exchange = self._concerned(stream)
-        if exchange is not None:
-            exchange.stream_reset(code)
-
-    def room_came(self, stream: int) -> None:
-        """For an exchange."""
-        exchange = self._exchanges.get(stream)
-        if exchange is not None:
-            exchange.room_came()
-
-    def ping_answered(self, data: bytes) -> None:
-        """The server lives; that something came was noted already."""
-
-    def goaway_came(self, last_stream: int, code: int) -> None:
+    def goaway_came(self, code: int) -> None:
         """The server takes no new exchanges."""
         self._retired = True
         self._shared.forget(self)
         if code:
             self.why = f"the server closed the connection with {name_of(code)}"
             _log.warn("{server}: {why}", server=self.server.name, why=self.why)
-        for number in self._exchanges:
-            if number > last_stream:
-                exchange = self._concerned(number)
-                assert exchange is not None
-                exchange.not_taken()
-
-    def _concerned(self, stream: int) -> ServerStream | None:
-        """Return the exchange on ``stream``, which is to be told of what came when all is read."""
-        exchange = self._exchanges.get(stream)
-        if exchange is not None and exchange.is_told:
-            exchange.is_told = False
-            self._came.append(exchange)
-        return exchange
 
     # Exchanges.
 
@@ -275,16 +229,15 @@ class HTTP2Connection(Protocol):
     def begin(self, exchange: ServerStream, headers: RawHeaders, *, ended: bool) -> None:
         """Give ``exchange`` a stream, and send its request's head."""
         number = exchange.number = self.session.request(headers, ended=ended)
-        self._exchanges[number] = exchange
+        self._exchanges.add(exchange)
         if number >= _LAST_STREAM and self._shared.forget(self):
             self._retired = True
 
     def left(self, exchange: ServerStream, code: int, owed: int) -> None:
         """``exchange`` is over: reset its stream if that is not, and give the server the room back that it took."""
         self.streams -= 1
-        number = exchange.number
-        if number and self._exchanges.pop(number, None) is not None:
-            session = self.session
+        if self._exchanges.remove(exchange):
+            number, session = exchange.number, self.session
             session.reset(number, code)
             if owed:
                 session.took(number, owed)
@@ -345,19 +298,7 @@ class HTTP2Connection(Protocol):
         if not self._is_ready:
             self._is_ready = True
             self.ready.errback(self._error or ExchangeError(errors.CONNECTION_TERMINATED, self.why))
-        exchanges = list(self._exchanges.values())
-        self._exchanges.clear()
-        for exchange in exchanges:
-            exchange.lost()
-            self._safely(exchange, exchange.tell)
-
-    def _safely(self, exchange: ServerStream, call: Callable[[], None]) -> None:
-        """Tell an exchange something; what fails there is nothing to the others."""
-        try:
-            call()
-        except Exception:
-            _log.failure("an exchange with {server} failed", server=self.server.name)
-            exchange.broken()
+        self._exchanges.lose()
 
     # Time.
 
@@ -369,8 +310,7 @@ class HTTP2Connection(Protocol):
         """See whose time is up. What is awaited of a connection that is not ready yet, its maker limits."""
         now, tick = self.wheel.ticks, self.wheel.tick
         if self._exchanges:
-            for exchange in [each for each in self._exchanges.values() if each.due <= now]:
-                self._safely(exchange, exchange.timed_out)
+            self._exchanges.time_out(now)
             quiet = (now - self._heard) * tick
             settings = self._shared.settings
             if settings.ping_interval and quiet >= settings.ping_interval and not self.closed:

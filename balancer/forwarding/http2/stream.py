@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from balancer import errors
 from balancer.errors import ExchangeError
+from balancer.forwarding.http2 import heads
 from balancer.forwarding.server_side import Owner
 from balancer.model.headers import RawHeaders
 from balancer.wire.http1.body import Body
 from balancer.wire.http1.heads import RequestHead
 from balancer.wire.http1.responses import ResponseHead
-from balancer.wire.http2 import heads
 from balancer.wire.http2.codes import name_of
 from balancer.wire.http2.interface import CANCEL, HTTP_1_1_REQUIRED, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM
 
@@ -54,6 +54,7 @@ class ServerStream:
         "_owed",
         "_paused",
         "_producer",
+        "_queued_before",
         "_span",
         "begun",
         "body",
@@ -85,6 +86,7 @@ class ServerStream:
         self.is_told = True  # the owner knows all that came; kept by the connection
         self._owed = 0  # bytes that came, and for which the server was given no new room
         self._paused = False  # the client takes no more for now
+        self._queued_before = 0  # bytes of the request that waited when the time was last up
         self._producer: Any = None
         self._held = False  # the producer is paused
 
@@ -121,7 +123,7 @@ class ServerStream:
         """Send a request, as far as it is there: see :meth:`.ServerSide.send`."""
         self.owner = owner
         connection = self._connection
-        fields = heads.request_fields(method, connection.scheme, target, headers, head, length)
+        fields = heads.outgoing_fields(method, connection.scheme, target, headers, length)
         ended = body is None or body.ended
         trailers = body.trailers if body is not None and ended else None
         connection.begin(self, fields, ended=ended and not pieces and not trailers)
@@ -142,11 +144,12 @@ class ServerStream:
         if trailers:
             if pieces:
                 session.send(self.number, b"".join(pieces))
-            session.end(self.number, heads.trailer_fields(trailers))
+            session.end(self.number, heads.outgoing_trailers(trailers))
         elif pieces:
             session.send(self.number, pieces[0] if len(pieces) == 1 else b"".join(pieces), ended=ended)
         elif ended:
             session.end(self.number)
+        self._queued_before = session.queued(self.number)
 
     def stream_from(self, producer: Any) -> None:
         """Have ``producer`` produce the body, as fast as the server takes it."""
@@ -180,7 +183,7 @@ class ServerStream:
         """The final head is here."""
         self.begun = True
         try:
-            self.head = head = heads.response_head(headers)
+            self.head = head = heads.response_head(headers, ended=ended)
         except ExchangeError as error:
             self.fail(error, PROTOCOL_ERROR)
             return
@@ -192,7 +195,7 @@ class ServerStream:
         """A 1xx is here."""
         self.begun = True
         try:
-            self.informational.append(heads.response_head(headers))
+            self.informational.append(heads.response_head(headers, ended=False))
         except ExchangeError as error:
             self.fail(error, PROTOCOL_ERROR)
 
@@ -203,7 +206,7 @@ class ServerStream:
 
     def stream_ended(self, trailers: RawHeaders | None) -> None:
         """That was all."""
-        self.body.end(heads.passed_on(trailers) if trailers else None)
+        self.body.end(heads.response_trailers(trailers) if trailers else None)
 
     def stream_reset(self, code: int) -> None:
         """The server, or the session, ended the stream before its end."""
@@ -298,7 +301,12 @@ class ServerStream:
         self.due = self._connection.wheel.ticks + self._span
 
     def timed_out(self) -> None:
-        """The time is up."""
+        """The time is up, unless the server has taken some more of the request meanwhile."""
+        queued = self._connection.session.queued(self.number)
+        if queued and queued != self._queued_before:
+            self._queued_before = queued
+            self.touch()
+            return
         self._span = 1 << 40  # once is enough
         self.touch()
         if self.owner is not None:

@@ -17,8 +17,8 @@ from zope.interface import implementer
 from balancer.errors import ExchangeError
 from balancer.hooks.interfaces import IProbe, IServer
 from balancer.hooks.settings import Regex, Settings
-from balancer.pools.probes.conversation import Conversation, converse
 from balancer.model.headers import RawHeaders
+from balancer.pools.probes.conversation import Conversation, converse
 from balancer.wire.http1 import encode
 from balancer.wire.http1.body import Body
 from balancer.wire.http1.responses import ResponseReader
