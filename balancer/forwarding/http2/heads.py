@@ -45,11 +45,15 @@ def outgoing_trailers(trailers: RawHeaders) -> RawHeaders:
 def response_head(headers: RawHeaders, *, ended: bool) -> ResponseHead:
     """Return the head of a response, or of a 1xx, with the usual reason phrase.
 
+    One that announces trailers forgets its length: in HTTP/1.1 only chunks can have trailers behind them.
+
     Raises:
         ExchangeError: it could be read in another way in HTTP/1.
     """
     head = heads.response_head(headers, ended=ended)
     head.reason = _PHRASES.get(head.status, b"")
+    if head.content_length is not None and not ended and any([name == b"trailer" for name, _ in headers]):
+        head.content_length, head.chunked = None, True
     return head
 
 
