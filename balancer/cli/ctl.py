@@ -12,7 +12,7 @@ from urllib.parse import quote
 import click
 from rich.markup import escape
 
-from balancer.cli.tables import accounts_table, packages_table, servers_table, state_in_words, terminal
+from balancer.cli.tables import accounts_table, packages_table, servers_table, spoken, state_in_words, terminal
 from balancer.model.address import Address
 from balancer.model.units import counted, format_duration
 
@@ -114,7 +114,7 @@ def status(admin: Admin, as_json: bool) -> None:
     for listener in found["listeners"]:
         addresses = ", ".join(listener["addresses"])
         screen.print(
-            f"listener [bold]{escape(listener['name'])}[/] {listener['protocol']} on {escape(addresses)},"
+            f"listener [bold]{escape(listener['name'])}[/] {spoken(listener)} on {escape(addresses)},"
             f" {counted(listener['connections'], 'flow' if listener['protocol'] == 'udp' else 'connection')}"
         )
     for pool in found["pools"]:

@@ -19,7 +19,8 @@ from balancer.config.fields import (
     PositiveDuration,
     PositiveSize,
 )
-from balancer.config.forms import Many, one_of
+from balancer.config.forms import Many, Switch, one_of
+from balancer.config.http2 import ListenerHttp2
 from balancer.config.routes import Route, SessionRoute
 from balancer.hooks.settings import Settings, Size
 from balancer.model.suggestions import did_you_mean
@@ -127,6 +128,9 @@ class HttpListener(_Listener):
     )
     timeouts: HttpTimeouts = Field(default=HttpTimeouts(), description="How long clients may take.")
     http: HttpSettings = Field(default=HttpSettings(), description="What requests may be like.")
+    http2: Annotated[ListenerHttp2 | None, Switch()] = Field(
+        default=ListenerHttp2(), description="Speak HTTP/2 with clients that want to; false: HTTP/1.1 only."
+    )
 
 
 class TcpListener(_Listener):

@@ -10,7 +10,7 @@ import re
 
 from balancer.model.headers import RawHeaders
 
-__all__ = ["MalformedError", "joined", "request", "response", "trailers"]
+__all__ = ["MalformedError", "authorities", "authority", "joined", "request", "response", "trailers"]
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+\Z")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]|\A[ \t]|[ \t]\Z")
@@ -27,6 +27,8 @@ _PSEUDO = frozenset([b":method", b":scheme", b":authority", b":path", b":protoco
 _MEMO_SIZE = 4096
 _plain: set[bytes] = set()
 """Names that were looked at and mean nothing here."""
+authorities: set[bytes] = set()
+"""Values of ``:authority`` that were looked at and are well."""
 _LOOKED_AT = _HOP | {b"te", b"host", b"content-length", b"cookie"}
 
 
@@ -55,34 +57,40 @@ def request(headers: RawHeaders, connect_protocol: bool) -> tuple[int | None, bo
             raise MalformedError("a pseudo-field's value")
         pseudo[name] = value
         count += 1
-    method, authority = pseudo.get(b":method"), pseudo.get(b":authority")
+    method, named = pseudo.get(b":method"), pseudo.get(b":authority")
     if method is None or not _METHOD.match(method):
         raise MalformedError(":method")
     connect = method == b"CONNECT"
     if connect and b":protocol" not in pseudo:
-        if b":scheme" in pseudo or b":path" in pseudo or not authority:
+        if b":scheme" in pseudo or b":path" in pseudo or not named:
             raise MalformedError("CONNECT has :authority, and neither :scheme nor :path")
     else:
         scheme, path = pseudo.get(b":scheme"), pseudo.get(b":path")
         if b":protocol" in pseudo and not (
-            connect and connect_protocol and authority and _NAMES.match(pseudo[b":protocol"])
+            connect and connect_protocol and named and _NAMES.match(pseudo[b":protocol"])
         ):
             raise MalformedError(":protocol")
         if scheme is None or not _SCHEME.match(scheme):
             raise MalformedError(":scheme")
         if path is None or not (_PATH.match(path) or (path == b"*" and method == b"OPTIONS")):
             raise MalformedError(":path")
-    if authority is not None and not _AUTHORITY.match(authority):
-        raise MalformedError(":authority")
     length, host, cookies = _fields(headers, count)
-    if host is None:
-        if authority is None:
-            raise MalformedError("neither :authority nor host")
-    elif authority is not None and authority.lower() != host.lower():
-        raise MalformedError("host is not :authority")
-    elif not _AUTHORITY.match(host):
-        raise MalformedError("host")
+    if host is not None or named not in authorities:
+        authority(named, host)
     return (None if connect else length), connect, cookies
+
+
+def authority(named: bytes | None, host: bytes | None) -> None:
+    """Judge ``:authority`` and ``host`` (RFC 9113 section 8.3.1)."""
+    if named is None and host is None:
+        raise MalformedError("neither :authority nor host")
+    if named is not None and host is not None and named.lower() != host.lower():
+        raise MalformedError("host is not :authority")
+    known = named if named is not None else host
+    if known is None or not _AUTHORITY.match(known):
+        raise MalformedError(":authority")
+    if named is not None and len(authorities) < _MEMO_SIZE and len(named) <= 256:
+        authorities.add(named)
 
 
 _NAMES = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)?\Z")
