@@ -52,7 +52,7 @@ def response_head(headers: RawHeaders, *, ended: bool) -> ResponseHead:
     """
     head = heads.response_head(headers, ended=ended)
     head.reason = _PHRASES.get(head.status, b"")
-    if head.content_length is not None and not ended and any([name == b"trailer" for name, _ in headers]):
+    if head.content_length is not None and not ended and b"trailer" in dict(headers):
         head.content_length, head.chunked = None, True
     return head
 

@@ -25,7 +25,8 @@ class RequestTests(SynchronousTestCase):
     def test_no_host(self) -> None:
         """A client of HTTP/1.0 may name no host."""
         self.assertEqual(
-            outgoing_fields("GET", b"http", "/", [], None), [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/")]
+            outgoing_fields("GET", b"http", "/", [], None),
+            [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/")],
         )
 
     def test_asterisk(self) -> None:
