@@ -117,20 +117,17 @@ class Attempts:
         self._attempts += 1
         now = self._since = time.monotonic()
         connection: ServerSide | None = server.idle.take(now)  # type: ignore[assignment]  # cast() is a call
-        shared = server.shared
         alone = False
-        if shared is not None:
+        if connection is None and server.shared is not None:
             upgrade = self._request.head.upgrade
             if upgrade is not None:
                 alone = server.protocol == "auto"
                 if not alone and upgrade.lower() == b"websocket":
                     self._leave_server(ok=True)
-                    self._fail(
-                        ExchangeError(errors.HTTP_UPGRADE_FAILED, "the pool speaks HTTP/2 only, which has no upgrade")
-                    )
+                    self._fail(ExchangeError(errors.HTTP_UPGRADE_FAILED, "the pool speaks HTTP/2, which has no upgrade"))
                     return
-            if connection is None and not alone:
-                connection = shared.take(now)
+            if not alone:
+                connection = server.shared.take(now)
         if connection is not None and self._fit(connection):
             self._record.connect = 0.0
             self._send(connection, now)

@@ -105,7 +105,7 @@ class ServerConnector:
                 if left:
                     left.pop(0).callback(connection)
                 else:
-                    connection.finish(time.monotonic(), whole=True)
+                    connection.finish(time.monotonic(), True)
             self._place(server, shared, left, timeout)
 
         def failed(failure: Failure) -> None:

@@ -221,8 +221,8 @@ class Forward(Attempts):
         assert connection is not None
         assert server is not None
         self._phase = DONE
-        streaming, self._streaming = self._streaming, False
-        connection.finish(now, whole=not streaming)
+        connection.finish(now, not self._streaming)
+        self._streaming = False
         record = self._record
         record.attempts = self._attempts
         self._request.consumer = None

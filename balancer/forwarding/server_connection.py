@@ -179,7 +179,7 @@ class ServerConnection(Protocol):
         except OSError:
             return True
 
-    def finish(self, now: float, *, whole: bool) -> None:
+    def finish(self, now: float, whole: bool) -> None:
         """The response is complete: wait for the next exchange, where that is possible."""
         if whole and self.reader.reusable and not self.closed:
             self.owner = None

@@ -114,7 +114,7 @@ class ServerSide(Protocol):
     def touch(self) -> None:
         """Start the present limit again from now."""
 
-    def finish(self, now: float, *, whole: bool) -> None:
+    def finish(self, now: float, whole: bool) -> None:
         """The response is complete: let the connection go on to others; the request was not sent to its end unless ``whole``."""
 
     def close(self) -> None:

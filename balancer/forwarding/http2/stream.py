@@ -314,7 +314,7 @@ class ServerStream:
 
     # The end.
 
-    def finish(self, now: float, *, whole: bool) -> None:
+    def finish(self, now: float, whole: bool) -> None:
         """The response is complete; what the server has not taken of the request is not sent."""
         self._end(NO_ERROR)
 
