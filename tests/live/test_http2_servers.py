@@ -20,7 +20,14 @@ from typing import Any
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset
+from h2.events import (
+    DataReceived,
+    RequestReceived,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+    TrailersReceived,
+)
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
@@ -387,3 +394,67 @@ class OddTests(BalancerTestCase):
         wait_until(lambda: self.get(port).body == b"old")
         go_on.set()
         self.assertEqual(client.response()[2], b"ok")
+
+
+class BothSidesTests(BalancerTestCase):
+    """HTTP/2 with the client as well."""
+
+    def test_curl_and_nghttpd(self) -> None:
+        """Many requests at once of one client, on one connection to the server; bodies both ways."""
+        folder = self.folder()
+        server = Nghttpd(folder, "--echo-upload")
+        self.addCleanup(server.end)
+        running, port = self.web(f"127.0.0.1:{server.port}", pool=H2)
+        body = os.urandom(2_000_000)
+        (folder / "sent").write_bytes(body)
+        url = f"http://127.0.0.1:{port}/"
+        curl = [need("curl"), "-sS", "--http2-prior-knowledge"]
+        found = subprocess.run([*curl, "--data-binary", f"@{folder}/sent", url], capture_output=True, check=True).stdout
+        self.assertEqual(found, body)
+        said = subprocess.run(
+            [*curl, "-Z", "-w", "%{http_code} %{http_version}\n", "-o", "/dev/null", f"{url}[1-50]"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        self.assertEqual(Counter(said.splitlines()), {"404 2": 50})
+        records = running.records(51)
+        self.assertEqual({(record["version"], record["server_protocol"]) for record in records}, {("2.0", "h2")})
+        self.assertEqual(sum(record["connect"] > 0 for record in records), 1)
+
+    def test_trailers_and_both_ways_at_once(self) -> None:
+        """A stream on which both sides speak in turns, as gRPC does, and trailers behind it."""
+
+        def act(h2: H2Connection, event: Any) -> None:
+            if isinstance(event, RequestReceived):
+                h2.send_headers(event.stream_id, [(":status", "200"), ("content-type", "application/grpc")])
+            elif isinstance(event, DataReceived):
+                h2.send_data(event.stream_id, event.data.upper())
+            elif isinstance(event, StreamEnded):
+                h2.send_headers(event.stream_id, [("grpc-status", "0")], end_stream=True)
+
+        _, port = self.web(self.server(Odd(act)).address, pool=H2)
+        client = self.connect(port)
+        h2 = H2Connection(H2Configuration(header_encoding="utf-8"))
+        h2.initiate_connection()
+        h2.send_headers(
+            1, [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/"), ("te", "trailers")]
+        )
+        events: list[Any] = []
+
+        def until(kind: type) -> Any:
+            while True:
+                for event in events:
+                    if isinstance(event, kind):
+                        events.remove(event)
+                        return event
+                client.send(h2.data_to_send())
+                events.extend(h2.receive_data(client.skt.recv(65536)))
+
+        until(ResponseReceived)
+        for word in (b"one", b"two", b"three"):
+            h2.send_data(1, word)
+            self.assertEqual(until(DataReceived).data, word.upper())
+        h2.end_stream(1)
+        self.assertEqual(until(TrailersReceived).headers, [("grpc-status", "0")])
+        until(StreamEnded)
