@@ -124,7 +124,9 @@ class Attempts:
                 alone = server.protocol == "auto"
                 if not alone and upgrade.lower() == b"websocket":
                     self._leave_server(ok=True)
-                    self._fail(ExchangeError(errors.HTTP_UPGRADE_FAILED, "the pool speaks HTTP/2, which has no upgrade"))
+                    self._fail(
+                        ExchangeError(errors.HTTP_UPGRADE_FAILED, "the pool speaks HTTP/2, which has no upgrade")
+                    )
                     return
             if not alone:
                 connection = server.shared.take(now)

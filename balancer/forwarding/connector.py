@@ -19,6 +19,7 @@ from balancer.errors import ExchangeError
 from balancer.forwarding.http2.connection import HTTP2Connection
 from balancer.forwarding.server_connection import ServerConnection
 from balancer.forwarding.server_side import ServerSide
+from balancer.net.gathering import Gathered, at_once
 from balancer.net.timers import Wheel
 from balancer.pools.server import Server
 from balancer.pools.shared import Opening, SharedConnections
@@ -39,11 +40,13 @@ class ServerConnector:
     Args:
         dial: makes a connection, with or without TLS.
         wheel: the shared timer.
+        gather: puts connections down to be flushed at the end of the reactor's batch; see :mod:`balancer.net.gathering`.
     """
 
-    def __init__(self, dial: Dial, wheel: Wheel) -> None:
+    def __init__(self, dial: Dial, wheel: Wheel, gather: Callable[[Gathered], bool] = at_once) -> None:
         self._dial = dial
         self._wheel = wheel
+        self._gather = gather
 
     def __call__(self, server: Server, timeout: float, *, alone: bool = False) -> Deferred[ServerSide]:
         """Return what fires with the server side of an exchange with ``server``.
@@ -118,7 +121,7 @@ class ServerConnector:
 
     def _agreed(self, server: Server, shared: SharedConnections, alpn: str) -> Any:
         if alpn == "h2" or (not alpn and server.protocol == "h2"):
-            return HTTP2Connection(server, shared, self._wheel, secure=bool(alpn))
+            return HTTP2Connection(server, shared, self._wheel, secure=bool(alpn), gather=self._gather)
         if server.protocol == "h2":
             raise ExchangeError(errors.HTTP_PROTOCOL_ERROR, f"the server agreed on {alpn}, not on h2")
         return self._http1(server, alpn)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-__all__ = ["Gathered", "gathering"]
+__all__ = ["Gathered", "at_once", "gathering"]
 
 
 class Gathered(Protocol):
@@ -43,7 +43,7 @@ def gathering(reactor: Any) -> Callable[[Gathered], bool]:
         return with_libuv
     outbox = getattr(reactor, "outbox", None)
     if outbox is None:
-        return _at_once
+        return at_once
 
     def with_epoll(who: Gathered) -> bool:
         if not outbox.is_open:
@@ -54,5 +54,6 @@ def gathering(reactor: Any) -> Callable[[Gathered], bool]:
     return with_epoll
 
 
-def _at_once(_: Gathered) -> bool:
+def at_once(_: Gathered) -> bool:
+    """Gather nothing: there are no batches."""
     return False

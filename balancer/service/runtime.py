@@ -21,6 +21,7 @@ from balancer.forwarding.server_side import ServerSide
 from balancer.listeners.accept import Gate
 from balancer.model.address import Address
 from balancer.net.connecting import connect
+from balancer.net.gathering import gathering
 from balancer.net.splice import Pipes
 from balancer.net.timers import Wheel
 from balancer.pools.events import Observer
@@ -54,7 +55,7 @@ class Runtime:
         """Is told what happens to servers."""
         self.wheel = Wheel(reactor)
         self.pipes = Pipes()
-        self._connector = ServerConnector(self._dial, self.wheel)
+        self._connector = ServerConnector(self._dial, self.wheel, gathering(reactor))
         self.overload = Overload(reactor, random.random)
         self.observing = Observing(reactor, self.overload.look)
         self.observe_exchange = self.observing.exchange

@@ -101,6 +101,11 @@ class JsonTests(SynchronousTestCase):
             },
         )
 
+    def test_http2(self) -> None:
+        """A request of HTTP/2 has its stream."""
+        found = json.loads(Json().exchange(_exchange(version="2.0", h2_stream=7)))
+        self.assertEqual((found["version"], found["h2_stream"]), ("2.0", 7))
+
     def test_trouble(self) -> None:
         """Reason, detail, time in the queue and notes of filters."""
         record = _exchange(reason="connection_refused", detail=NASTY, queue=0.5, notes={"waf": {"score": 5}})

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from balancer.errors import ExchangeError
 from balancer.forwarding.http2.exchanges import Exchanges
 from balancer.forwarding.http2.stream import ServerStream
 from balancer.model.headers import RawHeaders
+from balancer.net.gathering import Gathered, at_once
 from balancer.net.timers import Entry, Wheel
 from balancer.pools.shared import SharedConnections
 from balancer.wire.http2 import sessions
@@ -73,6 +75,7 @@ class HTTP2Connection(Protocol):
         shared: the server's connections, of which it becomes one once it is ready.
         wheel: the shared timer.
         secure: whether it is protected by TLS.
+        gather: puts the connection down to be flushed at the end of the reactor's batch; see :mod:`balancer.net.gathering`.
 
     ``congested`` says that the connection takes no bytes for now; ``why`` is why it ended, in words for the log.
     """
@@ -80,7 +83,15 @@ class HTTP2Connection(Protocol):
     transport: Any
     expires = 0.0
 
-    def __init__(self, server: Server, shared: SharedConnections, wheel: Wheel, *, secure: bool = False) -> None:
+    def __init__(
+        self,
+        server: Server,
+        shared: SharedConnections,
+        wheel: Wheel,
+        *,
+        secure: bool = False,
+        gather: Callable[[Gathered], bool] = at_once,
+    ) -> None:
         self.server = server
         self.wheel = wheel
         self.scheme = b"https" if secure else b"http"
@@ -96,7 +107,10 @@ class HTTP2Connection(Protocol):
         self.session = sessions.client(self._exchanges, replace(_LIMITS, connection_window=window))
         self._shared = shared
         self._used = 0
-        self._reading = False
+        self._gather = gather
+        self._gathered = False  # it will be flushed at the end of the batch
+        self._busy = False  # in the hands of the session, or of exchanges that are told; who has output then sets this:
+        self._more = False
         self._is_ready = False
         self._is_resting = False  # carries nothing, and is looked at again only when it has done so for long
         self._error: ExchangeError | None = None
@@ -126,18 +140,18 @@ class HTTP2Connection(Protocol):
         self._pinged = False
         session = self.session
         session.at(time.monotonic())
-        self._reading = True
+        self._busy = True
         broken: SessionError | None = None
         try:
             session.feed(data)
         except SessionError as error:
             broken = error
         self._exchanges.tell()
-        self._reading = False
+        self._busy = False
         if broken is not None:
             self._broken(broken)
             return
-        self.flush()
+        self.has_output()
         if not self.streams:
             self._carries_nothing()
 
@@ -172,13 +186,47 @@ class HTTP2Connection(Protocol):
     def stopProducing(self) -> None:
         """The connection is gone; :meth:`connectionLost` follows."""
 
+    def has_output(self) -> None:
+        """Write what the session has to say: at the end of the reactor's batch, if it serves one, else now.
+
+        So what many exchanges say in one batch is framed, and encrypted, in one go.
+        """
+        if self._busy:
+            self._more = True
+        elif not self._gathered:
+            if self._gather(self):
+                self._gathered = True
+            else:
+                self.flush()
+
     def flush(self) -> None:
-        """Write what the session has to say; while something is read, that waits for its end."""
-        if self._reading or self.congested or self.closed:
+        """Write what the session has to say, unless the connection takes no bytes for now. Does not raise."""
+        self._gathered = False
+        if self._busy:
+            self._more = True
             return
-        data = self.session.output()
-        if data:
-            self.transport.write(data)
+        self._busy = self._more = True
+        try:
+            while self._more and not self.congested and not self.closed:
+                self._more = False
+                data = self.session.output()
+                if data:
+                    self.transport.write(data)
+                if self._exchanges.came:  # the session may have something to tell on the way
+                    self._exchanges.tell()
+                    self._more = True
+        except Exception:
+            _log.failure("a connection of HTTP/2 to {server} failed", server=self.server.name)
+            self.abort()
+        finally:
+            self._busy = False
+        if not self.streams:
+            self._carries_nothing()
+
+    _flush = flush  # as libuv's transports are called
+
+    def _failed(self) -> None:
+        self.abort()
 
     def gone(self) -> bool:
         """Whether the server has closed, and the reactor did not report that yet; no new exchanges are begun then."""
@@ -241,11 +289,11 @@ class HTTP2Connection(Protocol):
             session.reset(number, code)
             if owed:
                 session.took(number, owed)
-            self.flush()
+            self.has_output()
         self._shared.ended(self, time.monotonic())
         if not self.streams:
             self._idle_since = self.wheel.ticks
-            if not self._reading:
+            if not self._busy:
                 self._carries_nothing()
 
     def _carries_nothing(self) -> None:
@@ -255,7 +303,7 @@ class HTTP2Connection(Protocol):
     def retire(self) -> None:
         """Take no new exchanges, and close when the last is over."""
         self._retired = True
-        if not self.streams and not self._reading:
+        if not self.streams and not self._busy:
             self._shut()
 
     def _shut(self) -> None:
@@ -317,7 +365,7 @@ class HTTP2Connection(Protocol):
                 if not self._pinged:
                     self._pinged = True
                     self.session.ping(b"balancer")
-                    self.flush()
+                    self.has_output()
                 elif quiet >= settings.ping_interval + settings.ping_timeout:
                     self.why = f"the server has been silent for {quiet:.0f} s, and did not answer a PING"
                     _log.warn("{server}: {why}", server=self.server.name, why=self.why)

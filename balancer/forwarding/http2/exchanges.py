@@ -41,12 +41,13 @@ class Exchanges:
         connection: is told what concerns no exchange.
     """
 
-    __slots__ = ("_came", "_connection", "_open")
+    __slots__ = ("_connection", "_open", "came")
 
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection
         self._open: dict[int, ServerStream] = {}
-        self._came: list[ServerStream] = []  # something came for them in this read
+        self.came: list[ServerStream] = []
+        """Those that something came for which they were not told yet."""
 
     def add(self, exchange: ServerStream) -> None:
         """Hand on what comes for ``exchange`` from now on."""
@@ -63,7 +64,7 @@ class Exchanges:
 
     def tell(self) -> None:
         """Tell every exchange what came for it since the last time."""
-        came, self._came = self._came, []
+        came, self.came = self.came, []
         for exchange in came:
             _safely(exchange, exchange.tell)
 
@@ -153,7 +154,7 @@ class Exchanges:
         exchange = self._open.get(stream)
         if exchange is not None and exchange.is_told:
             exchange.is_told = False
-            self._came.append(exchange)
+            self.came.append(exchange)
         return exchange
 
 

@@ -129,14 +129,14 @@ class ServerStream:
         connection.begin(self, fields, ended=ended and not pieces and not trailers)
         if pieces or trailers:
             self._say(pieces, ended, trailers)
-        connection.flush()
+        connection.has_output()
 
     def send_body(self, pieces: list[bytes], body: Body) -> None:
         """Send more of the body, and its trailers if it has ended."""
         if self.closed or self._failure is not None:
             return
         self._say(pieces, body.ended, body.trailers if body.ended else None)
-        self._connection.flush()
+        self._connection.has_output()
         self._look_at_queue()
 
     def _say(self, pieces: list[bytes], ended: bool, trailers: RawHeaders | None) -> None:
@@ -284,7 +284,7 @@ class ServerStream:
         self._paused = False
         if self._owed and not self.closed:
             self._give_room()
-            self._connection.flush()
+            self._connection.has_output()
 
     def stopProducing(self) -> None:
         """The client is gone; whoever owns the exchange hears it from the client's side."""

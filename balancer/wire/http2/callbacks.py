@@ -227,14 +227,15 @@ class Called:
         """Tell the owner what came; nothing of streams that it resets meanwhile."""
         events, self._events = self._events, []
         data_came = self._told.data_came
-        self._skipped = skipped = set[int]()
+        outer = self._skipped
+        self._skipped = skipped = set[int]() if outer is None else outer
         for call, *arguments in events:
             if skipped and arguments and arguments[0] in skipped:
                 if call == data_came:
                     self.took(arguments[0], len(arguments[1]))
                 continue
             call(*arguments)
-        self._skipped = None
+        self._skipped = outer
 
     def _drop_head(self) -> None:
         self._pairs = []
@@ -263,6 +264,9 @@ class Called:
                 self._received_all(stream)
             self._events.append((self._told.response_came, number, pairs, bool(ended)))
             return 0
+        if stream.connect:  # RFC 9113 section 8.5
+            functions.nghttp2_submit_rst_stream(self._session, 0, number, PROTOCOL_ERROR)
+            return 0
         self._received_all(stream)
         self._events.append((self._told.stream_ended, number, pairs))
         return 0
@@ -273,8 +277,8 @@ class Called:
         if len(self._streams) >= self._limits.streams or number > self._last:
             self._resetting.add(number)
             functions.nghttp2_submit_rst_stream(self._session, 0, number, REFUSED_STREAM)
-            known = self._sent_settings is None
-            if number <= self._last and not (self._watch.provoked() if known else self._watch.refused()):
+            known = number <= self._last and self._sent_settings is None
+            if not (self._watch.provoked() if known else self._watch.refused()):
                 self._dead = (ENHANCE_YOUR_CALM, self._watch.words)
                 return CALLBACK_FAILURE
             return 0
@@ -288,6 +292,8 @@ class Called:
         if len(fields) != len(pairs) and b"cookie" in fields:
             pairs = messages.joined(pairs)
         stream = self._streams[number] = Stream(number, 0)
+        if fields[b":method"] == b"CONNECT":
+            stream.connect = True
         if ended:
             stream.receiving = False
         self._events.append((self._told.request_came, number, pairs, bool(ended)))

@@ -11,6 +11,8 @@ A :class:`Session` is fed what arrives and calls :class:`Told` for what that mea
 Header lists are ordered raw pairs, names in lower case, pseudo-fields first; cookie crumbs are joined (RFC 9113 section 8.2.3).
 Malformed messages (section 8.1.1) never arrive: the session resets their stream itself.
 
+Once the peer has said GOAWAY and no stream is open, there is nothing to wait for: the connection is to be closed.
+
 Flow control is back-pressure: what was received counts against the peer's windows until :meth:`Session.took` says that it was
 passed on; what is to be sent waits inside the session as far as the peer's windows do not allow it, and :meth:`Session.queued`
 says how much.
@@ -114,7 +116,11 @@ class Told(Protocol):
         """The stream is over before its end: reset by the peer, or by the session because of what the peer did."""
 
     def room_came(self, stream: int) -> None:
-        """What was queued on a stream that had more than :data:`LOW_WATER` bytes is below it now."""
+        """What was queued on a stream that had more than :data:`LOW_WATER` bytes is below it now.
+
+        Only what the peer's windows hold back counts: :meth:`Session.queued`, asked after :meth:`Session.send`, says whether to wait for
+        this. Called within ``feed`` and ``output``.
+        """
 
     def settings_came(self) -> None:
         """The peer's settings have arrived, or changed."""
@@ -178,7 +184,7 @@ class Session(Protocol):
         """Give the peer room for ``size`` bytes more, of those that ``data_came`` brought; also of streams that are over."""
 
     def reset(self, stream: int, code: int) -> None:
-        """End a stream; nothing that is queued on it is sent. Streams that are over are let be."""
+        """End a stream; what the peer's windows held back is not sent. Streams that are over are let be."""
 
     def ping(self, data: bytes) -> None:
         """Ask for an answer; ``data`` is 8 bytes."""

@@ -135,6 +135,7 @@ class NativeSession(Called):
         if number < 0:
             raise RuntimeError("no new streams are to be had on this connection")
         stream = self._streams[number] = Stream(number, 0)
+        stream.connect = (b":method", b"CONNECT") in headers
         if ended:
             stream.ending = True
             stream.sending = False

@@ -197,8 +197,8 @@ class Reading(Framing):
         if len(self._streams) >= self._limits.streams or number > self._last:
             self._out.append(reset(number, REFUSED_STREAM))
             self._remember(number, BY_US)
-            known = self._sent_settings is None
-            if number <= self._last and not (self._watch.provoked() if known else self._watch.refused()):
+            known = number <= self._last and self._sent_settings is None
+            if not (self._watch.provoked() if known else self._watch.refused()):
                 self._fail(ENHANCE_YOUR_CALM, self._watch.words)
             return
         try:

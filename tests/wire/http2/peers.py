@@ -119,8 +119,7 @@ Frame = tuple[int, int, int, bytes]
 
 def split(data: bytes) -> Iterator[Frame]:
     """Yield ``(type, flags, stream, payload)`` of whole frames, a preface left out."""
-    if data.startswith(frames.PREFACE):
-        data = data[len(frames.PREFACE) :]
+    data = data.removeprefix(frames.PREFACE)
     at = 0
     while at < len(data):
         high, low, kind, flags, number = frames.HEAD.unpack_from(data, at)

@@ -917,7 +917,7 @@ class AnyBodiesTests(TestCase):
             client.end(stream)
         servers.answers = lambda stream: (server.respond(stream, OK), server.end(stream))
         converse(client, server)
-        got = {stream: b"" for stream in streams}
+        got = dict.fromkeys(streams, b"")
         for _, stream, data in servers.of("data"):
             got[stream] += data
         self.assertEqual([got[stream] for stream in streams], [body for body, _ in bodies])

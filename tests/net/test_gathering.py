@@ -1,0 +1,80 @@
+"""Being called at the end of a batch, on whichever reactor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from balancer.net.gathering import gathering
+from balancer.net.reactor.batch import Batch
+from balancer.net.stream import Outbox
+
+
+class _Writer:
+    """Has something to write."""
+
+    def __init__(self) -> None:
+        self.written = 0
+
+    def flush(self) -> None:
+        self.written += 1
+
+    _flush = flush
+
+    def _failed(self) -> None:
+        raise AssertionError
+
+
+class _Reactor:
+    """A reactor's part in this."""
+
+
+class GatheringTests(SynchronousTestCase):
+    def test_libuv(self) -> None:
+        """While a batch is served it is called at its end; else it has to write itself."""
+        reactor: Any = _Reactor()
+        reactor.batch = Batch(Clock())
+        gather, writer = gathering(reactor), _Writer()
+        self.assertFalse(gather(writer))
+        seen: list[int] = []
+
+        class Serves:
+            _is_deaf = False
+
+            @property
+            def protocol(self) -> Serves:
+                return self
+
+            def dataReceived(self, _: bytes) -> None:
+                seen.append(gather(writer))
+                seen.append(writer.written)
+
+        reactor.batch.inbox.append((Serves(), b"data"))
+        reactor.batch.serve()
+        self.assertEqual((seen, writer.written), ([True, 0], 1))
+        self.assertFalse(gather(writer))
+
+    def test_a_batch_of_another_process(self) -> None:
+        """The batch is that of the moment: a worker has a new one."""
+        reactor: Any = _Reactor()
+        reactor.batch = Batch(Clock())
+        gather = gathering(reactor)
+        reactor.batch = Batch(Clock())
+        reactor.batch.is_serving = True
+        self.assertTrue(gather(_Writer()))
+
+    def test_epoll(self) -> None:
+        """The same with the outbox of the other reactor."""
+        reactor: Any = _Reactor()
+        reactor.outbox = Outbox()
+        gather, writer = gathering(reactor), _Writer()
+        self.assertFalse(gather(writer))
+        reactor.outbox.is_open = True
+        self.assertTrue(gather(writer))
+        self.assertEqual(reactor.outbox.waiting, [writer])
+
+    def test_any_other(self) -> None:
+        """A reactor without batches calls nobody."""
+        self.assertFalse(gathering(Clock())(_Writer()))
