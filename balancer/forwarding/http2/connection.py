@@ -159,7 +159,7 @@ class HTTP2Connection(Protocol):
         """The server broke the protocol."""
         self.why = f"the server broke HTTP/2: {error}"
         _log.warn("{server}: {why}", server=self.server.name, why=self.why)
-        self.flush()
+        self._write()
         self._error = ExchangeError(errors.HTTP_PROTOCOL_ERROR, str(error))
         self._exchanges.fail(self._error)
         self._lose()
@@ -205,6 +205,11 @@ class HTTP2Connection(Protocol):
         if self._busy:
             self._more = True
             return
+        self._write()
+        if not self.streams:
+            self._carries_nothing()
+
+    def _write(self) -> None:
         self._busy = self._more = True
         try:
             while self._more and not self.congested and not self.closed:
@@ -220,8 +225,6 @@ class HTTP2Connection(Protocol):
             self.abort()
         finally:
             self._busy = False
-        if not self.streams:
-            self._carries_nothing()
 
     _flush = flush  # as libuv's transports are called
 
@@ -313,7 +316,7 @@ class HTTP2Connection(Protocol):
             self.why = self.why or "closed by us"
             self.session.goaway(NO_ERROR)
             self.congested = False
-            self.flush()
+            self._write()
             self.closed = True
             self.transport.unregisterProducer()
             self.transport.loseConnection()
