@@ -152,6 +152,7 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "listeners/http/resources.py",
     ),
     "forwarding/test_session.py": ("forwarding/side.py",),
+    "forwarding/http2/test_connection.py": ("forwarding/http2/exchanges.py",),
     "config/test_fields.py": ("hooks/settings.py",),
     "hooks/test_soundness.py": ("hooks/interfaces.py",),
     "filters/test_chain.py": ("model/exchange.py",),

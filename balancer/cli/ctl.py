@@ -118,7 +118,8 @@ def status(admin: Admin, as_json: bool) -> None:
             f" {counted(listener['connections'], 'flow' if listener['protocol'] == 'udp' else 'connection')}"
         )
     for pool in found["pools"]:
-        screen.print(f"pool [bold]{escape(pool['name'])}[/] {escape(pool['algorithm'])}")
+        speaks = "" if pool["protocol"] == "http1" else f", speaks {pool['protocol']}"
+        screen.print(f"pool [bold]{escape(pool['name'])}[/] {escape(pool['algorithm'])}{speaks}")
         screen.print(servers_table(pool["servers"]))
 
 

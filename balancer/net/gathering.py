@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from twisted.logger import Logger
 
-__all__ = ["Gathered", "flush_gathered", "gathering"]
+__all__ = ["Gathered", "at_once", "flush_gathered", "gathering"]
 
 _log = Logger()
 
@@ -44,7 +44,7 @@ def gathering(reactor: Any) -> Callable[[Gathered], bool]:
         return with_libuv
     outbox = getattr(reactor, "outbox", None)
     if outbox is None:
-        return _at_once
+        return at_once
 
     def with_epoll(who: Gathered) -> bool:
         if not outbox.is_open:
@@ -65,5 +65,6 @@ def flush_gathered(gathered: list[Gathered]) -> None:
     gathered.clear()
 
 
-def _at_once(_: Gathered) -> bool:
+def at_once(_: Gathered) -> bool:
+    """Gather nothing: there are no batches."""
     return False

@@ -64,6 +64,13 @@ def _session(**changes: Any) -> SessionRecord:
 
 
 class JsonTests(SynchronousTestCase):
+    def test_server_protocol(self) -> None:
+        """What the server was asked in is there if it was asked."""
+        for protocol in ("http1", "h2"):
+            line = json.loads(Json().exchange(_exchange(server_protocol=protocol)))
+            self.assertEqual((line["server"], line["server_protocol"]), ("one", protocol))
+        self.assertNotIn("server_protocol", json.loads(Json().exchange(_exchange())))
+
     def test_exchange(self) -> None:
         """Everything is there, by name; what did not happen is not."""
         self.assertEqual(
