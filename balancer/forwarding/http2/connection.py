@@ -226,11 +226,6 @@ class HTTP2Connection(Protocol):
         finally:
             self._busy = False
 
-    _flush = flush  # as libuv's transports are called
-
-    def _failed(self) -> None:
-        self.abort()
-
     def gone(self) -> bool:
         """Whether the server has closed, and the reactor did not report that yet; no new exchanges are begun then."""
         try:
