@@ -23,6 +23,7 @@ from balancer.wire.http1.body import Body
 from balancer.wire.http1.heads import RequestHead
 from balancer.wire.http1.responses import ResponseHead
 from balancer.wire.http2.heads import response_fields
+from balancer.wire.http2.interface import Repeated
 
 if TYPE_CHECKING:
     from balancer.listeners.http2.channel import HTTP2Channel
@@ -156,8 +157,6 @@ class StreamRequest(ClientRequest):
         policy = self.site.policy
         if policy.via:
             fields.append((b"via", VIA[version]))
-        if policy.request_id:
-            fields.append((b"x-request-id", self.request_id.encode("ascii")))
         self._fields = fields
 
     def pass_on(self, head: ResponseHead, body: bytes, now: float) -> None:
@@ -178,10 +177,8 @@ class StreamRequest(ClientRequest):
             fields.append((b"content-length", b"%d" % (head.content_length or 0)))
             if policy.via:
                 fields.append((b"via", VIA[head.version]))
-            listed = head.listed = (policy, fields)
-        fields = listed[1]
-        if policy.request_id:
-            fields = [*fields, (b"x-request-id", self.request_id.encode("ascii"))]
+            listed = head.listed = (policy, Repeated(fields))
+        last = (b"x-request-id", self.request_id.encode("ascii")) if policy.request_id else None
         record = self.record
         record.status = head.status
         record.bytes_out = len(body)
@@ -190,10 +187,10 @@ class StreamRequest(ClientRequest):
         channel, stream = self.channel, self.stream
         session = channel.session
         if body:
-            session.respond(stream, fields)
+            session.respond(stream, listed[1], last=last)
             session.send(stream, body, ended=True)
         else:
-            session.respond(stream, fields, ended=True)
+            session.respond(stream, listed[1], ended=True, last=last)
         note(self, now)
         channel.request_ended(self, False)
 
@@ -204,11 +201,17 @@ class StreamRequest(ClientRequest):
         self.record.bytes_out += len(data)
         session, stream = self.channel.session, self.stream
         if self._fields is not None:
-            fields, self._fields = self._fields, None
-            session.respond(stream, fields)
+            self._begin(ended=False)
         session.send(stream, data)
         if self._streaming and not self._paused and session.queued(stream) > HIGH_WATER:
             self.pause()
+
+    def _begin(self, *, ended: bool) -> None:
+        """Give the session the head that has waited."""
+        fields, self._fields = self._fields, None
+        assert fields is not None
+        last = (b"x-request-id", self.request_id.encode("ascii")) if self.site.policy.request_id else None
+        self.channel.session.respond(self.stream, fields, ended=ended, last=last)
 
     def end(self, trailers: RawHeaders | None = None) -> None:
         """Complete the response, and send what is queued."""
@@ -216,12 +219,11 @@ class StreamRequest(ClientRequest):
         if trailers:
             trailers = response_fields(200, trailers)[1:]
         if self._fields is not None:
-            fields, self._fields = self._fields, None
             if self._silent or not trailers:
-                session.respond(stream, fields, ended=True)
+                self._begin(ended=True)
                 self._finish()
                 return
-            session.respond(stream, fields)
+            self._begin(ended=False)
         if not self._silent:
             session.end(stream, trailers)
         self._finish()
@@ -229,8 +231,7 @@ class StreamRequest(ClientRequest):
     def flush(self) -> None:
         """Send what is queued, with what others have to send."""
         if self._fields is not None and not self.finished:
-            fields, self._fields = self._fields, None
-            self.channel.session.respond(self.stream, fields, ended=self._silent)
+            self._begin(ended=self._silent)
         self.channel.has_output()
 
     def stream_from(self, producer: Any, streaming: bool = True) -> None:

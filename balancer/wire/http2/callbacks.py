@@ -177,6 +177,7 @@ class Called:
         "_lowered",
         "_out",
         "_pairs",
+        "_plain",
         "_resetting",
         "_room",
         "_sent_settings",
@@ -202,6 +203,7 @@ class Called:
         self._events: list[Any] = []  # calls of Told that are due
         self._lowered: list[int] = []  # streams whose queue has room again
         self._pairs: RawHeaders = []  # the header list that comes
+        self._plain: RawHeaders = []  # of the last request, where it needed no mending
         self._room = TOLERATED * limits.head_size
         self._out: list[bytes] = []
         self._highest = 0
@@ -282,18 +284,24 @@ class Called:
                 self._dead = (ENHANCE_YOUR_CALM, self._watch.words)
                 return CALLBACK_FAILURE
             return 0
-        fields = dict(pairs)
-        try:
-            if b"host" in fields or fields.get(b":authority") not in messages.authorities:
-                messages.authority(fields.get(b":authority"), fields.get(b"host"))
-        except messages.MalformedError:
-            functions.nghttp2_submit_rst_stream(self._session, 0, number, PROTOCOL_ERROR)
-            return 0
-        if len(fields) != len(pairs) and b"cookie" in fields:
-            pairs = messages.joined(pairs)
+        connect = False
+        if pairs == self._plain:  # as the one before: what it comes to is known
+            pairs = self._plain
+        else:
+            fields = dict(pairs)
+            try:
+                if b"host" in fields or fields.get(b":authority") not in messages.authorities:
+                    messages.authority(fields.get(b":authority"), fields.get(b"host"))
+            except messages.MalformedError:
+                functions.nghttp2_submit_rst_stream(self._session, 0, number, PROTOCOL_ERROR)
+                return 0
+            connect = fields[b":method"] == b"CONNECT"
+            if len(fields) != len(pairs) and b"cookie" in fields:
+                pairs = messages.joined(pairs)
+            elif not connect:
+                self._plain = pairs
         stream = self._streams[number] = Stream(number, 0)
-        if fields[b":method"] == b"CONNECT":
-            stream.connect = True
+        stream.connect = connect
         if ended:
             stream.receiving = False
         self._events.append((self._told.request_came, number, pairs, bool(ended)))

@@ -43,6 +43,7 @@ __all__ = [
     "STREAM_CLOSED",
     "TOLERATED",
     "Limits",
+    "Repeated",
     "Session",
     "SessionError",
     "Told",
@@ -138,6 +139,17 @@ TOLERATED = 4
 """How many times the announced size and number a header list may have."""
 
 
+class Repeated(RawHeaders):
+    """A header list that is sent many times and not changed: a session keeps with it what it makes of it."""
+
+    __slots__ = ("kept", "packed")
+
+    def __init__(self, headers: RawHeaders) -> None:
+        super().__init__(headers)
+        self.packed = b""
+        self.kept: object = None
+
+
 class Session(Protocol):
     """One connection, seen from one side. Made by :func:`balancer.wire.http2.sessions.server` and ``client``."""
 
@@ -168,8 +180,14 @@ class Session(Protocol):
     def inform(self, stream: int, headers: RawHeaders) -> None:
         """Send a 1xx (server side)."""
 
-    def respond(self, stream: int, headers: RawHeaders, *, ended: bool = False) -> None:
-        """Send a response's head (server side)."""
+    def respond(
+        self, stream: int, headers: RawHeaders, *, ended: bool = False, last: tuple[bytes, bytes] | None = None
+    ) -> None:
+        """Send a response's head (server side).
+
+        ``last`` is one more field, whose value is another each time: it is kept out of the tables of the compression. Where
+        ``headers`` are :class:`Repeated`, the rest is not laid out again.
+        """
 
     def send(self, stream: int, data: bytes, *, ended: bool = False) -> None:
         """Queue a piece of a body, of any size."""

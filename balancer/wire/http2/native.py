@@ -35,6 +35,7 @@ from balancer.wire.http2.interface import (
     PROTOCOL_ERROR,
     SETTINGS_TIMEOUT,
     Limits,
+    Repeated,
     SessionError,
     Told,
 )
@@ -149,18 +150,23 @@ class NativeSession(Called):
             )
             del kept
 
-    def respond(self, stream: int, headers: RawHeaders, *, ended: bool = False) -> None:
+    def respond(
+        self, stream: int, headers: RawHeaders, *, ended: bool = False, last: tuple[bytes, bytes] | None = None
+    ) -> None:
         known = self._streams.get(stream)
         if known is None or not known.sending:
             return
-        kept = callbacks.lib.put_fields(headers)
-        callbacks.functions.nghttp2_submit_response(
-            self._session,
-            stream,
-            callbacks.lib.fields_at,
-            len(headers),
-            callbacks.null if ended else callbacks.provider,
-        )
+        lib = callbacks.lib
+        count = len(headers)
+        if last is None:
+            kept = lib.put_fields(headers)
+        else:
+            if headers.__class__ is not Repeated:
+                headers = Repeated(headers)  # lives as long as what it keeps is needed
+            kept = lib.put_again(headers, last)
+            count += 1
+        provider = callbacks.null if ended else callbacks.provider
+        callbacks.functions.nghttp2_submit_response(self._session, stream, lib.fields_at, count, provider)
         del kept
         if ended:
             known.ending = True

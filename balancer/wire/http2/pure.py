@@ -117,10 +117,12 @@ class PureSession(Reading):
         if known is not None and known.sending:
             self._send_headers(known, headers, False)
 
-    def respond(self, stream: int, headers: RawHeaders, *, ended: bool = False) -> None:
+    def respond(
+        self, stream: int, headers: RawHeaders, *, ended: bool = False, last: tuple[bytes, bytes] | None = None
+    ) -> None:
         known = self._streams.get(stream)
         if known is not None and known.sending:
-            self._send_headers(known, headers, ended)
+            self._send_headers(known, headers, ended, last)
 
     def send(self, stream: int, data: bytes, *, ended: bool = False) -> None:
         known = self._streams.get(stream)
@@ -199,13 +201,17 @@ class PureSession(Reading):
         if data:
             self._out.append(data)
 
-    def _send_headers(self, stream: Stream, headers: RawHeaders, ended: bool) -> None:
+    def _send_headers(
+        self, stream: Stream, headers: RawHeaders, ended: bool, last: tuple[bytes, bytes] | None = None
+    ) -> None:
         listed = [
             NeverIndexedHeaderTuple(name, value)
             if name == b"authorization" or (name == b"cookie" and len(value) < 20)
             else (name, value)
             for name, value in headers
         ]
+        if last is not None:
+            listed.append(NeverIndexedHeaderTuple(*last))
         self._h2.send_headers(stream.number, listed, end_stream=ended)
         self._pull()
         if ended:

@@ -33,6 +33,7 @@ from balancer.wire.http2.interface import (
     REFUSED_STREAM,
     SETTINGS_TIMEOUT,
     Limits,
+    Repeated,
     SessionError,
 )
 from tests.wire.http2.conformance import CASES
@@ -671,6 +672,37 @@ class ConversationTests(TestCase):
                 converse(client, server)
                 self.assertEqual(servers.calls[-1], ("request", stream, head, True))
                 self.assertEqual(clients.calls[-1], ("response", stream, answer, True))
+
+    def test_repeated_heads(self) -> None:
+        """A response's head that is sent again and again, with a field that is another each time, on any number of connections."""
+        for one, other in self._each():
+            shared = Repeated(OK)
+            pairs = [self._pair(one, other) for _ in range(2)]
+            for number in range(200):
+                clients, client, _, server = pairs[number % 2]
+                stream = client.request(GET, ended=True)
+                converse(client, server)
+                last = (b"x-number", b"%d" % number * 20)
+                server.respond(stream, shared if number % 3 else list(OK), ended=True, last=last)
+                server.respond(stream, [(b":status", b"500")], ended=True)  # let be
+                converse(client, server)
+                self.assertEqual(clients.calls[-1], ("response", stream, [*OK, last], True))
+
+    def test_pending(self) -> None:
+        """It is said whether what was read has left something to be written."""
+        for name in LIBRARIES:
+            _, client = heard("h2", server=False)
+            _, server = heard(name, server=True)
+            client.feed(server.output())
+            server.feed(client.output())
+            self.assertTrue(server.pending)  # its acknowledgement of SETTINGS
+            client.feed(server.output())
+            self.assertFalse(server.pending)
+            server.feed(client.output())
+            self.assertFalse(server.pending)
+            client.ping(b"answer??")
+            server.feed(client.output())
+            self.assertTrue(server.pending)
 
     def test_settings_are_known(self) -> None:
         """The client knows how many streams it may have, and whether it may CONNECT to a protocol."""
