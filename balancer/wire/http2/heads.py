@@ -30,6 +30,7 @@ _TARGET = re.compile(rb"/[!\"$-~]*\Z")
 _DIGITS = re.compile(rb"[0-9]{1,18}\Z")
 _STATUS = re.compile(rb"[1-9][0-9]{2}\Z")
 _control = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
+_LINE = {b":method", b":scheme", b":authority", b":path"}
 _FIELD = 32  # what a field counts for besides its bytes (RFC 9113 section 6.5.2)
 
 _MEMO_SIZE = 4096
@@ -49,7 +50,7 @@ class RequestHeads:
     Measured for a request of eight fields: 3 µs when read, 0.2 µs when repeated, 1.3 µs with another path.
     """
 
-    __slots__ = ("_fields", "_head", "_limits", "_line", "_size")
+    __slots__ = ("_fields", "_head", "_limits", "_line", "_path_at", "_size")
 
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
@@ -57,41 +58,35 @@ class RequestHeads:
         self._line: RawHeaders = []
         self._fields: RawHeaders = []
         self._size = 0
+        self._path_at = 0  # clients put the pseudo-fields in an order of their own
 
     def read(self, headers: RawHeaders, ended: bool) -> RequestHead:
         """Return the head of a request; as :func:`request_head`."""
         last = self._head
         if last is not None and ended and headers[4:] == self._fields:
-            line = headers[:4]
-            if line == self._line:
+            line, known, at = headers[:4], self._line, self._path_at
+            if line == known:
                 return last
-            known = self._line
+            name, path = line[at] if len(line) == 4 else (b"", b"")
             if (
-                len(line) == 4
-                and line[1] == known[1]
-                and line[2] == known[2]
-                and line[0][0] == b":method"
-                and line[3][0] == b":path"
+                name == b":path"
+                and line[:at] == known[:at]
+                and line[at + 1 :] == known[at + 1 :]
+                and len(path) <= self._limits.uri_size
+                and self._size + len(path) <= self._limits.head_size
+                and _TARGET.match(path)
             ):
-                method = _methods.get(line[0][1])
-                path = line[3][1]
-                limits = self._limits
-                if (
-                    method is not None
-                    and method != "CONNECT"
-                    and len(path) <= limits.uri_size
-                    and self._size + len(path) <= limits.head_size
-                    and _TARGET.match(path)
-                ):
-                    head = last.again(method, path.decode("ascii"))
-                    self._head, self._line = head, line
-                    return head
+                head = last.again(last.method, path.decode("ascii"))
+                self._head, self._line = head, line
+                return head
         head = request_head(headers, self._limits, ended=ended)
         if ended and head.content_length is None and head.upgrade is None and not head.expect_continue:
             line = headers[:4]
-            if [name for name, _ in line] == [b":method", b":scheme", b":authority", b":path"]:
+            names = [name for name, _ in line]
+            if set(names) == _LINE:
                 self._head, self._line, self._fields = head, line, headers[4:]
-                self._size = sum(len(name) + len(value) + _FIELD for name, value in headers) - len(line[3][1])
+                self._path_at = at = names.index(b":path")
+                self._size = sum(len(name) + len(value) + _FIELD for name, value in headers) - len(line[at][1])
         return head
 
 

@@ -73,7 +73,8 @@ _NEWER = {
 _MOST_FIELDS = 1024
 _FIELD = struct.Struct("PPNNB7x")
 _FIELD_SIZE = _FIELD.size
-_NEVER_INDEXED = 1
+_FLAGS = 32
+_NEVER_INDEXED = b"\1"
 
 
 class Library:
@@ -121,6 +122,12 @@ class Library:
         packer.pack_into(self._fields_buffer, 0, *numbers)
         return kept
 
+    def put_with(self, headers: list[tuple[bytes, bytes]], last: tuple[bytes, bytes]) -> Any:
+        """The same with one more field, that is kept out of the table."""
+        kept = self.put_fields([*headers, last])
+        self._fields_buffer[_FIELD_SIZE * len(headers) + _FLAGS] = _NEVER_INDEXED
+        return kept
+
     def put_again(self, headers: Repeated, last: tuple[bytes, bytes]) -> Any:
         """The same for a list that was laid out before, and a field that was not. Measured: 0.7 µs instead of 2.3."""
         packed = headers.packed
@@ -134,7 +141,7 @@ class Library:
         end = len(packed)
         buffer = self._fields_buffer
         buffer[:end] = packed
-        buffer[end : end + _FIELD_SIZE] = _FIELD.pack(at, at + size, size, len(value), _NEVER_INDEXED)
+        buffer[end : end + _FIELD_SIZE] = _FIELD.pack(at, at + size, size, len(value), 1)
         return kept
 
     @lru_cache(maxsize=64)  # noqa: B019 - there is one library, for ever

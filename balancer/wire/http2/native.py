@@ -161,9 +161,7 @@ class NativeSession(Called):
         if last is None:
             kept = lib.put_fields(headers)
         else:
-            if headers.__class__ is not Repeated:
-                headers = Repeated(headers)  # lives as long as what it keeps is needed
-            kept = lib.put_again(headers, last)
+            kept = lib.put_again(headers, last) if headers.__class__ is Repeated else lib.put_with(headers, last)
             count += 1
         provider = callbacks.null if ended else callbacks.provider
         callbacks.functions.nghttp2_submit_response(self._session, stream, lib.fields_at, count, provider)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -140,12 +142,23 @@ class RepeatsTests(SynchronousTestCase):
         self.assertIs(reader.read([*GET, (b"x", b"y")], True), first)
 
     def test_another_path(self) -> None:
-        """Takes the fields of the one before."""
+        """Takes the fields of the one before, in whatever order a client puts the pseudo-fields."""
+        for line in itertools.permutations(GET):
+            reader = heads.RequestHeads(LIMITS)
+            first = reader.read([*line, (b"x", b"y")], True)
+            another = [(b":path", b"/b?c") if pair[0] == b":path" else pair for pair in line]
+            second = reader.read([*another, (b"x", b"y")], True)
+            self.assertEqual((second.method, second.target, second.host), ("GET", "/b?c", b"shop.example"))
+            self.assertIs(second.plain, first.plain)
+            head = [(b":method", b"HEAD") if pair[0] == b":method" else pair for pair in line]
+            self.assertEqual(reader.read([*head, (b"x", b"y")], True).method, "HEAD")
+
+    def test_fewer_fields(self) -> None:
+        """A request without some of the pseudo-fields is read on its own."""
         reader = heads.RequestHeads(LIMITS)
-        first = reader.read([*GET, (b"x", b"y")], True)
-        second = reader.read([(b":method", b"HEAD"), *GET[1:3], (b":path", b"/b?c"), (b"x", b"y")], True)
-        self.assertEqual((second.method, second.target, second.host), ("HEAD", "/b?c", b"shop.example"))
-        self.assertIs(second.plain, first.plain)
+        reader.read(GET, True)
+        self.assertEqual(reader.read([(b":method", b"CONNECT"), GET[2]], True).method, "CONNECT")
+        self.assertRaises(ExchangeError, reader.read, GET[:3], True)
 
     def test_what_differs_is_read(self) -> None:
         """Another host, scheme, field; a body."""
