@@ -141,6 +141,7 @@ class HTTP2Connection(Protocol):
         session = self.session
         session.at(time.monotonic())
         self._busy = True
+        self._more = False
         broken: SessionError | None = None
         try:
             session.feed(data)
@@ -151,7 +152,8 @@ class HTTP2Connection(Protocol):
         if broken is not None:
             self._broken(broken)
             return
-        self.has_output()
+        if self._more or session.pending:
+            self.has_output()
         if not self.streams:
             self._carries_nothing()
 
@@ -225,11 +227,6 @@ class HTTP2Connection(Protocol):
             self.abort()
         finally:
             self._busy = False
-
-    _flush = flush  # as libuv's transports are called
-
-    def _failed(self) -> None:
-        self.abort()
 
     def gone(self) -> bool:
         """Whether the server has closed, and the reactor did not report that yet; no new exchanges are begun then."""
