@@ -19,6 +19,7 @@ from balancer.errors import ExchangeError
 from balancer.forwarding.http2.connection import HTTP2Connection
 from balancer.forwarding.server_connection import ServerConnection
 from balancer.forwarding.server_side import ServerSide
+from balancer.model.tls import TLSInfo
 from balancer.net.gathering import Gathered, at_once
 from balancer.net.timers import Wheel
 from balancer.pools.server import Server
@@ -29,9 +30,9 @@ __all__ = ["ALPN", "Dial", "ServerConnector"]
 ALPN = {"http1": ("http/1.1",), "h2": ("h2",), "auto": ("h2", "http/1.1")}
 """What is offered in TLS, by the protocol that a pool is to speak."""
 
-Dial = Callable[[Server, Callable[[str], Any], "tuple[str, ...]", float], "Deferred[Any]"]
-"""``dial(server, then, alpn, timeout)``: connects to a server; ``then(agreed)`` makes the protocol once it is known which of ``alpn`` the
-server wants to speak, ``""`` if it did not say. Fires with what ``then`` made."""
+Dial = Callable[[Server, Callable[["TLSInfo | None"], Any], "tuple[str, ...]", float], "Deferred[Any]"]
+"""``dial(server, then, alpn, timeout)``: connects to a server; ``then(tls)`` makes the protocol, at once without TLS (None), else once
+it is known which of ``alpn`` the server wants to speak. Fires with what ``then`` made; fails as that does."""
 
 
 class ServerConnector:
@@ -119,14 +120,17 @@ class ServerConnector:
         connecting.addCallback(connected)
         connecting.addCallbacks(opened, failed)
 
-    def _agreed(self, server: Server, shared: SharedConnections, alpn: str) -> Any:
-        if alpn == "h2" or (not alpn and server.protocol == "h2"):
-            return HTTP2Connection(server, shared, self._wheel, secure=bool(alpn), gather=self._gather)
-        if server.protocol == "h2":
-            raise ExchangeError(errors.HTTP_PROTOCOL_ERROR, f"the server agreed on {alpn}, not on h2")
-        return self._http1(server, alpn)
+    def _agreed(self, server: Server, shared: SharedConnections, tls: TLSInfo | None) -> Any:
+        if (
+            tls is not None and tls.alpn != "h2" and server.protocol == "h2"
+        ):  # RFC 9113 section 3.2: no guesses over TLS
+            agreed = tls.alpn or "nothing"
+            raise ExchangeError(errors.HTTP_PROTOCOL_ERROR, f"TLS has agreed on {agreed} with the server, not on h2")
+        if server.protocol == "h2" or (tls is not None and tls.alpn == "h2"):
+            return HTTP2Connection(server, shared, self._wheel, secure=tls is not None, gather=self._gather)
+        return self._http1(server, tls)
 
-    def _http1(self, server: Server, alpn: str) -> ServerConnection:
+    def _http1(self, server: Server, tls: TLSInfo | None) -> ServerConnection:
         return ServerConnection(server, self._wheel)
 
 

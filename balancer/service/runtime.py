@@ -20,6 +20,7 @@ from balancer.forwarding.connector import ServerConnector
 from balancer.forwarding.server_side import ServerSide
 from balancer.listeners.accept import Gate
 from balancer.model.address import Address
+from balancer.model.tls import TLSInfo
 from balancer.net.connecting import connect
 from balancer.net.gathering import gathering
 from balancer.net.splice import Pipes
@@ -94,8 +95,10 @@ class Runtime:
         """Find, or open, a connection of HTTP to ``server``: see :class:`~balancer.forwarding.connector.ServerConnector`."""
         return self._connector(server, timeout, alone=alone)
 
-    def _dial(self, server: Server, then: Callable[[str], Any], alpn: tuple[str, ...], timeout: float) -> Deferred[Any]:
-        """Connect to one of the addresses of ``server``; ``then`` makes the protocol, once it is known which of ``alpn`` to speak."""
+    def _dial(
+        self, server: Server, then: Callable[[TLSInfo | None], Any], alpn: tuple[str, ...], timeout: float
+    ) -> Deferred[Any]:
+        """Connect to one of the addresses of ``server``: a :data:`~balancer.forwarding.connector.Dial`."""
         endpoint = server.next_endpoint()
 
         def failed(failure: Failure) -> Failure:
@@ -103,7 +106,7 @@ class Runtime:
                 server.endpoint_failed(endpoint)
             return failure
 
-        return self.connect(endpoint, then(""), timeout).addErrback(failed)
+        return self.connect(endpoint, then(None), timeout).addErrback(failed)
 
     def connect_session(self, address: Address, protocol: Any, timeout: float) -> Deferred[Any]:
         """Open a connection whose bytes may go through the kernel."""

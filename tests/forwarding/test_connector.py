@@ -14,6 +14,7 @@ from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.forwarding.connector import ServerConnector
 from balancer.forwarding.server_connection import ServerConnection
+from balancer.model.tls import TLSInfo
 from balancer.net.timers import Wheel
 from balancer.pools.server import Server
 from tests.forwarding.http2.peers import Peer
@@ -22,12 +23,14 @@ from tests.pools.pieces import server as named
 
 class ConnectorTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.dials: list[tuple[Callable[[str], Any], tuple[str, ...], Deferred[Any]]] = []
+        self.dials: list[tuple[Callable[[TLSInfo | None], Any], tuple[str, ...], Deferred[Any]]] = []
         self.clock = MemoryReactorClock()
         self.connector = ServerConnector(self.dial, Wheel(self.clock))
         self.got: list[Any] = []
 
-    def dial(self, server: Server, then: Callable[[str], Any], alpn: tuple[str, ...], timeout: float) -> Deferred[Any]:
+    def dial(
+        self, server: Server, then: Callable[[TLSInfo | None], Any], alpn: tuple[str, ...], timeout: float
+    ) -> Deferred[Any]:
         dialled: Deferred[Any] = Deferred()
         self.dials.append((then, alpn, dialled))
         return dialled
@@ -37,10 +40,10 @@ class ConnectorTests(SynchronousTestCase):
         return waiting.addBoth(self.got.append)
 
     def agree(self, alpn: str) -> Any:
-        """Let the first connection be made, with such an outcome of TLS; return what became of it."""
+        """Let the first connection be made, with such an outcome of TLS (``""``: there is none); return what became of it."""
         then, _, dialled = self.dials.pop(0)
         try:
-            protocol = then(alpn)
+            protocol = then(TLSInfo("TLSv1.3", "", alpn=alpn.strip()) if alpn else None)
         except ExchangeError:
             dialled.errback(Failure())
             return None
@@ -97,10 +100,19 @@ class ConnectorTests(SynchronousTestCase):
     def test_h2_refused(self) -> None:
         """A pool that is to speak h2 does not speak anything else."""
         server = named("a", protocol="h2")
-        self.ask(server)
-        self.agree("http/1.1")
-        (failure,) = self.got
-        self.assertIs(failure.value.reason, errors.HTTP_PROTOCOL_ERROR)
+        for agreed in ("http/1.1", " "):  # or on nothing at all
+            self.ask(server)
+            self.agree(agreed)
+            self.assertIs(self.got.pop().value.reason, errors.HTTP_PROTOCOL_ERROR)
+
+    def test_scheme(self) -> None:
+        """``:scheme`` says whether there is TLS."""
+        for agreed, scheme in (("", b"http"), ("h2", b"https")):
+            server = named("a", protocol="h2")
+            self.ask(server)
+            protocol = self.dials[0][0](TLSInfo("TLSv1.3", "", alpn=agreed) if agreed else None)
+            self.dials.clear()
+            self.assertEqual(protocol.scheme, scheme)
 
     def test_alone(self) -> None:
         """An upgrade wants HTTP/1.1 and a connection of its own, beside those that are shared."""

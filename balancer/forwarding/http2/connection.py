@@ -141,6 +141,7 @@ class HTTP2Connection(Protocol):
         session = self.session
         session.at(time.monotonic())
         self._busy = True
+        self._more = False
         broken: SessionError | None = None
         try:
             session.feed(data)
@@ -151,7 +152,8 @@ class HTTP2Connection(Protocol):
         if broken is not None:
             self._broken(broken)
             return
-        self.has_output()
+        if self._more or session.pending:
+            self.has_output()
         if not self.streams:
             self._carries_nothing()
 

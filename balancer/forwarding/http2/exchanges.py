@@ -27,6 +27,9 @@ class _Connection(Protocol):
 
     session: Session
 
+    def has_output(self) -> None:
+        """The session has something to say."""
+
     def settings_came(self) -> None:
         """The server has said how many exchanges it takes."""
 
@@ -111,6 +114,7 @@ class Exchanges:
             exchange.data_came(data)
         else:
             self._connection.session.took(stream, len(data))
+            self._connection.has_output()
 
     def stream_ended(self, stream: int, trailers: RawHeaders | None) -> None:
         """For an exchange."""

@@ -236,6 +236,7 @@ class ServerStream:
         """End the stream with ``code``, because of what the server said; the owner is told with the rest."""
         self._failure = error
         self._connection.session.reset(self.number, code)
+        self._connection.has_output()
 
     def lost(self) -> None:
         """The connection is gone, or useless."""
@@ -265,8 +266,9 @@ class ServerStream:
 
     def _give_room(self) -> None:
         owed, self._owed = self._owed, 0
-        if owed:
-            self._connection.session.took(self.number, owed)
+        connection = self._connection
+        connection.session.took(self.number, owed)
+        connection.has_output()
 
     # The client takes the response, or does not.
 
@@ -284,7 +286,6 @@ class ServerStream:
         self._paused = False
         if self._owed and not self.closed:
             self._give_room()
-            self._connection.has_output()
 
     def stopProducing(self) -> None:
         """The client is gone; whoever owns the exchange hears it from the client's side."""
