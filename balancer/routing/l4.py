@@ -53,7 +53,12 @@ class L4Route:
         if (self.sni or self.alpn) and facts.sni is None:
             return "the client does not speak TLS"
         if self.sni and not any(_matches(pattern, facts.sni or "") for pattern in self.sni):
-            return f"{f'server name {facts.sni}' if facts.sni else 'no server name'} is not {_listed(self.sni)}"
+            wanted = _listed(self.sni)
+            return (
+                f"server name {facts.sni} is not {wanted}"
+                if facts.sni
+                else f"no server name was asked for: not {wanted}"
+            )
         if self.alpn and not any(protocol in self.alpn for protocol in facts.alpn):
             offered = _listed(facts.alpn, last="and") if facts.alpn else "no protocol (ALPN)"
             return f"the client offers {offered}, not {_listed(self.alpn)}"

@@ -35,7 +35,8 @@ class HiddenSessionRoute:
 
     def __str__(self) -> str:
         names = " and ".join(repr(route.name) for route in self.by)
-        return f"route {self.route.name!r} can never be reached: {names} takes every session it could match"
+        take = "takes" if len(self.by) == 1 else "together take"
+        return f"route {self.route.name!r} can never be reached: {names} {take} every session it could match"
 
 
 def unreachable_sessions(routes: L4Routes) -> list[HiddenSessionRoute]:
