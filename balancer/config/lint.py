@@ -69,6 +69,10 @@ def _open_ends(config: Config) -> Iterator[Problem]:
     for name, listener in config.listeners.items():
         if any(route.match in (Match(), SessionMatch(), StreamMatch()) for route in listener.routes):
             continue
+        if any(
+            isinstance(route.match, StreamMatch) and (route.match.sni or route.match.alpn) for route in listener.routes
+        ):
+            continue  # a list of names is meant as one: others are refused
         fate = "answered with 404" if isinstance(listener, HttpListener) else "closed"
         yield config.problem(
             ("listeners", name), f"no route without 'match': what none of them takes is {fate}", "no-catch-all"
