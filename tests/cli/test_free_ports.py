@@ -29,21 +29,29 @@ print(*ports, flush=True)
 sys.stdin.readline()
 """
 _SERVING = """
-import os, socket, sys, threading
-from pathlib import Path
+import os, socket, sys
 from balancer.cli.free_ports import claim_port
 sys.stdin.readline()
 me = str(os.getpid()).encode()
 for _ in range(int(sys.argv[1])):
-    port = claim_port()
-    for _ in range(5):  # time for somebody else to take it
-        with socket.create_server(("127.0.0.1", 0)) as other, socket.create_connection(other.getsockname()):
-            pass
-    with socket.create_server(("127.0.0.1", port)) as server:
-        threading.Thread(target=lambda: server.accept()[0].sendall(me), daemon=True).start()
-        with socket.create_connection(("127.0.0.1", port)) as client:
-            heard = client.recv(100)
-            assert heard == me, (port, heard, me)
+    ports = [claim_port() for _ in range(30)]
+    around = []  # what else goes on between the choice of a number and its use
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as other:
+        for _ in range(30):
+            around.append(socket.create_connection(other.getsockname()))
+            around.append(other.accept()[0])
+        for port in ports:
+            try:
+                server = socket.create_server(("127.0.0.1", port))
+            except OSError as error:
+                sys.exit(print("bad:", port, error, flush=True))
+            with server, socket.create_connection(("127.0.0.1", port)) as client:
+                server.accept()[0].sendall(me)
+                heard = client.recv(100)
+                if heard != me:
+                    sys.exit(print("bad:", port, heard, flush=True))
+    for each in around:
+        each.close()
 print("good", flush=True)
 """
 
@@ -100,7 +108,7 @@ class ClaimTests(SynchronousTestCase):
 
     def test_to_serve(self) -> None:
         """Twelve processes that serve on what they claimed hear nobody but themselves, with connections all around."""
-        processes = [self.started(_SERVING, 25) for _ in range(12)]
+        processes = [self.started(_SERVING, 5) for _ in range(12)]
         for process in processes:
             self.go(process)
         self.assertEqual([self.said(process) for process in processes], ["good"] * 12)
