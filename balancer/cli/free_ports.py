@@ -69,16 +69,22 @@ class Claims:
         """
         if self._owner != os.getpid():  # locks are not inherited by a fork, and its children are to look elsewhere
             self._owner = os.getpid()
-            start = random.SystemRandom().randrange(len(self._ports))
-            self._next = iter([*self._ports[start:], *self._ports[:start]])
+            self._next = iter(())
             if self._lock < 0:
                 self._lock = self._opened()
         if preferred and self._take(preferred, reuse=True):
             return preferred
-        for port in self._next:
-            if self._take(port):
-                return port
+        for _ in range(2):  # what others had in the last round may be free by now
+            for port in self._next:
+                if self._take(port):
+                    return port
+            self._next = self._round()
         raise OSError(errno.EADDRNOTAVAIL, "no port is left to be claimed")
+
+    def _round(self) -> Iterator[int]:
+        """Return all ports, from any of them on."""
+        start = random.SystemRandom().randrange(len(self._ports))
+        return iter([*self._ports[start:], *self._ports[:start]])
 
     def _opened(self) -> int:
         lock = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
