@@ -74,9 +74,9 @@ class Claims:
                 self._lock = self._opened()
         if preferred and self._take(preferred, reuse=True):
             return preferred
-        for _ in range(2):  # what others had in the last round may be free by now
+        for reuse in (False, True):  # what others had in the last round may be free by now, or nearly so
             for port in self._next:
-                if self._take(port):
+                if self._take(port, reuse=reuse):
                     return port
             self._next = self._round()
         raise OSError(errno.EADDRNOTAVAIL, "no port is left to be claimed")
@@ -93,7 +93,7 @@ class Claims:
             raise OSError(errno.EPERM, "the file of locks belongs to somebody else", str(self._file))
         return lock
 
-    def _take(self, port: int, *, reuse: bool = False) -> bool:
+    def _take(self, port: int, *, reuse: bool) -> bool:
         if port in self._given:
             return False
         try:
@@ -110,7 +110,7 @@ class Claims:
 
 
 def _can_bind(port: int, kind: int, reuse: bool) -> bool:
-    """Whether nobody has ``port`` at any address; with ``reuse`` connections that were there do not count."""
+    """Whether nobody has ``port`` at any address; with ``reuse`` connections that have ended (TIME_WAIT) do not count."""
     for family, host in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):
         try:
             with socket.socket(family, kind) as skt:
