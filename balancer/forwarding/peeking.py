@@ -60,27 +60,31 @@ class Peek:
     """Reads the hello of one session; the session calls :meth:`end` when it is no longer needed.
 
     Args:
-        session: told what comes of it; its client's bytes come to :meth:`take` from now on.
-        facts: what is known of the session; name and protocols are filled in.
+        session: told what comes of it; its client's bytes come to :meth:`take` after :meth:`begin`.
         policy: how long and how far to look.
         wheel: the shared timer.
     """
 
     __slots__ = ("_facts", "_hello", "_policy", "_reader", "_session", "_timer")
 
-    def __init__(self, session: Session, facts: SessionFacts, policy: HelloPolicy, wheel: Wheel) -> None:
+    _facts: SessionFacts
+
+    def __init__(self, session: Session, policy: HelloPolicy, wheel: Wheel) -> None:
         self._session: Session | None = session
-        self._facts = facts
         self._policy = policy
         self._reader = HelloReader(policy.size)
         self._timer = wheel.schedule(policy.timeout, self._late)
+
+    def begin(self, facts: SessionFacts) -> None:
+        """The client is there, of whom ``facts`` are known; name and protocols will be filled in."""
+        self._facts = facts
 
     def take(self, data: bytes) -> None:
         """Look at what the client said next."""
         session, reader = self._session, self._reader
         if session is None:
             return  # it is closing
-        session.keep(data)
+        session._held.append(data)
         verdict = reader.feed(data)
         if verdict is Verdict.UNDECIDED:
             return

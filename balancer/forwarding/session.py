@@ -101,7 +101,6 @@ class Session:
         "_connect_began",
         "_ended",
         "_held",
-        "_hello",
         "_idle",
         "_peek",
         "_phase",
@@ -112,7 +111,6 @@ class Session:
         "_timer",
         "_tried",
         "_waiting",
-        "_wheel",
         "client",
         "peer",
         "record",
@@ -139,9 +137,7 @@ class Session:
         self._ended = ended
         self._pipes = pipes
         self._phase = _Phase.CONNECTING if hello is None else _Phase.PEEKING
-        self._hello = hello
-        self._peek: Peek | None = None
-        self._wheel = wheel
+        self._peek = None if hello is None else Peek(self, hello, wheel)
         self._tried: list[Server] = []
         self._taken: tuple[Pool, Server] | None = None  # begun with the pool, and to be ended
         self._waiting: Deferred[Any] | None = None  # for room at the pool, or for a connection
@@ -161,19 +157,16 @@ class Session:
         if side is not self.client:
             return
         facts = SessionFacts(self.peer, to_peer(side.transport.getHost()))
-        if self._hello is None:
+        if self._peek is None:
             self._find_server(facts)
         else:
-            self._peek = Peek(self, facts, self._hello, self._wheel)
             side.forward = self._peek.take
+            self._peek.begin(facts)
 
     def _find_server(self, facts: SessionFacts) -> None:
         routed = self._route(facts)
         if routed is None:
-            if self._peek is None:
-                self._close(errors.DESTINATION_NOT_FOUND.code)
-            else:
-                self.refuse(errors.DESTINATION_NOT_FOUND.code, *self._peek.no_route())
+            self.refuse(errors.DESTINATION_NOT_FOUND.code, *(self._peek.no_route() if self._peek is not None else ()))
             return
         self.record.route, pool = routed
         self.record.pool = pool.name
@@ -189,10 +182,6 @@ class Session:
             self._close(reason, abort=True)
 
     # Peeking
-
-    def keep(self, data: bytes) -> None:
-        """Keep what the client says, for the server to come."""
-        self._held.append(data)
 
     def goes(self, facts: SessionFacts) -> None:
         """All that is asked for is known: look for a server."""

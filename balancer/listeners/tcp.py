@@ -205,7 +205,7 @@ class TCPListener:
             settings.idle,
             self._ended,
             self._pipes,
-            settings.hello,
+            hello=settings.hello,
         )
         self.sessions.add(session)
         return session.client

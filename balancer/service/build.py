@@ -176,8 +176,8 @@ class _Builder:
                 pools,
                 settings.timeouts.idle,
                 self._shedding(settings),
-                settings.timeouts.hello,
-                settings.tcp.hello_size,
+                hello_timeout=settings.timeouts.hello,
+                hello_size=settings.tcp.hello_size,
             )
         else:
             udp = settings.udp
