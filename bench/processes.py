@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from balancer.cli.free_ports import claim_port
+
 __all__ = ["Missing", "NotStarted", "free_port", "many_descriptors", "pinned", "program", "started", "wait_for"]
 
 _BIN = str(Path(sys.executable).parent)
@@ -96,16 +98,8 @@ def wait_for(process: subprocess.Popen[bytes], ports: Sequence[int], output: Pat
 
 
 def free_port() -> int:
-    """Return a port that nobody has at present, neither for TCP nor for UDP."""
-    while True:
-        with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
-            stream.bind(("127.0.0.1", 0))
-            port = int(stream.getsockname()[1])
-            try:
-                datagrams.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+    """Return a port that nobody has, neither for TCP nor for UDP, and that nobody else gets while this process runs."""
+    return claim_port()
 
 
 def many_descriptors() -> int:

@@ -82,7 +82,13 @@ def reasons() -> str:
     for each in sorted(found, key=lambda reason: (reason.code, reason.status)):
         again = "yes" if each.retryable else ""
         lines.append(f"| `{each.code}` | {each.status} | {each.side.value} | {again} | {each.text} |")
-    lines += ["", "TCP sessions also end with `session_idle_timeout`, `client_reset` and `shutdown`."]
+    lines += [
+        "",
+        "TCP sessions also end with `session_idle_timeout`, `client_reset` and `shutdown`; where the hello of TLS clients is looked at, with",
+    ]
+    lines += [
+        "`client_hello_timeout`, `client_hello_malformed`, `client_hello_too_large` and `client_hello_incomplete`."
+    ]
     return "\n".join(lines) + "\n"
 
 

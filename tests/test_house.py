@@ -122,6 +122,7 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "service/lint.py",
     ),
     "cli/test_explain.py": ("service/explaining.py",),
+    "cli/test_explain_session.py": ("service/explaining_sessions.py",),
     "cli/test_test.py": ("service/routing_tests.py",),
     "live/test_http.py": (
         "forwarding/exchange.py",

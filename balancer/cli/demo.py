@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import shutil
-import socket
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.markup import escape
 
+from balancer.cli.free_ports import claim_port
 from balancer.cli.tables import terminal
 
 __all__ = ["configuration", "demo"]
@@ -34,7 +32,12 @@ def demo(show_config: bool) -> None:
     """
     from balancer.cli.run import serve
 
-    with _ports() as ports, tempfile.TemporaryDirectory(prefix="balancer-demo-") as folder:
+    try:
+        ports = _ports()
+    except OSError as error:
+        click.echo(f"balancer: no ports can be had: {error}", err=True)
+        sys.exit(1)
+    with tempfile.TemporaryDirectory(prefix="balancer-demo-") as folder:
         text = configuration(ports, Path(folder))
         if show_config:
             click.echo(text)
@@ -69,26 +72,14 @@ def configuration(ports: dict[str, int], folder: Path) -> str:
     return text.replace("@folder@", str(folder))
 
 
-@contextlib.contextmanager
-def _ports() -> Iterator[dict[str, int]]:
-    """Find ports: the usual ones if they are free, any others if not."""
-    found = {name: _free(port, datagrams=name == "udp") for name, port in _PREFERRED.items()}
-    found |= {name: _free(0, datagrams=name == "udp_echo") for name in _SERVERS}
-    yield found
+def _ports() -> dict[str, int]:
+    """Return ports, ours until we end: the usual ones if they are free, any others if not.
 
-
-def _free(preferred: int, *, datagrams: bool) -> int:
-    kind = socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM
-    for port in (preferred, 0):
-        with socket.socket(socket.AF_INET, kind) as attempt:
-            if not datagrams:
-                attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                attempt.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(attempt.getsockname()[1])
-    raise OSError("no free port")
+    Raises:
+        OSError: none can be had.
+    """
+    found = {name: claim_port(port) for name, port in _PREFERRED.items()}
+    return found | {name: claim_port() for name in _SERVERS}
 
 
 def _ourselves() -> str:

@@ -1,4 +1,4 @@
-"""``balancer explain``: where would this request go, and why?"""
+"""``balancer explain``: where would this request, or session, go, and why?"""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from balancer.cli.explain_session import show_session
 from balancer.cli.loading import FILE, complaints, offline
 from balancer.cli.tables import terminal
 from balancer.errors import BalancerError
 from balancer.service.explaining import Explanation, Sample
 from balancer.service.explaining import explain as explained
+from balancer.service.explaining_sessions import SessionSample, explain_session, is_session
 
 __all__ = ["explain"]
 
@@ -37,6 +39,10 @@ def _header(text: str) -> tuple[str, str]:
 @click.option(
     "--listener", default=None, help="The listener asked; by default the one on the URL's port, or the first."
 )
+@click.option(
+    "--sni", default=None, metavar="NAME", help="Server name that a TLS client of tcp://… asks for; '' for none."
+)
+@click.option("--alpn", multiple=True, metavar="PROTOCOL", help="A protocol that it offers; may be repeated.")
 @click.option("--seed", type=int, default=None, help="Makes what chance decides repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(
@@ -46,16 +52,26 @@ def explain(
     client_ip: str,
     data: str | None,
     listener: str | None,
+    sni: str | None,
+    alpn: tuple[str, ...],
     seed: int | None,
     as_json: bool,
 ) -> None:
     """Say where a request would go: the route that wins and why the others do not, what filters do, which server.
+
+    With tcp://HOST:PORT or udp://HOST:PORT, where a session of such a listener would; tls://NAME:PORT is one of a TLS client that asks for
+    NAME.
 
     Nothing is sent. The same code decides live, so the answer is the one the service would give (but for what only the
     running service knows: which servers are healthy).
     """
     if len(request) > 2:
         raise click.UsageError("expected [METHOD] URL")
+    if is_session(request[-1]):
+        _explain_session(file, request, SessionSample(request[-1], client_ip, listener, sni, alpn), seed, as_json)
+        return
+    if sni is not None or alpn:
+        raise click.UsageError("--sni and --alpn are for sessions: tcp://HOST:PORT or tls://NAME:PORT")
     method, url = request if len(request) == 2 else ("POST" if data is not None else "GET", request[0])
     sample = Sample(url, method, [_header(text) for text in headers], client_ip, data, listener)
     draw = random.Random(seed).random if seed is not None else random.random
@@ -69,6 +85,22 @@ def explain(
     else:
         _show(terminal(), sample, found)
     sys.exit(0)
+
+
+def _explain_session(
+    file: Path, request: tuple[str, ...], sample: SessionSample, seed: int | None, as_json: bool
+) -> None:
+    if len(request) > 1:
+        raise click.UsageError("expected no METHOD before the URL of a session")
+    with complaints():
+        try:
+            found = explain_session(offline(file), sample, random.Random(seed).random)
+        except (UnicodeError, ValueError) as error:
+            raise BalancerError(f"the session cannot be explained: {error}") from None
+    if as_json:
+        click.echo(json.dumps(found.as_json(), indent=2))
+    else:
+        show_session(terminal(), sample, found)
 
 
 def _show(console: Console, sample: Sample, found: Explanation) -> None:

@@ -120,24 +120,45 @@ def _repeated(document: Document, section: str, inner: str, noun: str) -> Iterat
 
 
 def _tests(document: Document) -> Iterator[Problem]:
-    """Routing tests speak of HTTP listeners and routes that exist."""
-    listeners = {name: part for name, part in items_of(get(document.data, "listeners")) if protocol_of(part) == "http"}
+    """Routing tests speak of listeners of their protocol, and of routes that exist."""
+    by_protocol: dict[str, dict[str, Any]] = {"http": {}, "tcp": {}, "udp": {}}
+    for name, part in items_of(get(document.data, "listeners")):
+        by_protocol.setdefault(protocol_of(part), {})[name] = part
     for at, test in entries_of(get(document.data, "tests")):
         chosen, route = get(test, "listener"), get(test, "expect", "route")
+        protocol, port = _tested(get(test, "request", "url"))
+        listeners, words = by_protocol[protocol], protocol.upper()
         if isinstance(chosen, str) and chosen not in listeners:
-            message = f"there is no HTTP listener '{chosen}'{did_you_mean(chosen, listeners)}"
+            message = f"there is no {words} listener '{chosen}'{did_you_mean(chosen, listeners)}"
             yield document.problem(("tests", at, "listener"), message, "unknown-listener")
             continue
         if not listeners:
             yield document.problem(
-                ("tests", at), "expected an HTTP listener to test, there is none", "unknown-listener"
+                ("tests", at),
+                f"expected {'an' if words == 'HTTP' else 'a'} {words} listener to test, there is none",
+                "unknown-listener",
             )
             continue
-        name = chosen if isinstance(chosen, str) else next(iter(listeners))
+        on_port = (name for name, part in listeners.items() if port and _is_on(part, port))
+        name = chosen if isinstance(chosen, str) else next(on_port, next(iter(listeners)))
         names = _route_names(name, listeners[name])
         if isinstance(route, str) and route not in names and route is not BROKEN:
             message = f"there is no route '{route}' in the listener '{name}'{did_you_mean(route, names)}"
             yield document.problem(("tests", at, "expect", "route"), message, "unknown-route")
+
+
+def _is_on(listener: Any, port: str) -> bool:
+    bind = get(listener, "bind")
+    texts = [bind] if isinstance(bind, str) else [each for _, each in entries_of(bind)]
+    return any(isinstance(text, str) and text.endswith(port) for text in texts)
+
+
+def _tested(url: Any) -> tuple[str, str]:
+    """Return the protocol of the listeners that a test is about, and for sessions the port as it ends a ``bind``."""
+    scheme, separator, rest = url.partition("://") if isinstance(url, str) else ("", "", "")
+    protocol = {"tcp": "tcp", "tls": "tcp", "udp": "udp"}.get(scheme, "http") if separator else "http"
+    _, colon, port = rest.rstrip("/").rpartition(":")
+    return protocol, colon + port if protocol != "http" and port.isdigit() else ""
 
 
 def _route_names(listener: str, data: Any) -> set[str]:

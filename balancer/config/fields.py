@@ -45,11 +45,21 @@ __all__ = [
     "PositiveDuration",
     "PositiveSize",
     "Probe",
+    "Protocol",
     "Resource",
     "ServerAddress",
+    "ServerName",
 ]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_MISNOMERS = {
+    "http2": "h2",
+    "http/2": "h2",
+    "http/2.0": "h2",
+    "http": "http/1.1",
+    "http1": "http/1.1",
+    "http1.1": "http/1.1",
+}
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT")
 
 
@@ -128,6 +138,23 @@ def _header_value(text: str) -> str:
         text.encode("latin-1")
     except UnicodeEncodeError:
         raise ValueError("expected a header's value in Latin-1 characters") from None
+    return text
+
+
+def _server_name(text: str) -> HostPattern:
+    pattern = HostPattern.parse(text)
+    if ":" in pattern.name or pattern.name[-1].isdecimal():
+        raise ValueError(f"expected a name, as TLS clients do not ask for an address, got {text!r}")
+    return pattern
+
+
+def _protocol(text: str) -> str:
+    if not (0 < len(text) <= 255 and text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError(f"expected a protocol's name as in ALPN, such as h2 or http/1.1, got {text!r}")
+    if text.lower() in _MISNOMERS:
+        raise ValueError(
+            f"expected a protocol's name as in ALPN, got {text!r}; did you mean '{_MISNOMERS[text.lower()]}'?"
+        )
     return text
 
 
@@ -240,6 +267,20 @@ Host = Annotated[
     WithJsonSchema({"type": "string", "examples": ["shop.example", "*.example.org"]}),
 ]
 """A host, exact or ``*.example.org``."""
+
+ServerName = Annotated[
+    HostPattern,
+    _text("a name such as 'shop.example' or '*.example.org'", _server_name, HostPattern),
+    WithJsonSchema({"type": "string", "examples": ["shop.example", "*.example.org"]}),
+]
+"""A name that TLS clients ask for, exact or ``*.example.org``."""
+
+Protocol = Annotated[
+    str,
+    _text("a protocol's name such as h2", _protocol),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 255, "examples": ["h2", "http/1.1"]}),
+]
+"""A protocol, as in ALPN."""
 
 Path = Annotated[
     PathPattern,

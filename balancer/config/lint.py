@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from balancer.config.listeners import HttpListener
-from balancer.config.matches import Match, SessionMatch
+from balancer.config.matches import Match, SessionMatch, StreamMatch
 from balancer.config.paths import missing_paths
 from balancer.config.routes import Route
 from balancer.config.schema import Config
@@ -67,8 +67,12 @@ def _idle_servers(config: Config) -> Iterator[Problem]:
 
 def _open_ends(config: Config) -> Iterator[Problem]:
     for name, listener in config.listeners.items():
-        if any(route.match in (Match(), SessionMatch()) for route in listener.routes):
+        if any(route.match in (Match(), SessionMatch(), StreamMatch()) for route in listener.routes):
             continue
+        if any(
+            isinstance(route.match, StreamMatch) and (route.match.sni or route.match.alpn) for route in listener.routes
+        ):
+            continue  # a list of names is meant as one: others are refused
         fate = "answered with 404" if isinstance(listener, HttpListener) else "closed"
         yield config.problem(
             ("listeners", name), f"no route without 'match': what none of them takes is {fate}", "no-catch-all"

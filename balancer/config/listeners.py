@@ -19,9 +19,14 @@ from balancer.config.fields import (
     PositiveDuration,
     PositiveSize,
 )
+<<<<<<< HEAD
 from balancer.config.forms import Many, Switch, one_of
 from balancer.config.http2 import ListenerHttp2
 from balancer.config.routes import Route, SessionRoute
+=======
+from balancer.config.forms import Many, one_of
+from balancer.config.routes import Route, SessionRoute, StreamRoute
+>>>>>>> pass-through
 from balancer.hooks.settings import Settings, Size
 from balancer.model.suggestions import did_you_mean
 
@@ -34,11 +39,15 @@ __all__ = [
     "HttpTimeouts",
     "ListenerLimits",
     "TcpListener",
+    "TcpSettings",
     "TcpTimeouts",
     "UdpListener",
     "UdpSettings",
 ]
 
+
+HelloSize = Annotated[Size, Field(ge=1024, le=64 * 1024)]
+"""Bytes of a ClientHello."""
 
 PROTOCOLS = ("http", "tcp", "udp")
 """What a listener may speak."""
@@ -65,6 +74,18 @@ class TcpTimeouts(Settings):
     """How long TCP sessions may be silent."""
 
     idle: PositiveDuration = Field(default=600.0, description="Silence in both directions that ends a session.")
+    hello: PositiveDuration = Field(
+        default=5.0, description="From the connection to the end of the TLS ClientHello, where a route asks for it."
+    )
+
+
+class TcpSettings(Settings):
+    """What is looked at of TCP sessions."""
+
+    hello_size: HelloSize = Field(
+        default=16 * 1024,
+        description="Most bytes in which a TLS ClientHello must be complete, where a route asks for it.",
+    )
 
 
 class HttpSettings(Settings):
@@ -139,9 +160,10 @@ class TcpListener(_Listener):
     protocol: Annotated[Literal["tcp"], BeforeValidator(_protocol)] = Field(
         description="What is spoken here: http, tcp or udp."
     )
-    routes: tuple[SessionRoute, ...] = Field(default=(), description="Routes; the most specific that matches wins.")
+    routes: tuple[StreamRoute, ...] = Field(default=(), description="Routes; the most specific that matches wins.")
     backlog: Positive = Field(default=4096, description="Connections that may wait to be accepted.")
     timeouts: TcpTimeouts = Field(default=TcpTimeouts(), description="How long sessions may be silent.")
+    tcp: TcpSettings = Field(default=TcpSettings(), description="What is looked at of sessions.")
 
 
 class UdpListener(_Listener):

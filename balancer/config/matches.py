@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo, model_validator
 from pydantic_core import CoreSchema, core_schema
 
-from balancer.config.fields import Cidr, HeaderName, Host, Ip, Method, Path, Port
+from balancer.config.fields import Cidr, HeaderName, Host, Ip, Method, Path, Port, Protocol, ServerName
 from balancer.config.forms import Filled, Many
 from balancer.hooks.plugged import Plugged, invalid, plugged_settings
 from balancer.hooks.settings import Settings, StringMatch
 
-__all__ = ["MATCHERS", "OWN_KEYS", "Match", "SessionMatch"]
+__all__ = ["MATCHERS", "OWN_KEYS", "Match", "SessionMatch", "StreamMatch"]
 
 MATCHERS = "(matchers)"
 """The alias of the field that collects plug-in matchers; no key of a configuration file is called so."""
@@ -96,4 +96,15 @@ class SessionMatch(Settings):
     )
     local_address: Annotated[tuple[Ip, ...], Many()] = Field(
         default=(), description="Address of ours that the client connected to; a list means any of them."
+    )
+
+
+class StreamMatch(SessionMatch):
+    """Conditions on a TCP session; all must hold. For ``sni`` and ``alpn`` the client's TLS ClientHello is looked at."""
+
+    sni: Annotated[tuple[ServerName, ...], Many()] = Field(
+        default=(), description="Server name that a TLS client asks for: exact or '*.example.org'; a list means any."
+    )
+    alpn: Annotated[tuple[Protocol, ...], Many()] = Field(
+        default=(), description="Protocol that a TLS client offers, such as h2 or http/1.1; a list means any of them."
     )

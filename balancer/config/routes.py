@@ -11,10 +11,10 @@ from pydantic_core import CoreSchema
 
 from balancer.config.fields import Count, Filter, HeaderName, HeaderValue, Name, Port, Resource
 from balancer.config.forms import given, one_of, short
-from balancer.config.matches import Match, SessionMatch
+from balancer.config.matches import Match, SessionMatch, StreamMatch
 from balancer.hooks.settings import KeySetting, Settings
 
-__all__ = ["ACTIONS", "Redirect", "Respond", "Route", "SessionRoute", "Split"]
+__all__ = ["ACTIONS", "Redirect", "Respond", "Route", "SessionRoute", "Split", "StreamRoute"]
 
 ACTIONS = ("pool", "split", "redirect", "respond", "resource")
 """The keys of a route of which it has exactly one."""
@@ -128,7 +128,7 @@ class Route(Settings):
 
 
 class SessionRoute(Settings):
-    """One route of a TCP or UDP listener."""
+    """One route of a UDP listener."""
 
     name: Name = Field(default="", description="Shown in logs and metrics; by default listener[index].")
     match: SessionMatch = Field(default=SessionMatch(), description="Conditions that must all hold; none: everything.")
@@ -138,3 +138,9 @@ class SessionRoute(Settings):
     def pools(self) -> tuple[str, ...]:
         """Return the names of the pools that this route may lead to."""
         return (self.pool,)
+
+
+class StreamRoute(SessionRoute):
+    """One route of a TCP listener."""
+
+    match: StreamMatch = Field(default=StreamMatch(), description="Conditions that must all hold; none: everything.")

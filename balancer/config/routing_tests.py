@@ -5,34 +5,53 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, StrictInt, field_validator
+from pydantic import Field, StrictInt, field_validator, model_validator
 
-from balancer.config.fields import HeaderName, HeaderValue, Ip, Method
+from balancer.config.fields import HeaderName, HeaderValue, Ip, Method, Protocol, ServerName
 from balancer.config.forms import Many
 from balancer.hooks.settings import Settings, StringMatch
 
 __all__ = ["ExpectedOutcome", "RoutingTest", "SampleRequest"]
 
 
+_SESSIONS = ("tcp://", "tls://", "udp://")
+
+
 class SampleRequest(Settings):
-    """A request to be decided."""
+    """A request, or session, to be decided."""
 
     method: Method = Field(default="GET", description="Its method.")
-    url: str = Field(description="Absolute URL, or a path (then the host comes from a Host header).")
+    url: str = Field(
+        description="Absolute URL, or a path (then the host comes from a Host header); tcp://HOST:PORT or udp://HOST:PORT for a "
+        "session, tls://NAME:PORT for one of a TLS client that asks for NAME."
+    )
     headers: Mapping[HeaderName, Annotated[tuple[HeaderValue, ...], Many()]] = Field(
         default_factory=dict, description="Header fields by name: a value or a list."
     )
     client_ip: Ip = Field(default="127.0.0.1", validate_default=True, description="Where it comes from.")
     body: str | None = Field(default=None, description="Its body.")
+    sni: ServerName | None = Field(default=None, description="Server name that a TLS client of tcp://… asks for.")
+    alpn: Annotated[tuple[Protocol, ...], Many()] = Field(
+        default=(), description="Protocols that a TLS client of tcp://… or tls://… offers."
+    )
 
     @field_validator("url")
     @classmethod
     def _absolute(cls, url: str) -> str:
-        if not url.startswith(("/", "http://", "https://")) or any(ord(character) <= 32 for character in url):
+        if not url.startswith(("/", "http://", "https://", *_SESSIONS)) or any(ord(each) <= 32 for each in url):
             raise ValueError(
-                f"expected 'http://host/path', 'https://host/path' or a path that begins with '/', got {url!r}"
+                "expected 'http://host/path', 'https://host/path', a path that begins with '/', or a session's "
+                f"'tcp://host:port', 'tls://name:port' or 'udp://host:port', got {url!r}"
             )
         return url
+
+    @model_validator(mode="after")
+    def _of_a_session(self) -> SampleRequest:
+        if (self.sni is not None or self.alpn) and not self.url.startswith(_SESSIONS[:2]):
+            raise ValueError("expected 'sni' and 'alpn' only with a session's URL: tcp://host:port or tls://name:port")
+        if self.sni is not None and self.sni.wildcard:
+            raise ValueError(f"expected in 'sni' a name that a client may ask for, got '{self.sni}'")
+        return self
 
 
 class ExpectedOutcome(Settings):
@@ -55,6 +74,8 @@ class RoutingTest(Settings):
     """One routing test."""
 
     name: str = Field(description="What it shows.")
-    listener: str | None = Field(default=None, description="The HTTP listener; by default the only one, or the first.")
+    listener: str | None = Field(
+        default=None, description="The listener; by default the one on the URL's port, or the first of its protocol."
+    )
     request: SampleRequest = Field(description="The request.")
     expect: ExpectedOutcome = Field(description="What must come of it.")

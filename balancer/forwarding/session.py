@@ -2,7 +2,9 @@
 
 ::
 
-                     client refused, nobody to take it, timed out, gone
+     PEEKING ──────────────────────────────────────────────────────────┐
+        │ its hello was read (only where a route asks for it)          │
+        ▼            client refused, nobody to take it, timed out, gone│
     CONNECTING ────────────────────────────────────────────────────────┐
         │ connected to a server (another is tried if one fails)        │
         ▼                                                              ▼
@@ -10,7 +12,8 @@
               both sides sent FIN; a side was reset;                       both connections gone:
               nothing moved for too long                                   one record, one call to ended()
 
-While connecting, the first bytes of the client are kept, then reading stops: a client can wait but not flood.
+While connecting, the first bytes of the client are kept, then reading stops: a client can wait but not flood. So they are
+while its hello is read (:mod:`.peeking`), which is bounded in size and time.
 Once open, each side pauses the other when its own queue is full. A FIN is passed on as a FIN when all before it is
 written, and the other direction goes on; a reset is passed on as a reset.
 
@@ -31,6 +34,7 @@ from twisted.python.failure import Failure
 
 from balancer import errors
 from balancer.errors import ExchangeError
+from balancer.forwarding.peeking import HelloPolicy, Peek
 from balancer.forwarding.side import Side
 from balancer.model.address import Address, Peer
 from balancer.model.facts import SessionFacts
@@ -65,6 +69,7 @@ def to_peer(address: Any) -> Peer:
 
 
 class _Phase(enum.Enum):
+    PEEKING = enum.auto()
     CONNECTING = enum.auto()
     OPEN = enum.auto()
     CLOSING = enum.auto()
@@ -85,6 +90,7 @@ class Session:
         idle: seconds without a byte in either direction after which the session is closed.
         ended: called once with the session when all is over and the record complete.
         pipes: for splicing; without them every byte is copied.
+        hello: how the client's ClientHello is waited for; None where it is not looked at.
 
     Connect :attr:`client` to the transport that was accepted; everything else follows.
     """
@@ -96,6 +102,7 @@ class Session:
         "_ended",
         "_held",
         "_idle",
+        "_peek",
         "_phase",
         "_pipes",
         "_route",
@@ -121,6 +128,7 @@ class Session:
         idle: float,
         ended: Callable[[Session], Any],
         pipes: Pipes | None = None,
+        hello: HelloPolicy | None = None,
     ) -> None:
         self._clock = clock
         self._connect = connect
@@ -128,7 +136,8 @@ class Session:
         self._idle = idle
         self._ended = ended
         self._pipes = pipes
-        self._phase = _Phase.CONNECTING
+        self._phase = _Phase.CONNECTING if hello is None else _Phase.PEEKING
+        self._peek = None if hello is None else Peek(self, hello, wheel)
         self._tried: list[Server] = []
         self._taken: tuple[Pool, Server] | None = None  # begun with the pool, and to be ended
         self._waiting: Deferred[Any] | None = None  # for room at the pool, or for a connection
@@ -144,13 +153,20 @@ class Session:
         record.client_port = peer.port
 
     def stands(self, side: Side) -> None:
-        """``side`` is connected: if it is the client, look for a server."""
+        """``side`` is connected: if it is the client, look for a server, or first at what it says."""
         if side is not self.client:
             return
         facts = SessionFacts(self.peer, to_peer(side.transport.getHost()))
+        if self._peek is None:
+            self._find_server(facts)
+        else:
+            side.forward = self._peek.take
+            self._peek.begin(facts)
+
+    def _find_server(self, facts: SessionFacts) -> None:
         routed = self._route(facts)
         if routed is None:
-            self._close(errors.DESTINATION_NOT_FOUND.code)
+            self.refuse(errors.DESTINATION_NOT_FOUND.code, *(self._peek.no_route() if self._peek is not None else ()))
             return
         self.record.route, pool = routed
         self.record.pool = pool.name
@@ -164,6 +180,27 @@ class Session:
             self.server.abort()
         elif self._phase is not _Phase.ENDED:
             self._close(reason, abort=True)
+
+    # Peeking
+
+    def goes(self, facts: SessionFacts) -> None:
+        """All that is asked for is known: look for a server."""
+        self._phase = _Phase.CONNECTING
+        self.client.forward = self.hold
+        self._pause_if_much()
+        self._find_server(facts)
+        self._end_peek()
+
+    def refuse(self, reason: str, detail: str = "", last_words: bytes = b"") -> None:
+        """The client is closed without having seen a server, after ``last_words`` to it."""
+        if last_words:
+            self.client.transport.write(last_words)
+        self._close(reason, detail)
+
+    def _end_peek(self) -> None:
+        peek, self._peek = self._peek, None
+        if peek is not None:
+            peek.end()
 
     # Connecting
 
@@ -253,6 +290,9 @@ class Session:
     def hold(self, data: bytes) -> None:
         """Keep what the client says before there is a server, and stop listening to it when that is a lot."""
         self._held.append(data)
+        self._pause_if_much()
+
+    def _pause_if_much(self) -> None:
         if self.client.received >= HELD:
             self.client.transport.pauseProducing()
 
@@ -261,6 +301,8 @@ class Session:
     def finished(self, side: Side) -> None:
         """``side``'s peer has sent FIN: it will say no more."""
         if self._phase is not _Phase.OPEN:
+            if self._peek is not None and self._phase is _Phase.PEEKING:
+                self._peek.cut_off()
             return
         self._timer.touch()
         other = self.server if side is self.client else self.client
@@ -275,7 +317,7 @@ class Session:
         if other.pump is not None:  # what it said last has nowhere to go; what this side said last has
             other.pump.end()
             other.pump = None
-        if self._phase in (_Phase.CONNECTING, _Phase.OPEN):
+        if self._phase in (_Phase.PEEKING, _Phase.CONNECTING, _Phase.OPEN):
             if isinstance(reason.value, ConnectionDone):
                 # Orderly, but from a transport that knows no half-close.
                 self._close("")
@@ -304,6 +346,7 @@ class Session:
         if self._phase is _Phase.CLOSING:
             return
         self._phase = _Phase.CLOSING
+        self._end_peek()
         self.record.reason = reason
         self.record.detail = detail
         self._timer.reset(self._idle if within is None else within)

@@ -152,6 +152,11 @@ class Side:
     def leave(self) -> None:
         """Forget the session, which is over: then both are freed at once, and not by the garbage collector."""
         del self._session
+        self.forward = _nowhere
+
+
+def _nowhere(_data: bytes) -> None:
+    """Where bytes go when the session is over: none come."""
 
 
 def _is_stream(transport: Any) -> bool:

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IAddress, IProtocolFactory
 from zope.interface import implementer
 
 from balancer import errors
+from balancer.forwarding.peeking import HelloPolicy
 from balancer.forwarding.session import SHUTDOWN, Session, to_peer
 from balancer.forwarding.side import Side
 from balancer.listeners.accept import Gate
@@ -44,12 +45,25 @@ Connector = Callable[[Address, Any, float], "Deferred[Any]"]
 
 @dataclass(frozen=True, slots=True)
 class TCPSettings:
-    """What a reload may change: routes, pools by name, seconds of idleness allowed, who is turned away."""
+    """What a reload may change: routes, pools by name, seconds of idleness allowed, who is turned away.
+
+    ``hello_timeout`` in seconds and ``hello_size`` in bytes are for the client's ClientHello, which is looked at where a route asks
+    for what is in it; otherwise a client may be silent, and the server speak first.
+    """
 
     routes: L4Routes
     pools: Mapping[str, Pool]
     idle: float = 600.0
     shedding: Shedding = NEVER
+    hello_timeout: float = 5.0
+    hello_size: int = 16384
+
+    @property
+    def hello(self) -> HelloPolicy | None:
+        """How the client's ClientHello is waited for; None if no route asks for it."""
+        if not self.routes.peeks:
+            return None
+        return HelloPolicy(self.hello_timeout, self.hello_size, self.routes.lacks_protocol)
 
     def route(self, facts: SessionFacts) -> tuple[str, Pool] | None:
         """Return the name of the route that takes a session, and its pool; None if no route does."""
@@ -191,6 +205,7 @@ class TCPListener:
             settings.idle,
             self._ended,
             self._pipes,
+            hello=settings.hello,
         )
         self.sessions.add(session)
         return session.client

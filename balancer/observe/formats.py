@@ -120,6 +120,8 @@ class Json:
         more = ""
         if r.protocol == "udp":
             more = f',"datagrams_in":{r.datagrams_in},"datagrams_out":{r.datagrams_out}'
+        if r.sni is not None:
+            more += f',"sni":{_quoted(r.sni)},"alpn":[{",".join(map(_quoted, r.alpn))}]'
         if r.queue >= 0:
             more += f',"queue":{r.queue:.6f}'
         if r.connect >= 0:
@@ -217,6 +219,8 @@ _TERMINATIONS = {
     "http_request_error": "CR--",
     "http_request_denied": "PR--",
     "destination_not_found": "PR--",
+    "client_hello_timeout": "cR--",
+    "client_hello_incomplete": "CR--",
     "destination_unavailable": "SC--",
     "dns_error": "SC--",
     "connection_refused": "SC--",

@@ -52,6 +52,7 @@ class SessionRecord:
     """One TCP session or UDP flow; ``bytes_in`` came from the client, ``bytes_out`` went to it."""
 
     __slots__ = (
+        "alpn",
         "attempts",
         "bytes_in",
         "bytes_out",
@@ -68,6 +69,7 @@ class SessionRecord:
         "reason",
         "route",
         "server",
+        "sni",
         "started",
         "total",
     )
@@ -83,6 +85,8 @@ class SessionRecord:
         self.server = ""
         self.reason = ""
         self.detail = ""
+        self.sni: str | None = None  # the name that a TLS client asked for, "" if none; None: not looked at, or not TLS
+        self.alpn: Sequence[str] = ()  # protocols that it offered, the first of them
         self.attempts = 0
         self.bytes_in = 0
         self.bytes_out = 0

@@ -1,21 +1,24 @@
-"""Layer-4 routes: which pool takes a session, by the client's network and our own address and port.
+"""Layer-4 routes: which pool takes a session, by what its ClientHello asks for, the client's network, and our own address and port.
 
-All conditions of a route must hold. Of the routes that do, the most specific wins: the longest client prefix, then
-the one that names a local address, then the one that names a local port, then the first in the file.
+All conditions of a route must hold. Of the routes that do, the most specific wins: an exact server name, then the longest
+wildcard; then the one that names protocols (ALPN); then the longest client prefix, then the one that names a local address, then the
+one that names a local port, then the first in the file.
 
-Networks are kept by family and prefix length, one dictionary each: a decision costs one lookup per length in use,
-whether there are ten networks or ten thousand.
+Names are kept in a dictionary, wildcards by what follows the star, networks by family and prefix length: a decision costs one lookup
+for each label of the name and each length in use, whether there are ten routes or ten thousand. Where no route asks for a name or a
+protocol nothing of this costs anything, and nobody need look at the hello (:attr:`L4Routes.peeks`).
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from balancer.model.address import IPAddress
 from balancer.model.decision import Decision
 from balancer.model.facts import SessionFacts
+from balancer.model.patterns import HostPattern
 
 __all__ = ["Candidate", "L4Route", "L4Routes", "decide", "explain"]
 
@@ -33,16 +36,32 @@ class L4Route:
     clients: tuple[IPNetwork, ...] = ()
     local_addresses: tuple[IPAddress, ...] = ()
     local_ports: tuple[int, ...] = ()
+    sni: tuple[HostPattern, ...] = ()
+    alpn: tuple[str, ...] = ()
 
-    def takes_local(self, facts: SessionFacts) -> bool:
-        """Whether the conditions on our end of the session hold."""
+    def takes(self, facts: SessionFacts) -> bool:
+        """Whether the conditions hold that the index leaves out: on protocols, and on our end of the session."""
         local = facts.local
         if self.local_ports and local.port not in self.local_ports:
+            return False
+        if self.alpn and not any(protocol in self.alpn for protocol in facts.alpn):
             return False
         return not self.local_addresses or local.ip in self.local_addresses
 
     def first_failing(self, facts: SessionFacts) -> str:
         """Return the first condition that does not hold, in words; ``""`` if all do."""
+        if (self.sni or self.alpn) and facts.sni is None:
+            return "the client does not speak TLS"
+        if self.sni and not any(_matches(pattern, facts.sni or "") for pattern in self.sni):
+            wanted = _listed(self.sni)
+            return (
+                f"server name {facts.sni} is not {wanted}"
+                if facts.sni
+                else f"no server name was asked for: not {wanted}"
+            )
+        if self.alpn and not any(protocol in self.alpn for protocol in facts.alpn):
+            offered = _listed(facts.alpn, last="and") if facts.alpn else "no protocol (ALPN)"
+            return f"the client offers {offered}, not {_listed(self.alpn)}"
         client = facts.peer.ip
         if self.clients and (client is None or not any(client in network for network in self.clients)):
             return f"client {facts.peer.host or 'of a unix socket'} is not in {_listed(self.clients)}"
@@ -65,53 +84,116 @@ class Candidate:
 class _Ranked:
     """A route in its order among those that share a network, with its decision made beforehand."""
 
-    __slots__ = ("decision", "local", "rank", "route")
+    __slots__ = ("asks", "decision", "rank", "route")
 
     def __init__(self, route: L4Route, place: int) -> None:
         self.route = route
         self.rank = (not route.local_addresses, not route.local_ports, place)
-        self.local = bool(route.local_addresses or route.local_ports)
+        self.asks = bool(route.local_addresses or route.local_ports or route.alpn)
         self.decision = Decision(route=route.name, action="pool", pool=route.pool, entry=route)
 
 
-class L4Routes:
-    """The routes of one listener, made ready for :func:`decide`."""
+class _Clients:
+    """Routes by the client's network, the longest first."""
 
-    def __init__(self, routes: Iterable[L4Route]) -> None:
-        self.routes: Sequence[L4Route] = tuple(routes)
+    __slots__ = ("_anyone", "_by_client", "_networks")
+
+    def __init__(self, routes: Iterable[_Ranked]) -> None:
         self._anyone: list[_Ranked] = []
         networks: dict[int, dict[int, dict[int, list[_Ranked]]]] = {4: {}, 6: {}}
-        for place, route in enumerate(self.routes):
-            ranked = _Ranked(route, place)
-            if not route.clients:
+        for ranked in sorted(routes, key=_rank):
+            if not ranked.route.clients:
                 self._anyone.append(ranked)
-            for network in dict.fromkeys(route.clients):
+            for network in dict.fromkeys(ranked.route.clients):
                 shift = network.max_prefixlen - network.prefixlen
                 same_length = networks[network.version].setdefault(shift, {})
                 same_length.setdefault(int(network.network_address) >> shift, []).append(ranked)
-        self._anyone.sort(key=_rank)
-        for lengths in networks.values():
-            for same_length in lengths.values():
-                for alternatives in same_length.values():
-                    alternatives.sort(key=_rank)
         # By family, longest prefix (smallest shift) first.
         self._networks = {family: sorted(lengths.items(), key=_first) for family, lengths in networks.items()}
         self._by_client = any(self._networks.values())
 
-    def find(self, facts: SessionFacts) -> Decision:
-        """Return the decision for ``facts``; its action is ``"none"`` if no route takes the session."""
+    def find(self, facts: SessionFacts) -> Decision | None:
+        """Return the decision for ``facts``, None if no route takes the session."""
         if self._by_client:
             client = facts.peer.ip
             if client is not None:
                 number = int(client)
                 for shift, same_length in self._networks[client.version]:
                     for ranked in same_length.get(number >> shift, ()):
-                        if not ranked.local or ranked.route.takes_local(facts):
+                        if not ranked.asks or ranked.route.takes(facts):
                             return ranked.decision
         for ranked in self._anyone:
-            if not ranked.local or ranked.route.takes_local(facts):
+            if not ranked.asks or ranked.route.takes(facts):
                 return ranked.decision
-        return _NOBODY
+        return None
+
+
+class _Named:
+    """The routes of one server name: those that name protocols before the others."""
+
+    __slots__ = ("_by_protocol", "_others")
+
+    def __init__(self, routes: Sequence[_Ranked]) -> None:
+        by_protocol = [ranked for ranked in routes if ranked.route.alpn]
+        self._by_protocol = _Clients(by_protocol) if by_protocol else None
+        self._others = _Clients(ranked for ranked in routes if not ranked.route.alpn)
+
+    def find(self, facts: SessionFacts) -> Decision | None:
+        """Return the decision for ``facts``, None if no route takes the session."""
+        if self._by_protocol is not None and facts.alpn:
+            found = self._by_protocol.find(facts)
+            if found is not None:
+                return found
+        return self._others.find(facts)
+
+
+class L4Routes:
+    """The routes of one listener, made ready for :func:`decide`.
+
+    ``peeks`` says whether any of them asks for what only the client's hello tells.
+    """
+
+    def __init__(self, routes: Iterable[L4Route]) -> None:
+        self.routes: Sequence[L4Route] = tuple(routes)
+        self.peeks = any(route.sni or route.alpn for route in self.routes)
+        self._protocols = tuple(dict.fromkeys(protocol for route in self.routes for protocol in route.alpn))
+        by_name: dict[HostPattern | None, list[_Ranked]] = {}
+        for place, route in enumerate(self.routes):
+            ranked = _Ranked(route, place)
+            for pattern in dict.fromkeys(route.sni) or (None,):
+                by_name.setdefault(pattern, []).append(ranked)
+        self._nameless = _Named(by_name.pop(None, []))
+        named = {pattern: _Named(ranked) for pattern, ranked in by_name.items() if pattern is not None}
+        self._exact = {pattern.name: each for pattern, each in named.items() if not pattern.wildcard}
+        self._wildcards = {pattern.name: each for pattern, each in named.items() if pattern.wildcard}
+
+    def find(self, facts: SessionFacts) -> Decision:
+        """Return the decision for ``facts``; its action is ``"none"`` if no route takes the session."""
+        if facts.sni:
+            for named in self._of_name(facts.sni):
+                found = named.find(facts)
+                if found is not None:
+                    return found
+        return self._nameless.find(facts) or _NOBODY
+
+    def _of_name(self, name: str) -> Iterator[_Named]:
+        """Yield the routes of ``name``, then those of the wildcards that it matches, the longest first."""
+        exact = self._exact.get(name)
+        if exact is not None:
+            yield exact
+        if self._wildcards:
+            _, dot, rest = name.partition(".")
+            while dot:
+                wildcard = self._wildcards.get(rest)
+                if wildcard is not None:
+                    yield wildcard
+                _, dot, rest = rest.partition(".")
+
+    def lacks_protocol(self, facts: SessionFacts) -> bool:
+        """Whether a session that no route takes would be taken if the client offered other protocols (ALPN)."""
+        if not self._protocols or facts.sni is None:
+            return False
+        return self.find(SessionFacts(facts.peer, facts.local, facts.sni, self._protocols)).pool is not None
 
 
 def decide(routes: L4Routes, facts: SessionFacts) -> Decision:
@@ -132,8 +214,12 @@ def _first(item: tuple[int, dict[int, list[_Ranked]]]) -> int:
     return item[0]
 
 
-def _listed(values: Sequence[object], most: int = 4) -> str:
+def _matches(pattern: HostPattern, name: str) -> bool:
+    return name.endswith(f".{pattern.name}") if pattern.wildcard else name == pattern.name
+
+
+def _listed(values: Sequence[object], most: int = 4, last: str = "or") -> str:
     shown = [str(value) for value in values[:most]]
     if len(values) > most:
         shown.append(f"{len(values) - most} more")
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} {last} {shown[-1]}"

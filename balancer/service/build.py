@@ -173,7 +173,12 @@ class _Builder:
             listeners[name] = self._site(name, settings, pools)
         elif isinstance(settings, TcpListener):
             listeners[name] = TCPSettings(
-                session_routes(settings), pools, settings.timeouts.idle, self._shedding(settings)
+                session_routes(settings),
+                pools,
+                settings.timeouts.idle,
+                self._shedding(settings),
+                hello_timeout=settings.timeouts.hello,
+                hello_size=settings.tcp.hello_size,
             )
         else:
             udp = settings.udp

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.web.resource import IResource
 
 from balancer.config.listeners import HttpListener, TcpListener, UdpListener
-from balancer.config.matches import Match
+from balancer.config.matches import Match, StreamMatch
 from balancer.config.routes import Redirect as RedirectSettings
 from balancer.config.routes import Respond
 from balancer.config.routes import Route as RouteSettings
@@ -65,7 +65,12 @@ def session_routes(listener: TcpListener | UdpListener) -> L4Routes:
     """Return the routes of a TCP or UDP listener."""
     return L4Routes(
         L4Route(
-            route.name, route.pool, tuple(route.match.client), tuple(route.match.local_address), route.match.local_port
+            route.name,
+            route.pool,
+            route.match.client,
+            route.match.local_address,
+            route.match.local_port,
+            *((route.match.sni, route.match.alpn) if isinstance(route.match, StreamMatch) else ()),
         )
         for route in listener.routes
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from balancer.config.routing_tests import ExpectedOutcome, RoutingTest
 from balancer.listeners.http.site import Site
 from balancer.service.explaining import Explanation, Sample, explain
+from balancer.service.explaining_sessions import SessionSample, explain_session, is_session
 from balancer.service.snapshot import Snapshot
 
 __all__ = ["Report", "Result", "run_tests"]
@@ -23,7 +24,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Every result, and which of the HTTP routes (``listener/route``) the tests went through."""
+    """Every result, and which of the routes (``listener/route``) the tests went through.
+
+    Routes of TCP and UDP listeners count from the first test of a session on.
+    """
 
     results: tuple[Result, ...]
     routes: tuple[str, ...]
@@ -42,19 +46,31 @@ class Report:
 
 def run_tests(snapshot: Snapshot) -> Report:
     """Run every routing test of the snapshot's configuration; what chance decides is decided the same each time."""
+    sessions = any(is_session(test.request.url) for test in snapshot.config.tests)
     routes = tuple(
         f"{name}/{route.name}"
-        for name, site in snapshot.listeners.items()
-        if isinstance(site, Site)
-        for route in site.table.routes
+        for name, settings in snapshot.listeners.items()
+        if sessions or isinstance(settings, Site)
+        for route in (settings.table.routes if isinstance(settings, Site) else settings.routes.routes)
     )
     results, covered = [], set()
     for test in snapshot.config.tests:
-        found = explain(snapshot, _sample(test), random.Random(0).random)
+        found = _explained(snapshot, test)
         if found.route:
             covered.add(f"{found.listener}/{found.route}")
         results.append(Result(test.name, tuple(_differences(test.expect, found))))
     return Report(tuple(results), routes, frozenset(covered))
+
+
+def _explained(snapshot: Snapshot, test: RoutingTest) -> Explanation:
+    draw = random.Random(0).random
+    request = test.request
+    if not is_session(request.url):
+        return explain(snapshot, _sample(test), draw)
+    sni = None if request.sni is None else request.sni.name
+    return explain_session(
+        snapshot, SessionSample(request.url, str(request.client_ip), test.listener, sni, request.alpn), draw
+    )
 
 
 def _sample(test: RoutingTest) -> Sample:

@@ -19,6 +19,19 @@ pools:
 """
 
 
+_SESSIONS = """\
+listeners:
+  tls:
+    bind: 127.0.0.1:8443
+    protocol: tcp
+    routes:
+      - {name: shop, match: {sni: [shop.example, "*.shop.example"]}, pool: p}
+      - {name: h2, match: {sni: shop.example, alpn: h2}, pool: p}
+      - {name: never, match: {sni: "*.shop.example"}, pool: p}
+pools: {p: {servers: ["127.0.0.1:1"]}}
+"""
+
+
 class CheckTests(CommandTestCase):
     def test_good(self) -> None:
         found = self.balancer("check", ETC / "balancer.yaml")
@@ -55,6 +68,17 @@ class CheckTests(CommandTestCase):
         text = "\n".join(lines)
         for words in (":8:", "never", ":11:", "unused", "health"):
             self.assertIn(words, text)
+
+    def test_lint_of_sessions(self) -> None:
+        """Routes of TCP and UDP listeners that are never reached are named too."""
+        file = self.file(_SESSIONS)
+        lines = self.balancer("check", "--lint", file, status=1).stderr.splitlines()
+        self.assertEqual(
+            [line.partition(":")[2] for line in lines if "never" in line],
+            [
+                "8:9: listeners.tls.routes[2]: route 'never' can never be reached: 'shop' takes every session it could match"
+            ],
+        )
 
     def test_no_such_file(self) -> None:
         for path in ("/nowhere/b.yaml", "/"):

@@ -44,3 +44,33 @@ class TestTests(CommandTestCase):
     def test_no_tests(self) -> None:
         found = self.balancer("test", self.file(_TEXT.partition("tests:")[0]), status=1)
         self.assertIn("no routing tests", found.stderr)
+
+    def test_sessions(self) -> None:
+        """Sessions are decided too; from the first on, routes of TCP and UDP listeners count for the coverage."""
+        found = self.balancer("test", "-v", self.file(_SESSIONS)).stdout
+        self.assertIn("4 passed, 0 failed", found)
+        self.assertIn("routes covered: 3 of 5 (60 %)", found)
+        for route in ("web/web", "tls/wide"):
+            self.assertIn(f"not covered: {route}", found)
+        wrong = _SESSIONS.replace("alpn: [h2]}, expect: {route: shop", "alpn: [h3]}, expect: {route: shop")
+        self.assertRegex(self.balancer("test", self.file(wrong), status=1).stdout, r"FAIL h2\n +route.*shop.*none")
+
+
+_SESSIONS = """\
+listeners:
+  web: {bind: "127.0.0.1:8080", pool: p}
+  tls:
+    bind: 127.0.0.1:8443
+    protocol: tcp
+    routes:
+      - {name: shop, match: {sni: shop.example, alpn: h2}, pool: p}
+      - {name: wide, match: {sni: "*.shop.example"}, pool: p}
+  dns: {bind: "127.0.0.1:53", protocol: udp, pool: p}
+  pg: {bind: "127.0.0.1:5432", protocol: tcp, pool: p}
+pools: {p: {servers: ["10.0.0.1:1"]}}
+tests:
+  - {name: h2, request: {url: "tls://shop.example:8443", alpn: [h2]}, expect: {route: shop, pool: p}}
+  - {name: no TLS, request: {url: "tcp://192.0.2.1:8443"}, expect: {action: none}}
+  - {name: plain, request: {url: "tcp://192.0.2.1:5432"}, expect: {route: pg, server: "10.0.0.1:1"}}
+  - {name: datagrams, request: {url: "udp://192.0.2.1:53"}, expect: {route: dns}}
+"""

@@ -108,6 +108,31 @@ class CheckTests(SynchronousTestCase):
             ["3:9: tests[0]: expected an HTTP listener to test, there is none"],
         )
 
+    def test_tests_of_sessions(self) -> None:
+        """Those of sessions name listeners of their protocol; the URL's port tells which, where nothing else does."""
+        listeners = (
+            "listeners:\n  web: {routes: [{respond: 404}]}\n"
+            "  a: {protocol: tcp, bind: '*:443', routes: [{name: shop, pool: p}]}\n"
+            "  b: {protocol: tcp, bind: ['*:444', '*:445'], pool: p}\npools: {p: {}}\n"
+        )
+        tests = (
+            "tests:\n  - {request: {url: 'tls://x:443'}, expect: {route: shop}}\n"
+            "  - {request: {url: 'tcp://x:445'}, expect: {route: b}}\n"
+            "  - {request: {url: 'tcp://x:445'}, expect: {route: shop}}\n"
+            "  - {request: {url: 'tcp://x:445'}, listener: a, expect: {route: shop}}\n"
+            "  - {request: {url: 'tcp://x:445'}, listener: web}\n"
+            "  - {request: {url: 'udp://x:53'}}\n"
+            "  - {request: {url: 'tcp://x'}, expect: {route: shop}}\n"
+        )
+        self.assertEqual(
+            _check(listeners + tests),
+            [
+                "9:53: tests[2].expect.route: there is no route 'shop' in the listener 'b'; there are: b",
+                "11:47: tests[4].listener: there is no TCP listener 'web'; there are: a, b",
+                "12:5: tests[5]: expected a UDP listener to test, there is none",
+            ],
+        )
+
     def test_redirects(self) -> None:
         """Names in a target are facts of the request, or captured by every path of the route."""
         self.assertEqual(

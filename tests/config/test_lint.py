@@ -76,3 +76,12 @@ class LintTests(SynchronousTestCase):
         """Doubts have places, in the order of the file."""
         found = lint(config_of(CLEAN.replace("127.0.0.1:9090", "'*:9090'").replace("    health: {probe: http}\n", "")))
         self.assertEqual([(p.line, p.column, p.path) for p in found], [(3, 17, "metrics.bind"), (11, 3, "pools.app")])
+
+    def test_a_list_of_names(self) -> None:
+        """A TCP listener by server names need not take every name; one by networks is asked about the others."""
+        for match, expected in (("sni: a.example", []), ("alpn: h2", []), ("client: 10.0.0.0/8", ["no-catch-all"])):
+            text = CLEAN.replace(
+                "pools:", f"  tls: {{bind: '*:443', protocol: tcp, routes: [{{match: {{{match}}}, pool: db}}]}}\npools:"
+            )
+            text += "  db: {servers: ['a:1'], health: {probe: http}}\n"
+            self.assertEqual([problem.code for problem in lint(config_of(text))], expected)

@@ -95,6 +95,17 @@ class ListenerTests(SynchronousTestCase):
                 ["udp: unknown key 'udp' here: it belongs to listeners with 'protocol: udp'"],
             ),
             (
+                "bind: '*:1', protocol: tcp, pool: app, tcp: {hello_size: 100}",
+                ["tcp.hello_size: expected a value of 1024 or more, got 100"],
+            ),
+            (
+                "bind: '*:1', protocol: tcp, pool: app, tcp: {hello_size: 65KiB}, timeouts: {hello: 0s}",
+                [
+                    "tcp.hello_size: expected a value of 65536 or less, got '65KiB'",
+                    "timeouts.hello: expected a value above 0, got '0s'",
+                ],
+            ),
+            (
                 "bind: '*:1', protocol: tpc, pool: app",
                 ["protocol: expected http, tcp or udp, got 'tpc'; did you mean 'tcp'?"],
             ),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from balancer.config.matches import MATCHERS, Match, SessionMatch
+from balancer.config.matches import MATCHERS, Match, SessionMatch, StreamMatch
 from balancer.hooks.settings import StringMatch
 from balancer.model.patterns import HostPattern, PathPattern
-from tests.config.samples import CountrySettings, Samples, route_problems
+from tests.config.samples import CountrySettings, Samples, problems_in, route_problems
 
 
 def _match(**conditions: object) -> Match:
@@ -89,3 +89,33 @@ class SessionMatchTests(SynchronousTestCase):
         match = SessionMatch.model_validate({"client": "10.0.0.0/8", "local_port": [80, 81], "local_address": "::1"})
         self.assertEqual(match.local_port, (80, 81))
         self.assertEqual(str(match.local_address[0]), "::1")
+
+
+class StreamMatchTests(SynchronousTestCase):
+    """Conditions on what a TLS client asks for."""
+
+    def test_values(self) -> None:
+        """Names as for hosts, in the form that goes over the wire; protocols as in ALPN; one or a list."""
+        match = StreamMatch.model_validate({"sni": ["Bücher.example", "*.Shop.example."], "alpn": "h2"})
+        self.assertEqual(match.sni, (HostPattern("xn--bcher-kva.example"), HostPattern("shop.example", wildcard=True)))
+        self.assertEqual(match.alpn, ("h2",))
+
+    def test_refused(self) -> None:
+        """What no client can ask for, and what belongs to TCP."""
+        text = "listeners: {l: {bind: '*:1', protocol: @, routes: [{pool: p, match: {#}}]}}\npools: {p: {servers: ['a:1']}}"
+        for protocol, conditions, expected in (
+            (
+                "tcp",
+                "sni: 192.0.2.1",
+                "sni: expected a name, as TLS clients do not ask for an address, got '192.0.2.1'",
+            ),
+            ("tcp", "sni: '::1'", "sni: expected a name, as TLS clients do not ask for an address, got '::1'"),
+            ("tcp", "sni: 'a b'", "sni: expected a host name such as 'shop.example' or '*.example.org', got 'a b'"),
+            ("tcp", "sni: []", "sni: expected at least one value, got an empty list"),
+            ("tcp", "alpn: http2", "alpn: expected a protocol's name as in ALPN, got 'http2'; did you mean 'h2'?"),
+            ("tcp", "alpn: ''", "alpn: expected a protocol's name as in ALPN, such as h2 or http/1.1, got ''"),
+            ("udp", "sni: a.b", "sni: unknown key 'sni' here: it belongs to listeners with 'protocol: tcp'"),
+            ("http", "alpn: h2", "alpn: unknown key 'alpn' here: it belongs to listeners with 'protocol: tcp'"),
+        ):
+            found = problems_in(text.replace("@", protocol).replace("#", conditions))
+            self.assertEqual([f"{each.path.partition('match.')[2]}: {each.message}" for each in found], [expected])

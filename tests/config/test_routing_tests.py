@@ -28,7 +28,18 @@ class RoutingTestTests(SynchronousTestCase):
 
     def test_urls(self) -> None:
         """A URL is absolute, or a path."""
-        for url in ("/a", "https://a/b"):
+        for url in ("/a", "https://a/b", "tcp://a:1", "tls://a.example:443", "udp://a:53"):
             self.assertEqual(SampleRequest(url=url).url, url)
         for url in ("a", "ftp://a/", "/a b", ""):
             self.assertRaises(ValidationError, SampleRequest, url=url)
+
+    def test_sessions(self) -> None:
+        """What a TLS client asks for goes with a session only, and a client asks for one name."""
+        request = SampleRequest(url="tcp://a:1", sni="Shop.example", alpn="h2")
+        self.assertEqual((str(request.sni), request.alpn), ("shop.example", ("h2",)))
+        for wrong in (
+            {"url": "/a", "sni": "a"},
+            {"url": "udp://a:1", "alpn": ["h2"]},
+            {"url": "tcp://a:1", "sni": "*.a"},
+        ):
+            self.assertRaises(ValidationError, SampleRequest, **wrong)

@@ -12,6 +12,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import inlineCallbacks
 from twisted.internet.error import ConnectionLost
 
+from balancer.cli.free_ports import claim_port
 from balancer.errors import BalancerError
 from balancer.listeners.accept import Gate
 from balancer.listeners.shedding import Shedding
@@ -204,9 +205,7 @@ class TCPListenerTests(Layer4TestCase):
     @inlineCallbacks
     def test_routes_by_local_port(self) -> Any:
         """One listener on two addresses sends each to its own pool."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            number = free.getsockname()[1]
+        number = claim_port()
         target = pool(self.there)
         listener = self.tcp(
             target,

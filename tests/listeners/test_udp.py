@@ -12,6 +12,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import inlineCallbacks
 from twisted.internet.protocol import DatagramProtocol
 
+from balancer.cli.free_ports import claim_port
 from balancer.errors import BalancerError
 from balancer.listeners.accept import Gate
 from balancer.listeners.shedding import Shedding
@@ -205,10 +206,7 @@ class UDPListenerTests(Layer4TestCase):
     def test_dead_server(self) -> Any:
         """A server that is not there is noticed by ICMP, blamed, and the datagram goes to the next."""
         _, address = self.echo("alive")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
-            gone.bind(("127.0.0.1", 0))
-            dead = str(Address(*gone.getsockname()))
-        target = pool(dead, address)
+        target = pool(Address("127.0.0.1", claim_port()), address)
         reply = yield self.ask(self.client(self.udp(target)), b"q")
         self.assertEqual(reply, b"alive:q")
         self.assertEqual([server.connect_failures for server in target.servers], [1, 0])

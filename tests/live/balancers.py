@@ -108,13 +108,13 @@ class Peer:
 
 
 class Server:
-    """Calls ``talk(peer)`` in a thread for each connection; ``heads`` collects what it notes."""
+    """Calls ``talk(peer)`` in a thread for each connection, on ``port`` or one that stays free when it is closed."""
 
     def __init__(self, talk: Callable[[Peer], None], port: int = 0) -> None:
         self._talk = talk
         self._peers: list[Peer] = []
         self.threads: list[threading.Thread] = []
-        self._listening = socket.create_server(("127.0.0.1", port), backlog=128)
+        self._listening = socket.create_server(("127.0.0.1", port or free_port()), backlog=128)
         self.port = self._listening.getsockname()[1]
         self.connections = 0
         threading.Thread(target=self._accept, daemon=True).start()

@@ -13,6 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
+from balancer.cli.free_ports import claim_port
 from balancer.model.address import Address
 from tests.live.programs import need
 
@@ -64,24 +65,9 @@ def run(program: str, *arguments: str, stdin: bytes = b"") -> Any:
     return status, process.output
 
 
-def free_port(kind: int = socket.SOCK_STREAM, host: str = "127.0.0.1") -> int:
-    """Return a port that nobody has at present."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as skt:
-        skt.bind((host, 0))
-        return int(skt.getsockname()[1])
-
-
-def free_for_both(host: str = "127.0.0.1") -> int:
-    """Return a port that nobody has at present, neither for TCP nor for UDP."""
-    for _ in range(100):
-        port = free_port(socket.SOCK_STREAM, host)
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as skt:
-            try:
-                skt.bind((host, port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no port is free for both TCP and UDP")
+def free_port() -> int:
+    """Return a port that nobody has, neither for TCP nor for UDP, and that nobody else gets while this process runs."""
+    return claim_port()
 
 
 @inlineCallbacks

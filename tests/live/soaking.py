@@ -89,7 +89,7 @@ class Soak:
         self._datagrams.bind(("127.0.0.1", 0))
         threading.Thread(target=self._echo_datagrams, daemon=True).start()
         self._ports = {name: free_port() for name in ("web", "tcp", "frail", "frail_server", "extra")}
-        self._ports["udp"] = free_port(socket.SOCK_DGRAM)
+        self._ports["udp"] = free_port()
         self._socket = folder / "admin.sock"
         self._log = folder / "access.log"
         self._frail: subprocess.Popen[bytes] | None = None

@@ -78,7 +78,7 @@ class OverloadTests(BalancerTestCase):
         packages = self.folder()
         install(packages, "slow-pkg", SLOW)
         ports = {name: free_port() for name in ("web", "spared", "metrics", "stream")}
-        ports["datagrams"] = free_port(socket.SOCK_DGRAM)
+        ports["datagrams"] = free_port()
         server = self.server(answering(OK)).address
         self.admin = packages / "admin.sock"
         running = self.run_balancer(

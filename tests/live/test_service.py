@@ -325,6 +325,7 @@ class AdminTests(ServiceTestCase):
         running = RunningBalancer(folder, text.replace("@log@", str(folder / "access.log")))
         self.addCleanup(running.stop)
         running.wait_for(port)
+        wait_until((folder / "admin.sock").exists)  # opened after the listeners
         self.assertEqual(stat.S_IMODE((folder / "admin.sock").stat().st_mode), 0o600)
         status = self.ctl(running, "status")
         self.assertEqual(status.returncode, 0, status.stderr)

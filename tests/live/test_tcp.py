@@ -70,7 +70,7 @@ class ProgramTests(Layer4TestCase):
         """Every kind of address on the client side goes with every kind on the server side."""
         directory = self.directory()
         at_unix, _ = yield self.redis(Address("", 0, os.path.join(directory, "redis")))
-        at_six, _ = yield self.redis(Address("::1", free_port(host="::1")))
+        at_six, _ = yield self.redis(Address("::1", free_port()))
         at_four, _ = yield self.redis()
         for server in (at_unix, at_six, at_four):
             path = os.path.join(directory, f"listener{server.port}")

@@ -19,7 +19,7 @@ from balancer.listeners.udp import UDPListener
 from balancer.model.address import Address
 from balancer.pools.pool import Pool
 from tests.listeners.layer4 import Layer4TestCase, pool, until
-from tests.live.processes import free_for_both, free_port, run, serve, spawn
+from tests.live.processes import free_port, run, serve, spawn
 
 _NAMED = """
 options {{
@@ -64,7 +64,7 @@ class DNSTests(Layer4TestCase):
         directory = tempfile.mkdtemp()
         os.chmod(directory, 0o755)
         self.addCleanup(shutil.rmtree, directory, True)
-        address = Address("127.0.0.1", free_for_both())
+        address = Address("127.0.0.1", free_port())
         for file, text in (("named.conf", _NAMED), ("zone", _ZONE)):
             with open(os.path.join(directory, file), "w") as out:
                 out.write(text.format(directory=directory, port=address.port, name=name))
@@ -163,7 +163,7 @@ class ProgramTests(Layer4TestCase):
     @inlineCallbacks
     def test_nc(self) -> Any:
         """A conversation by hand, with a server that is a shell tool."""
-        port = free_port(socket.SOCK_DGRAM)
+        port = free_port()
         server = spawn("socat", "-d", "-d", "-T2", f"UDP-RECVFROM:{port},bind=127.0.0.1,fork", "EXEC:cat")
         self.addCleanup(server.kill)
         yield until(lambda: b"receiving" in server.output)
@@ -180,7 +180,7 @@ class ProgramTests(Layer4TestCase):
         """iperf3's UDP streams (with their TCP control connection on the same port) pass in both directions."""
         for extra in ((), ("-R",), ("--bidir", "-P", "3")):
             # A server each, and again if it turns us away: it is not done with the last, who saw that it answers.
-            server = Address("127.0.0.1", free_for_both())
+            server = Address("127.0.0.1", free_port())
             yield serve(self, server, "iperf3", "-s", "-p", str(server.port), "-B", "127.0.0.1")
             tcp, _ = both(self, pool(server))
             port = str(Address.parse(tcp.addresses[0]).port)

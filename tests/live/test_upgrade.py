@@ -113,7 +113,7 @@ class UpgradeTests(WorkersTestCase):
         server.bind(("127.0.0.1", 0))
         server.settimeout(20)
         self.addCleanup(server.close)
-        udp = free_port(socket.SOCK_DGRAM)
+        udp = free_port()
         for workers in (1, 2):
             self.begin(
                 "127.0.0.1:1",

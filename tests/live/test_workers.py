@@ -162,7 +162,7 @@ class SpreadTests(WorkersTestCase):
                 server.sendto(data, source)
 
         threading.Thread(target=echo, daemon=True).start()
-        udp = free_port(socket.SOCK_DGRAM)
+        udp = free_port()
         more = f"  game: {{bind: '127.0.0.1:{udp}', protocol: udp, pool: game}}\n"
         _, _ = self.start(
             "127.0.0.1:1", listeners=more, pools=f"  game: {{servers: ['127.0.0.1:{server.getsockname()[1]}']}}\n"

@@ -16,6 +16,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from balancer import errors
+from balancer.cli.free_ports import claim_port
 from balancer.errors import ExchangeError
 from balancer.model.address import Address
 from balancer.net.connecting import connect, error_of, has_streams, watches_descriptors
@@ -25,7 +26,7 @@ from tests.net.peers import Recorder
 
 def listening(backlog: int = 5) -> tuple[socket.socket, Address]:
     skt = socket.socket()
-    skt.bind(("127.0.0.1", 0))
+    skt.bind(("127.0.0.1", claim_port()))  # which nobody else gets when it is closed
     skt.listen(backlog)
     return skt, Address(*skt.getsockname())
 

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.trial.unittest import TestCase
 
 from balancer import errors
+from balancer.cli.free_ports import claim_port
 from balancer.errors import ExchangeError
 from balancer.model.address import Address
 from balancer.net.datagram_socket import DatagramSocket
@@ -80,10 +81,7 @@ class SocketTests(TestCase):
     @inlineCallbacks
     def test_unreachable(self) -> Any:
         """A port without a server is reported as refused (by ICMP)."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
-            gone.bind(("127.0.0.1", 0))
-            address = Address(*gone.getsockname())
-        link, _, refused = self.open(address)
+        link, _, refused = self.open(Address("127.0.0.1", claim_port()))
         link.send(slots_of(b"ping"))
         (error,) = yield refused
         self.assertIs(error.reason, errors.CONNECTION_REFUSED)

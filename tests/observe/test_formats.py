@@ -122,6 +122,14 @@ class JsonTests(SynchronousTestCase):
         flow.datagrams_out = 7
         self.assertEqual(json.loads(Json().session(flow))["datagrams_out"], 7)
 
+    def test_session_of_a_tls_client(self) -> None:
+        """Name and protocols stand there only where they were looked at; nothing a client sends breaks the line."""
+        self.assertNotIn("sni", json.loads(Json().session(_session())))
+        found = json.loads(Json().session(_session(sni="shop.example", alpn=("h2", '"\xff\n'))))
+        self.assertEqual((found["sni"], found["alpn"]), ("shop.example", ["h2", '"\xff\n']))
+        found = json.loads(Json().session(_session(sni="")))
+        self.assertEqual((found["sni"], found["alpn"]), ("", []))
+
 
 class TextTests(SynchronousTestCase):
     def test_clf(self) -> None:

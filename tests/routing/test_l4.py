@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from balancer.model.address import Peer
 from balancer.model.facts import SessionFacts
+from balancer.model.patterns import HostPattern
 from balancer.routing.l4 import L4Route, L4Routes, decide, explain
 
 
@@ -24,6 +25,17 @@ def route(name: str, *clients: str, addresses: tuple[str, ...] = (), ports: tupl
         tuple(map(ipaddress.ip_address, addresses)),
         ports,
     )
+
+
+def named(name: str, *sni: str, alpn: tuple[str, ...] = (), clients: tuple[str, ...] = ()) -> L4Route:
+    """Return a route by server name and protocols."""
+    networks = tuple(map(ipaddress.ip_network, clients))
+    return L4Route(name, f"pool-{name}", networks, sni=tuple(map(HostPattern.parse, sni)), alpn=alpn)
+
+
+def tls(sni: str, *alpn: str, client: str = "203.0.113.5") -> SessionFacts:
+    """Return the facts of a session whose hello was read."""
+    return SessionFacts(Peer(client, 40000), Peer("192.0.2.1", 443), sni, alpn)
 
 
 class DecideTests(SynchronousTestCase):
@@ -104,6 +116,113 @@ class DecideTests(SynchronousTestCase):
             self.assertEqual(decide(table, session).route, min(taking)[3] if taking else "")
 
 
+class HelloTests(SynchronousTestCase):
+    """Which route takes a session by what its hello asks for."""
+
+    routes = [
+        named("all"),
+        named("inside", clients=("10.0.0.0/8",)),
+        named("h2", alpn=("h2", "h3")),
+        named("wide", "*.example.org"),
+        named("deep", "*.b.example.org"),
+        named("deep h2", "*.b.example.org", alpn=("h2",)),
+        named("exact", "a.b.example.org", "shop.example"),
+        named("exact inside", "a.b.example.org", clients=("10.0.0.0/8",)),
+    ]
+
+    def decide(self, session: SessionFacts) -> str:
+        return decide(L4Routes(self.routes), session).route
+
+    def test_precedence(self) -> None:
+        """An exact name, then the longest wildcard, then protocols, then the client's network."""
+        for session, expected in (
+            (tls("a.b.example.org", "h2"), "exact"),
+            (tls("a.b.example.org", "h2", client="10.1.1.1"), "exact inside"),
+            (tls("shop.example"), "exact"),
+            (tls("c.b.example.org"), "deep"),
+            (tls("c.b.example.org", "http/1.1", "h2"), "deep h2"),
+            (tls("x.c.b.example.org", "http/1.1"), "deep"),
+            (tls("b.example.org", "h2"), "wide"),
+            (tls("other.example.org", client="10.1.1.1"), "wide"),
+            (tls("example.org", "h2"), "h2"),
+            (tls("example.org", "h2", client="10.1.1.1"), "h2"),
+            (tls("example.org", "http/1.1", client="10.1.1.1"), "inside"),
+            (tls("notexample.org"), "all"),
+            (tls("", "h3"), "h2"),
+            (tls(""), "all"),
+            (facts("203.0.113.5"), "all"),
+            (facts("10.1.1.1"), "inside"),
+        ):
+            self.assertEqual(self.decide(session), expected, (session.sni, session.alpn, session.peer))
+
+    def test_a_name_that_fails_gives_way(self) -> None:
+        """Where the other conditions of an exact name do not hold, a wildcard takes the session, and at last nobody."""
+        routes = L4Routes(
+            [named("exact", "a.example.org", clients=("10.0.0.0/8",)), named("wide", "*.example.org", alpn=("h2",))]
+        )
+        self.assertEqual(decide(routes, tls("a.example.org", "h2")).route, "wide")
+        self.assertEqual(decide(routes, tls("a.example.org")).action, "none")
+        self.assertEqual(decide(routes, facts("10.0.0.1")).action, "none")
+
+    def test_peeks(self) -> None:
+        """Only routes that ask for name or protocols make anybody look at the hello."""
+        self.assertTrue(L4Routes([named("all"), named("h2", alpn=("h2",))]).peeks)
+        self.assertTrue(L4Routes([named("a", "a.example")]).peeks)
+        self.assertFalse(L4Routes([named("all"), named("net", clients=("10.0.0.0/8",))]).peeks)
+
+    def test_lacks_protocol(self) -> None:
+        """Whether it is the protocols alone that keep a session from every route."""
+        routes = L4Routes([named("h2", "a.example", alpn=("h2",)), named("b", "b.example", clients=("10.0.0.0/8",))])
+        for session, expected in (
+            (tls("a.example", "http/1.1"), True),
+            (tls("a.example"), True),
+            (tls("b.example"), False),
+            (tls("c.example", "h2"), False),
+            (facts("203.0.113.5"), False),
+        ):
+            self.assertIs(routes.lacks_protocol(session), expected)
+        self.assertFalse(L4Routes([named("b", "b.example")]).lacks_protocol(tls("a.example")))
+
+    def test_thousands_agree_with_a_scan(self) -> None:
+        """The index finds what looking at every route would find, whatever conditions are combined."""
+        draw = random.Random(11)
+        labels = ("a", "b", "c", "shop")
+
+        def name() -> str:
+            return ".".join(draw.choice(labels) for _ in range(draw.randrange(1, 5)))
+
+        def some_route(number: int) -> L4Route:
+            sni = [draw.choice(("", "*.")) + name() for _ in range(draw.randrange(0, 3))]
+            alpn = tuple(draw.sample(("h2", "h3", "http/1.1"), draw.randrange(0, 3)))
+            clients = [f"10.{draw.randrange(4)}.0.0/16"] if draw.random() < 0.3 else []
+            return named(f"r{number}", *sni, alpn=alpn, clients=tuple(clients))
+
+        for _ in range(30):
+            routes = [some_route(number) for number in range(draw.choice((3, 30, 300)))]
+            table = L4Routes(routes)
+            for _ in range(60):
+                alpn = draw.sample(("h2", "h3", "http/1.1", "x"), draw.randrange(0, 4))
+                session = tls(draw.choice((name(), name(), "")), *alpn, client=f"10.{draw.randrange(5)}.0.1")
+                if draw.random() < 0.1:
+                    session.sni, session.alpn = None, ()
+                taking = [
+                    (self.specificity(route, session.sni or ""), not route.alpn, not route.clients, place, route.name)
+                    for place, route in enumerate(routes)
+                    if not route.first_failing(session)
+                ]
+                self.assertEqual(decide(table, session).route, min(taking)[-1] if taking else "")
+
+    @staticmethod
+    def specificity(route: L4Route, sni: str) -> tuple[bool, int]:
+        """Return how far a route's best name is from the most specific there is; the lowest wins."""
+        best = [
+            (pattern.wildcard, -len(pattern.name))
+            for pattern in route.sni
+            if (sni.endswith(f".{pattern.name}") if pattern.wildcard else sni == pattern.name)
+        ]
+        return min(best, default=(True, 0))
+
+
 class ExplainTests(SynchronousTestCase):
     """Why a route does or does not take a session."""
 
@@ -126,3 +245,35 @@ class ExplainTests(SynchronousTestCase):
                 "",
             ],
         )
+
+    def test_what_the_hello_lacks(self) -> None:
+        """Name and protocols come first, as they decide first."""
+        routes = L4Routes(
+            [
+                named("a", "a.example", "*.example.org", alpn=("h2",), clients=("10.0.0.0/8",)),
+                named("h2", alpn=("h2", "h3")),
+            ]
+        )
+        for session, expected in (
+            (facts("203.0.113.5"), ["the client does not speak TLS"] * 2),
+            (
+                tls("", "http/1.1"),
+                [
+                    "no server name was asked for: not a.example or *.example.org",
+                    "the client offers http/1.1, not h2 or h3",
+                ],
+            ),
+            (
+                tls("b.example"),
+                [
+                    "server name b.example is not a.example or *.example.org",
+                    "the client offers no protocol (ALPN), not h2 or h3",
+                ],
+            ),
+            (
+                tls("a.example", "x", "y"),
+                ["the client offers x and y, not h2", "the client offers x and y, not h2 or h3"],
+            ),
+            (tls("x.example.org", "h2"), ["client 203.0.113.5 is not in 10.0.0.0/8", ""]),
+        ):
+            self.assertEqual([candidate.why_not for candidate in explain(routes, session)], expected)
