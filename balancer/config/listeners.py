@@ -21,6 +21,7 @@ from balancer.config.fields import (
 )
 from balancer.config.forms import Many, one_of
 from balancer.config.routes import Route, SessionRoute
+from balancer.config.websockets import WebSocketSettings
 from balancer.hooks.settings import Settings, Size
 from balancer.model.suggestions import did_you_mean
 
@@ -126,6 +127,9 @@ class HttpListener(_Listener):
         default=None, description="Peers whose forwarding headers are believed; none: those of the whole balancer."
     )
     timeouts: HttpTimeouts = Field(default=HttpTimeouts(), description="How long clients may take.")
+    websocket: WebSocketSettings = Field(
+        default=WebSocketSettings(), description="What is done about WebSockets besides passing them on."
+    )
     http: HttpSettings = Field(default=HttpSettings(), description="What requests may be like.")
 
 

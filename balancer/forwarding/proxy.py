@@ -11,6 +11,9 @@ from zope.interface import implementer
 
 from balancer.forwarding.attempts import Connector
 from balancer.forwarding.exchange import Forward
+from balancer.forwarding.tunnel import TunnelSettings
+from balancer.forwarding.upgrades import Upgrades
+from balancer.observe.websockets import WebSocketMeter
 
 if TYPE_CHECKING:
     from balancer.pools.pool import Pool
@@ -25,19 +28,22 @@ class ProxyResource:
     Args:
         pools: every pool by name.
         connect: opens a connection to a server.
-        tunnel_idle: seconds without a byte after which an upgraded connection is closed.
+        tunnels: how upgraded connections are treated.
+        meter: counts what goes through WebSockets.
     """
 
     isLeaf = True
 
-    def __init__(self, pools: Mapping[str, Pool], connect: Connector, tunnel_idle: float) -> None:
+    def __init__(
+        self, pools: Mapping[str, Pool], connect: Connector, tunnels: TunnelSettings, meter: WebSocketMeter
+    ) -> None:
         self._pools = pools
         self._connect = connect
-        self._tunnel_idle = tunnel_idle
+        self._upgrades = Upgrades(tunnels, meter)
 
     def render(self, request: Any) -> int:
         """Begin to forward ``request``, one of our own; it is answered in its own time."""
-        Forward(request, self._pools[request.decision.pool], self._connect, self._tunnel_idle).start()
+        Forward(request, self._pools[request.decision.pool], self._connect, self._upgrades).start()
         return NOT_DONE_YET
 
     def getChildWithDefault(self, name: bytes, request: Any) -> IResource:

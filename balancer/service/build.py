@@ -22,6 +22,7 @@ from balancer.errors import ConfigurationError, PluginError, Problem
 from balancer.filters import builtins as filters
 from balancer.forwarding.headers import HeaderPolicy, TrustedPeers
 from balancer.forwarding.proxy import ProxyResource
+from balancer.forwarding.tunnel import TunnelSettings
 from balancer.hooks.loading import load as load_plugins
 from balancer.hooks.plugged import Plugged
 from balancer.hooks.registry import Registry
@@ -37,7 +38,7 @@ from balancer.pools.probes import builtins as probes
 from balancer.routing.matchers import builtins as matchers
 from balancer.routing.route import UnknownNameError
 from balancer.service.pools import built_pool
-from balancer.service.routes import built_filters, http_table, session_routes
+from balancer.service.routes import built_filters, http_table, session_routes, websocket_policy
 from balancer.service.runtime import Runtime
 from balancer.service.snapshot import ListenerSettings, Snapshot
 from balancer.wire.http1.heads import HeadLimits
@@ -194,7 +195,8 @@ class _Builder:
         def report(place: tuple[str | int, ...], error: Exception) -> None:
             self._report(("listeners", name, *place), error)
 
-        proxy = ProxyResource(pools, runtime.connect_http, settings.timeouts.idle)
+        tunnels = TunnelSettings(runtime.wheel, settings.timeouts.idle, websocket_policy(settings.websocket))
+        proxy = ProxyResource(pools, runtime.connect_http, tunnels, runtime.observing.metrics.websockets)
         trusted = self._config.trusted_proxies if settings.trusted_proxies is None else settings.trusted_proxies
         return Site(
             listener=name,

@@ -25,6 +25,7 @@ from balancer.forwarding.headers import (
     with_framing,
 )
 from balancer.forwarding.hops import SPECIAL, hop
+from balancer.forwarding.upgrades import check
 from balancer.hooks.interfaces import IFilter
 from balancer.listeners.http.site import Site
 from balancer.model.address import Peer
@@ -71,6 +72,7 @@ class Explanation:
     status: int = 0
     reason: str = ""
     location: str | None = None
+    upgrade: str | None = None
     captures: Mapping[str, str] = field(default_factory=dict)
     request: dict[str, Any] | None = None
     response_headers: list[tuple[str, str]] = field(default_factory=list)
@@ -89,6 +91,7 @@ class Explanation:
             "status": self.status or None,
             "reason": self.reason or None,
             "location": self.location,
+            "upgrade": self.upgrade,
             "captures": dict(self.captures),
             "request": self.request,
             "filters": self.filters,
@@ -191,6 +194,8 @@ class _Walk:
         headers = with_framing(list(exchange.headers), head, length=length, chunked=False)
         found.request = _as_sent(exchange.method, exchange.target, headers)
         if decision.pool is not None:
+            check(head)
+            found.upgrade = None if head.upgrade is None else head.upgrade.decode("latin-1")
             self._explain_pool(decision.pool, facts)
 
     def _run(self, place: str, filters: Sequence[IFilter], exchange: Exchange) -> Reply | None:

@@ -171,7 +171,10 @@ class WebSocketTests(BalancerTestCase):
         server = self.server(talk)
         _, port = self.web(server.address)
         client = self.connect(port)
-        upgrade = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        upgrade = (
+            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
         client.send(upgrade + b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
         self.assertEqual([client.response()[0] for _ in range(2)], [200, 200])
 

@@ -16,10 +16,13 @@ from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.filters.chain import run_responses
 from balancer.forwarding.client_side import BodyConsumer
+from balancer.forwarding.ends import TunnelEnd
 from balancer.forwarding.headers import VIA_LINES, Arrival, outgoing, request_frame, response_frame
+from balancer.forwarding.tunnel import Tunnel
 from balancer.listeners.http import replies
 from balancer.listeners.http.recording import note
 from balancer.listeners.http.site import Site
+from balancer.listeners.http.switching import switching
 from balancer.model.decision import Decision
 from balancer.model.exchange import Exchange, Reply
 from balancer.model.facts import RequestFacts
@@ -60,6 +63,7 @@ class Request:
         "finished",
         "head",
         "host",
+        "is_live",
         "keep_alive",
         "record",
         "request_id",
@@ -94,6 +98,7 @@ class Request:
         self.consumer: BodyConsumer | None = None
         self.responded = False
         self.finished = False
+        self.is_live = False
         self._chunked = False
         self._silent = False
         self._streaming = False
@@ -334,13 +339,22 @@ class Request:
         """Whether the client has said (with FIN) that it sends no more."""
         return self.channel.client_ended
 
-    def upgrade(self, headers: RawHeaders, tunnel: Any) -> tuple[Any, bytes]:
-        """Send a 101 and hand the connection to ``tunnel``; return the transport and what the client sent already."""
+    def upgrade(self, protocol: bytes, headers: RawHeaders, tunnel: Tunnel) -> tuple[TunnelEnd, bytes]:
+        """Agree to ``protocol`` and hand the connection to ``tunnel``; return its end and what the client sent already.
+
+        Raises:
+            ExchangeError: if a filter that must have its say on the response failed; nothing has begun then.
+        """
+        request_id = self.request_id if self.site.policy.request_id else ""
+        self._out.append(switching(protocol, headers, self.exchange, request_id))
         self.responded = True
         self.record.status = 101
-        self._out.append(encode.response_head(101, None, headers, b"\r\n"))
         self.flush()
         return self.channel.become_tunnel(tunnel)
+
+    def live(self) -> None:
+        """The response is a stream of events: a client that closes its half from now on has left."""
+        self.is_live = True
 
     def no_upgrade(self) -> None:
         """The server did not switch protocols: what follows is HTTP."""
