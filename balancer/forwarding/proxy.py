@@ -11,9 +11,7 @@ from zope.interface import implementer
 
 from balancer.forwarding.attempts import Connector
 from balancer.forwarding.exchange import Forward
-from balancer.forwarding.tunnel import TunnelSettings
 from balancer.forwarding.upgrades import Upgrades
-from balancer.observe.websockets import WebSocketMeter
 
 if TYPE_CHECKING:
     from balancer.pools.pool import Pool
@@ -28,18 +26,15 @@ class ProxyResource:
     Args:
         pools: every pool by name.
         connect: opens a connection to a server.
-        tunnels: how upgraded connections are treated.
-        meter: counts what goes through WebSockets.
+        upgrades: makes tunnels of connections that change protocols.
     """
 
     isLeaf = True
 
-    def __init__(
-        self, pools: Mapping[str, Pool], connect: Connector, tunnels: TunnelSettings, meter: WebSocketMeter
-    ) -> None:
+    def __init__(self, pools: Mapping[str, Pool], connect: Connector, upgrades: Upgrades) -> None:
         self._pools = pools
         self._connect = connect
-        self._upgrades = Upgrades(tunnels, meter)
+        self._upgrades = upgrades
 
     def render(self, request: Any) -> int:
         """Begin to forward ``request``, one of our own; it is answered in its own time."""

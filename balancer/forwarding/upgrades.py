@@ -36,13 +36,15 @@ class Upgrades:
     """Makes the tunnels of a listener.
 
     Args:
+        listener: its name.
         settings: for each of them.
         meter: counts what goes through WebSockets.
     """
 
-    __slots__ = ("_meter", "_settings")
+    __slots__ = ("_listener", "_meter", "_settings")
 
-    def __init__(self, settings: TunnelSettings, meter: WebSocketMeter) -> None:
+    def __init__(self, listener: str, settings: TunnelSettings, meter: WebSocketMeter) -> None:
+        self._listener = listener
         self._settings = settings
         self._meter = meter
 
@@ -65,11 +67,11 @@ class Upgrades:
         if not is_websocket and b"," in wanted:
             return Tunnel(self._settings, done)
         handshake.check_response(handshake.check_request(asked.method, asked.headers), got, head.plain)
-        meter, counts = self._meter, WebSocketRecord()
+        listener, meter, counts = self._listener, self._meter, WebSocketRecord()
 
         def begun() -> None:
             record.websocket = counts
-            meter.opened(record, counts)
+            meter.opened(listener, record, counts)
 
         def ended(tunnel: Tunnel, code: str) -> None:
             meter.closed(counts)

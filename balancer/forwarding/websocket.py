@@ -185,7 +185,6 @@ class WebSocketTunnel(Tunnel):
         self._client_ended = True
         if self._closing is not None:
             self._up.over = True
-            self._client.close()
             self._look()
             return
         rest = self._up.reader.rest()
@@ -197,8 +196,7 @@ class WebSocketTunnel(Tunnel):
         """The client's connection is gone."""
         self._up.over = True
         if self._closing is not None:
-            self._deafen(self._down)
-            self._look()
+            self._finish()  # the server has been told, or cannot be; nobody is here to wait for it
         elif self._up.reader.closed or self._down.reader.closed:
             self._end("")
         else:
@@ -281,13 +279,9 @@ class WebSocketTunnel(Tunnel):
         lane.source.resumeProducing()
 
     def _look(self) -> None:
-        """Close each side that was told and has answered; with both, it is done."""
+        """If each side was told and has answered, or is gone, it is done."""
         up, down = self._up, self._down
-        for lane, back in ((up, down), (down, up)):
-            if lane.reader.closed and back.shut and not lane.over:
-                lane.over = True
-                lane.source.close()
-        if up.over and down.over:
+        if (up.over or (up.reader.closed and down.shut)) and (down.over or (down.reader.closed and up.shut)):
             self._finish()
 
     def _finish(self) -> None:

@@ -61,9 +61,9 @@ class WebSocketMeter:
         self._open: dict[WebSocketRecord, _Where] = {}
         self._sums: dict[_Where, _Sums] = {}
 
-    def opened(self, record: ExchangeRecord, counts: WebSocketRecord) -> None:
-        """Count ``counts``, which go on growing, with those of the exchange's listener, route and pool."""
-        where = (record.listener, record.route, record.pool)
+    def opened(self, listener: str, record: ExchangeRecord, counts: WebSocketRecord) -> None:
+        """Count ``counts``, which go on growing, with those of the listener and of the exchange's route and pool."""
+        where = (listener, record.route, record.pool)
         self._open[counts] = where
         if where not in self._sums:
             self._sums[where] = _Sums()

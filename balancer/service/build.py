@@ -23,6 +23,7 @@ from balancer.filters import builtins as filters
 from balancer.forwarding.headers import HeaderPolicy, TrustedPeers
 from balancer.forwarding.proxy import ProxyResource
 from balancer.forwarding.tunnel import TunnelSettings
+from balancer.forwarding.upgrades import Upgrades
 from balancer.hooks.loading import load as load_plugins
 from balancer.hooks.plugged import Plugged
 from balancer.hooks.registry import Registry
@@ -196,7 +197,8 @@ class _Builder:
             self._report(("listeners", name, *place), error)
 
         tunnels = TunnelSettings(runtime.wheel, settings.timeouts.idle, websocket_policy(settings.websocket))
-        proxy = ProxyResource(pools, runtime.connect_http, tunnels, runtime.observing.metrics.websockets)
+        upgrades = Upgrades(name, tunnels, runtime.observing.metrics.websockets)
+        proxy = ProxyResource(pools, runtime.connect_http, upgrades)
         trusted = self._config.trusted_proxies if settings.trusted_proxies is None else settings.trusted_proxies
         return Site(
             listener=name,
