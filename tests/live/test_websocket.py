@@ -18,6 +18,8 @@ from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 from websockets.sync.server import ServerConnection, serve
 
+from balancer.model.frames import FrameCounts
+from balancer.wire.websocket.frames import FrameReader
 from balancer.wire.websocket.handshake import accept_for
 from tests.live.balancers import BIN, OK, BalancerTestCase, Peer, wait_until
 from tests.live.processes import free_port
@@ -51,6 +53,8 @@ def spoken(peer: Peer) -> tuple[int, bytes]:
     size = second & 0x7F
     if size == 126:
         size = int.from_bytes(peer.exactly(2), "big")
+    elif size == 127:
+        size = int.from_bytes(peer.exactly(8), "big")
     mask = peer.exactly(4) if second & 0x80 else bytes(4)
     payload = peer.exactly(size)
     return first & 0x0F, bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
@@ -218,6 +222,67 @@ class PassingTests(WebSocketTestCase):
         client.send(framed(8, b"\x03\xe8", mask=True))
         self.assertEqual(spoken(client), (8, b"\x03\xe8"))
         self.assertEqual(client.rest(), b"")
+
+    def test_as_without(self) -> None:
+        """Whatever a client sends, right or wrong, in whatever pieces, its pings and its end are answered as without a balancer."""
+        address = self.websockets(ping_interval=None)
+        _, port = self.web(address)
+        chance = random.Random(11)
+
+        def conversation() -> bytes:
+            said = b""
+            for _ in range(chance.randrange(5)):
+                match chance.randrange(4):
+                    case 0:
+                        said += framed(2, chance.randbytes(chance.choice((0, 1, 125, 126, 1000, 70_000))), mask=True)
+                    case 1:
+                        said += framed(9, chance.randbytes(chance.randrange(126)), mask=True)
+                    case 2:
+                        said += framed(10, chance.randbytes(12), mask=True)
+                    case _:
+                        said += framed(1, b"in ", mask=True, fin=False) + framed(9, b"x", mask=True)
+                        said += framed(0, b"", mask=True, fin=False) + framed(0, "zwölf".encode(), mask=True)
+            key = chance.randbytes(4)
+            wrong = (
+                bytes((0x80 | chance.choice((3, 7, 11, 15)), 0x80)) + key,  # an opcode that there is not
+                b"\x91\x80" + key,  # a reserved bit
+                b"\x09\x80" + key,  # a control frame in parts
+                b"\x89\xfe\0\x7e" + key + bytes(126),  # and one too long
+                b"\x81\x02ab",  # not masked
+                framed(0, b"nothing before", mask=True),
+                framed(1, b"one", mask=True, fin=False) + framed(1, b"two", mask=True),
+                framed(1, b"\xce\xba\xe1\xbd\xb9\xcf\x83\xed\xa0\x80", mask=True),  # no UTF-8
+                framed(8, b"\x03", mask=True),
+                framed(8, chance.choice((0, 999, 1004, 1005, 1006, 1016, 5000)).to_bytes(2, "big"), mask=True),
+                framed(8, b"", mask=True),
+                framed(8, (1000).to_bytes(2, "big") + b"bye", mask=True),
+                framed(8, (4000).to_bytes(2, "big"), mask=True),
+            )
+            return said + chance.choice(wrong)
+
+        def answer(to: int, pieces: list[bytes]) -> list[tuple[int, bytes]]:
+            client = self.join(to)
+            client.skt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for piece in pieces:
+                client.send(piece)
+            reader = FrameReader(FrameCounts(), masked=False)
+            reader.feed(client.data)
+            while not reader.closed and (more := client.skt.recv(65536)):
+                client.data += reader.feed(more)
+            client.skt.shutdown(socket.SHUT_WR)  # who is told goodbye goes
+            seen = Peer(client.skt)
+            seen.data = client.rest()
+            found = []
+            while seen.data:
+                found.append(spoken(seen))
+            return [each for each in found if each[0] >= 8]  # whether echoes come before the end is chance
+
+        direct = int(address.rpartition(":")[2])
+        for _ in range(120):
+            said = conversation()
+            cuts = sorted(chance.randrange(len(said) + 1) for _ in range(chance.choice((0, 1, 5))))
+            pieces = [said[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(said)], strict=True)]
+            self.assertEqual(answer(port, pieces), answer(direct, pieces), said[:200])
 
     def test_early_frames(self) -> None:
         """A server that speaks along with its 101 is heard, byte for byte."""
