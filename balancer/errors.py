@@ -124,6 +124,9 @@ HTTP_HEADERS_TOO_LARGE = Reason("http_request_error", 431, Side.CLIENT, False, "
 HTTP_METHOD_REFUSED = Reason("http_request_denied", 405, Side.CLIENT, False, "This method is not served here.")
 HTTP_NOT_IMPLEMENTED = Reason("http_request_error", 501, Side.CLIENT, False, "The request asks for what is not here.")
 HTTP_VERSION_REFUSED = Reason("http_request_error", 505, Side.CLIENT, False, "This HTTP version is not spoken here.")
+HTTP_UPGRADE_REQUIRED = Reason(
+    "http_request_error", 426, Side.CLIENT, False, "Only WebSocket version 13 is spoken here."
+)
 HTTP_EXPECTATION_FAILED = Reason("http_request_error", 417, Side.CLIENT, False, "The expectation cannot be met.")
 HTTP_RESPONSE_INCOMPLETE = Reason(
     "http_response_incomplete", 502, Side.SERVER, False, "The server's answer ended before it was complete."

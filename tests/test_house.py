@@ -146,7 +146,6 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
     ),
     "listeners/http2/test_request.py": ("listeners/http2/reception.py",),
     "live/test_http2.py": ("service/http2.py",),
-    "live/test_bulk.py": ("forwarding/tunnel.py",),
     "live/test_resources.py": (
         "listeners/http/files.py",
         "listeners/http/rendering.py",
@@ -154,6 +153,7 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
     ),
     "forwarding/test_session.py": ("forwarding/side.py",),
     "forwarding/http2/test_connection.py": ("forwarding/http2/exchanges.py",),
+    "forwarding/test_tunnel.py": ("forwarding/ends.py",),
     "config/test_fields.py": ("hooks/settings.py",),
     "hooks/test_soundness.py": ("hooks/interfaces.py",),
     "filters/test_chain.py": ("model/exchange.py",),

@@ -119,6 +119,8 @@ def _show(console: Console, sample: Sample, found: Explanation) -> None:
         )
         if found.location:
             console.print(f"location  {escape(found.location)}")
+    if found.upgrade is not None:
+        console.print(f"upgrade   to {escape(found.upgrade)}, if the server agrees")
     if found.pool:
         spoken = f"  (speaks {found.protocol})" if found.protocol not in (None, "http1") else ""
         console.print(f"pool      [green]{escape(found.pool)}[/]{spoken}")

@@ -19,14 +19,10 @@ from balancer.config.fields import (
     PositiveDuration,
     PositiveSize,
 )
-<<<<<<< HEAD
 from balancer.config.forms import Many, Switch, one_of
 from balancer.config.http2 import ListenerHttp2
-from balancer.config.routes import Route, SessionRoute
-=======
-from balancer.config.forms import Many, one_of
 from balancer.config.routes import Route, SessionRoute, StreamRoute
->>>>>>> pass-through
+from balancer.config.websockets import WebSocketSettings
 from balancer.hooks.settings import Settings, Size
 from balancer.model.suggestions import did_you_mean
 
@@ -148,6 +144,9 @@ class HttpListener(_Listener):
         default=None, description="Peers whose forwarding headers are believed; none: those of the whole balancer."
     )
     timeouts: HttpTimeouts = Field(default=HttpTimeouts(), description="How long clients may take.")
+    websocket: WebSocketSettings = Field(
+        default=WebSocketSettings(), description="What is done about WebSockets besides passing them on."
+    )
     http: HttpSettings = Field(default=HttpSettings(), description="What requests may be like.")
     http2: Annotated[ListenerHttp2 | None, Switch()] = Field(
         default=ListenerHttp2(), description="Speak HTTP/2 with clients that want to; false: HTTP/1.1 only."

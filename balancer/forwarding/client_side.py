@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from balancer.errors import ExchangeError
+from balancer.forwarding.ends import TunnelEnd
+from balancer.forwarding.tunnel import Tunnel
 from balancer.model.exchange import Exchange
 from balancer.model.facts import RequestFacts
 from balancer.model.headers import RawHeaders
@@ -95,11 +97,17 @@ class ClientSide(Protocol):
     def unsent(self) -> int:
         """Return how many bytes wait because the client does not take them."""
 
-    def upgrade(self, headers: RawHeaders, tunnel: Any) -> tuple[Any, bytes]:
-        """Send a 101 and hand the connection to ``tunnel``; return the transport and what the client sent already."""
+    def upgrade(self, protocol: bytes, headers: RawHeaders, tunnel: Tunnel) -> tuple[TunnelEnd, bytes]:
+        """Agree to ``protocol`` and hand the connection to ``tunnel``; return its end and what the client sent already.
+
+        Raises ExchangeError if a filter that must have its say on the response failed; nothing has begun then.
+        """
 
     def tunnel_ended(self) -> None:
         """The tunnel is done; its record can be written."""
+
+    def live(self) -> None:
+        """The response is a stream of events: a client that closes its half from now on has left."""
 
     def no_upgrade(self) -> None:
         """The server did not switch protocols: go on with HTTP."""

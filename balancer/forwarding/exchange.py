@@ -24,9 +24,11 @@ from balancer import errors
 from balancer.errors import ExchangeError, Reason
 from balancer.forwarding.attempts import DONE, RESPONDING, SENDING, Attempts, Connector
 from balancer.forwarding.client_side import ClientSide
+from balancer.forwarding.headers import is_event_stream
 from balancer.forwarding.server_connection import ServerConnection
 from balancer.forwarding.server_side import ServerSide
 from balancer.forwarding.tunnel import Tunnel
+from balancer.forwarding.upgrades import Upgrades, check
 from balancer.pools.retry import IDEMPOTENT
 from balancer.wire.http1.body import Body
 from balancer.wire.http1.dates import http_date
@@ -46,16 +48,18 @@ _GATEWAY_ERRORS = frozenset([502, 503, 504])
 class Forward(Attempts):
     """One exchange on its way through a pool. Made per request: slotted, no Deferred on the plain path."""
 
-    __slots__ = ("_excuses", "_tunnel_idle", "_unsent_before")
+    __slots__ = ("_excuses", "_unsent_before", "_upgrades")
 
-    def __init__(self, request: ClientSide, pool: Pool, connect: Connector, tunnel_idle: float) -> None:
+    def __init__(self, request: ClientSide, pool: Pool, connect: Connector, upgrades: Upgrades) -> None:
         super().__init__(request, pool, connect)
-        self._tunnel_idle = tunnel_idle
+        self._upgrades = upgrades
         self._unsent_before = 0
         self._excuses = 2
 
     def start(self) -> None:
-        """Choose a server and begin."""
+        """Choose a server and begin; raises ExchangeError for an upgrade that no server can agree to."""
+        if self._request.head.upgrade is not None:
+            check(self._request.head)
         self._request.consumer = self
         self._record.pool = self._pool.name
         self._pool.retry.note_request()
@@ -199,6 +203,8 @@ class Forward(Attempts):
             assert connection is not None
             connection.limit(self._pool.timeouts.idle)
             request.stream_from(connection.producer)
+            if length is None and is_event_stream(headers):
+                request.live()
 
     def _pass_informational(self, heads: list[ResponseHead]) -> None:
         request = self._request
@@ -230,26 +236,38 @@ class Forward(Attempts):
 
     def _switch(self, head: ResponseHead) -> None:
         """The server agreed to another protocol."""
-        request, connection = self._request, self._connection
+        request, connection, server = self._request, self._connection, self._server
         assert connection is not None
-        if request.head.upgrade is None or head.upgrade is None:
-            self._attempt_failed(ExchangeError(errors.HTTP_UPGRADE_FAILED, "101 without a request for it"))
+        assert server is not None
+        try:
+            tunnel = self._upgrades.tunnel(request.head, head, self._record, self._tunnel_done)
+        except ExchangeError as error:
+            self._attempt_failed(error)
+            return
+        assert head.upgrade is not None
+        headers = head.plain
+        sticky = self._pool.sticky
+        if sticky is not None:
+            headers = [*headers, *sticky.response_headers(request.facts, server)]
+        try:
+            client, early = request.upgrade(head.upgrade, headers, tunnel)
+        except ExchangeError as error:  # of a filter, on the response
+            self._leave_server(ok=True)
+            self._fail(error)
             return
         assert isinstance(connection, ServerConnection)
         self._phase = RESPONDING
-        tunnel = Tunnel(connection, self._tunnel_idle, self._tunnel_done)
         request.consumer = None
-        headers = [*head.plain, (b"Connection", b"Upgrade"), (b"Upgrade", head.upgrade)]
-        leftover = connection.reader.leftover or b""
-        transport, early = request.upgrade(headers, tunnel)
-        tunnel.join(transport, early, leftover)
+        end, leftover = connection.become_tunnel(tunnel)
+        tunnel.join(client, end, early, leftover)
         if request.ended:
             tunnel.client_ended()
 
-    def _tunnel_done(self, bytes_in: int, bytes_out: int, code: str) -> None:
+    def _tunnel_done(self, tunnel: Tunnel, code: str) -> None:
         self._phase = DONE
         record = self._record
-        record.bytes_in, record.bytes_out, record.reason, record.attempts = bytes_in, bytes_out, code, self._attempts
+        record.bytes_in, record.bytes_out, record.attempts = tunnel.bytes_in, tunnel.bytes_out, self._attempts
+        record.reason, record.detail = code, tunnel.detail
         assert self._server is not None
         self._pool.end(self._server, record.first_byte, True)
         self._request.tunnel_ended()

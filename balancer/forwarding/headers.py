@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from balancer.model.address import IPAddress, Peer
 from balancer.model.facts import RequestFacts
-from balancer.model.headers import RawHeaders
+from balancer.model.headers import RawHeaders, first
 from balancer.model.origin import Origin
 from balancer.wire.http1 import encode
 from balancer.wire.http1.heads import RequestHead
@@ -211,6 +211,11 @@ def with_framing(headers: RawHeaders, head: RequestHead, *, length: int | None, 
     elif head.te_trailers:
         headers.append((b"Connection", b"TE"))
     return headers
+
+
+def is_event_stream(headers: RawHeaders) -> bool:
+    """Whether a response is server-sent events: a stream that ends when one of the two sides leaves."""
+    return (first(headers, b"content-type") or b"").lower().startswith(b"text/event-stream")
 
 
 def _extend_forwarding(headers: RawHeaders, given: RawHeaders, host: bytes | None, arrival: Arrival) -> None:

@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from balancer.forwarding.attempts import Connector
 from balancer.forwarding.exchange import Forward
+from balancer.forwarding.upgrades import Upgrades
 
 if TYPE_CHECKING:
     from balancer.pools.pool import Pool
@@ -25,19 +26,19 @@ class ProxyResource:
     Args:
         pools: every pool by name.
         connect: opens a connection to a server.
-        tunnel_idle: seconds without a byte after which an upgraded connection is closed.
+        upgrades: makes tunnels of connections that change protocols.
     """
 
     isLeaf = True
 
-    def __init__(self, pools: Mapping[str, Pool], connect: Connector, tunnel_idle: float) -> None:
+    def __init__(self, pools: Mapping[str, Pool], connect: Connector, upgrades: Upgrades) -> None:
         self._pools = pools
         self._connect = connect
-        self._tunnel_idle = tunnel_idle
+        self._upgrades = upgrades
 
     def render(self, request: Any) -> int:
         """Begin to forward ``request``, one of our own; it is answered in its own time."""
-        Forward(request, self._pools[request.decision.pool], self._connect, self._tunnel_idle).start()
+        Forward(request, self._pools[request.decision.pool], self._connect, self._upgrades).start()
         return NOT_DONE_YET
 
     def getChildWithDefault(self, name: bytes, request: Any) -> IResource:

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 
 from balancer import errors
 from balancer.errors import ExchangeError
+from balancer.forwarding.ends import TransportEnd, TunnelEnd
 from balancer.forwarding.headers import with_framing
 from balancer.forwarding.server_side import Owner
 from balancer.model.headers import RawHeaders
@@ -21,6 +22,7 @@ from balancer.wire.http1.heads import RequestHead
 from balancer.wire.http1.responses import ResponseReader
 
 if TYPE_CHECKING:
+    from balancer.forwarding.tunnel import Tunnel
     from balancer.pools.server import Server
 
 __all__ = ["ServerConnection"]
@@ -43,7 +45,7 @@ class ServerConnection(Protocol):
         self.server = server
         self.reader = ResponseReader()
         self.owner: Owner | None = None
-        self.tunnel: Any = None
+        self.tunnel: Tunnel | None = None
         self.expires = 0.0
         self.used = 0
         self.closed = False
@@ -170,6 +172,14 @@ class ServerConnection(Protocol):
         else:
             owner.server_failed(ExchangeError(errors.CONNECTION_TERMINATED))
 
+    def become_tunnel(self, tunnel: Tunnel) -> tuple[TunnelEnd, bytes]:
+        """Give the connection to ``tunnel``; return its end and what came behind the 101."""
+        self.owner = None
+        self.tunnel = tunnel
+        if self._timer is not None:
+            self._timer.cancel()
+        return TransportEnd(self.transport), self.reader.leftover or b""
+
     def gone(self) -> bool:
         """Whether the server has closed, or said something, that the reactor did not report yet."""
         try:
@@ -200,9 +210,7 @@ class ServerConnection(Protocol):
             self.transport.abortConnection()
 
     def _timed_out(self) -> None:
-        if self.tunnel is not None:
-            self.tunnel.timed_out()
-        elif self.owner is None:
+        if self.owner is None:
             self.server.idle.forget(self)
             self.close()
         else:

@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from balancer.hooks import hookimpl
 from balancer.hooks.interfaces import Factory, IAccessLogFormat, IFactory
+from balancer.model.frames import WebSocketRecord
 from balancer.observe.records import ExchangeRecord, SessionRecord
 
 __all__ = ["Clf", "Combined", "Haproxy", "Json", "balancer_access_log_formats"]
@@ -67,6 +68,24 @@ def _json_request(r: ExchangeRecord) -> str:
     return text
 
 
+def _json_websocket(counts: WebSocketRecord) -> str:
+    """Return what went through a WebSocket, as members of a JSON object: off the plain path, so made the simple way."""
+    received, sent = counts.received, counts.sent
+    said: dict[str, object] = {
+        "messages_in": received.messages,
+        "messages_out": sent.messages,
+        "frames_in": dict(received.kinds()),
+        "frames_out": dict(sent.kinds()),
+    }
+    if counts.closed_by:
+        said |= {"closed_by": counts.closed_by, "close_code": counts.close_code}
+    if received.violations or sent.violations:
+        said |= {"violations_in": received.violations, "violations_out": sent.violations}
+    if counts.pings:
+        said["pings"] = counts.pings
+    return f',"websocket":{json.dumps(said, separators=(",", ":"))}'
+
+
 @implementer(IAccessLogFormat)
 class Json:
     """One JSON object a line; times in seconds, phases that did not happen left out."""
@@ -103,6 +122,8 @@ class Json:
                 facts.noted_by, facts.noted = self, request
         if r.h2_stream:
             more += f',"h2_stream":{r.h2_stream}'
+        if r.websocket is not None:
+            more += _json_websocket(r.websocket)
         if r.notes:
             more += f',"notes":{json.dumps(r.notes, default=str)}'
         return (

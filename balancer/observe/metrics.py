@@ -27,6 +27,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from balancer.observe.records import ExchangeRecord, SessionRecord
+from balancer.observe.websockets import WebSocketMeter
 
 __all__ = ["BUCKETS", "Gauges", "Metrics", "MetricsResource", "counter", "gauge"]
 
@@ -85,6 +86,7 @@ class Metrics(Collector):
         self._exchanges: dict[tuple[str, str, str, str, int], _Cell] = {}
         self._sessions: dict[tuple[str, str, str, str, str], _SessionCell] = {}
         self._reasons: dict[tuple[str, str], int] = {}
+        self.websockets = WebSocketMeter()
         self._reloads = {"ok": 0, "refused": 0}
         self._gauges: Gauges = tuple
         self._registry = CollectorRegistry()
@@ -148,6 +150,7 @@ class Metrics(Collector):
         self._catch_up()
         yield from self._collect_exchanges()
         yield from self._collect_sessions()
+        yield from self.websockets.collect()
         reasons = CounterMetricFamily(
             "balancer_errors",
             "Exchanges and sessions that ended early, by RFC 9209 error type.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from balancer.model.facts import RequestFacts
+from balancer.model.frames import WebSocketRecord
 
 __all__ = ["ExchangeRecord", "SessionRecord"]
 
@@ -43,6 +44,7 @@ class ExchangeRecord:
     first_byte: float = -1.0  # request sent to first byte of the response
     total: float = -1.0  # first byte of the request to last byte of the response
     notes: object = None  # Exchange.notes["log"], JSON format only
+    websocket: WebSocketRecord | None = None  # of one that became a WebSocket
     facts: RequestFacts | None = (
         None  # what the fields about the request come from; requests that are repeated share it
     )

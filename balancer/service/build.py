@@ -22,6 +22,8 @@ from balancer.errors import ConfigurationError, PluginError, Problem
 from balancer.filters import builtins as filters
 from balancer.forwarding.headers import HeaderPolicy, TrustedPeers
 from balancer.forwarding.proxy import ProxyResource
+from balancer.forwarding.tunnel import TunnelSettings
+from balancer.forwarding.upgrades import Upgrades
 from balancer.hooks.loading import load as load_plugins
 from balancer.hooks.plugged import Plugged
 from balancer.hooks.registry import Registry
@@ -38,7 +40,7 @@ from balancer.routing.matchers import builtins as matchers
 from balancer.routing.route import UnknownNameError
 from balancer.service.http2 import http2_limits
 from balancer.service.pools import built_pool
-from balancer.service.routes import built_filters, http_table, session_routes
+from balancer.service.routes import built_filters, http_table, session_routes, websocket_policy
 from balancer.service.runtime import Runtime
 from balancer.service.snapshot import ListenerSettings, Snapshot
 from balancer.wire.http1.heads import HeadLimits
@@ -200,7 +202,9 @@ class _Builder:
         def report(place: tuple[str | int, ...], error: Exception) -> None:
             self._report(("listeners", name, *place), error)
 
-        proxy = ProxyResource(pools, runtime.connect_http, settings.timeouts.idle)
+        tunnels = TunnelSettings(runtime.wheel, settings.timeouts.idle, websocket_policy(settings.websocket))
+        upgrades = Upgrades(name, tunnels, runtime.observing.metrics.websockets)
+        proxy = ProxyResource(pools, runtime.connect_http, upgrades)
         trusted = self._config.trusted_proxies if settings.trusted_proxies is None else settings.trusted_proxies
         return Site(
             listener=name,

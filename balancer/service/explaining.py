@@ -26,6 +26,7 @@ from balancer.forwarding.headers import (
 )
 from balancer.forwarding.hops import SPECIAL, hop
 from balancer.forwarding.http2.heads import outgoing_fields
+from balancer.forwarding.upgrades import check
 from balancer.hooks.interfaces import IFilter
 from balancer.listeners.http.site import Site
 from balancer.model.address import Peer
@@ -73,6 +74,7 @@ class Explanation:
     status: int = 0
     reason: str = ""
     location: str | None = None
+    upgrade: str | None = None
     captures: Mapping[str, str] = field(default_factory=dict)
     request: dict[str, Any] | None = None
     response_headers: list[tuple[str, str]] = field(default_factory=list)
@@ -92,6 +94,7 @@ class Explanation:
             "status": self.status or None,
             "reason": self.reason or None,
             "location": self.location,
+            "upgrade": self.upgrade,
             "captures": dict(self.captures),
             "request": self.request,
             "filters": self.filters,
@@ -192,6 +195,8 @@ class _Walk:
             return
         length = len(sample.body.encode()) if sample.body is not None else None
         if decision.pool is not None:
+            check(head)
+            found.upgrade = None if head.upgrade is None else head.upgrade.decode("latin-1")
             self._explain_pool(decision.pool, facts)
         found.request = self._as_sent(exchange, head, length)
 

@@ -12,7 +12,9 @@ from balancer.config.matches import Match, StreamMatch
 from balancer.config.routes import Redirect as RedirectSettings
 from balancer.config.routes import Respond
 from balancer.config.routes import Route as RouteSettings
+from balancer.config.websockets import WebSocketSettings
 from balancer.errors import PluginError
+from balancer.forwarding.tunnel import WebSocketPolicy
 from balancer.hooks.interfaces import IFilter
 from balancer.hooks.plugged import Plugged
 from balancer.hooks.registry import Registry
@@ -25,7 +27,7 @@ from balancer.routing.route import Route, captured_by, unknown_names
 from balancer.routing.split import Split
 from balancer.routing.table import RouteTable
 
-__all__ = ["Report", "built_filters", "http_table", "session_routes"]
+__all__ = ["Report", "built_filters", "http_table", "session_routes", "websocket_policy"]
 
 
 Report = Callable[[tuple[str | int, ...], Exception], None]
@@ -73,6 +75,18 @@ def session_routes(listener: TcpListener | UdpListener) -> L4Routes:
             *((route.match.sni, route.match.alpn) if isinstance(route.match, StreamMatch) else ()),
         )
         for route in listener.routes
+    )
+
+
+def websocket_policy(settings: WebSocketSettings) -> WebSocketPolicy:
+    """Return what a listener does about WebSockets."""
+    return WebSocketPolicy(
+        ping=settings.ping,
+        pong_timeout=settings.pong_timeout,
+        ping_client=settings.ping_whom != "server",
+        ping_server=settings.ping_whom != "client",
+        strict=settings.strict,
+        max_frame=settings.max_frame,
     )
 
 

@@ -64,6 +64,24 @@ class ExplainTests(CommandTestCase):
         self.assertIn("listener  second", self.explain("--listener", "second", "/"))
         self.balancer("explain", self.file(_TEXT), "--listener", "third", "/", status=1)
 
+    def test_upgrades(self) -> None:
+        """Says that a protocol would be changed, or that no server is asked as the request for it is no good."""
+        key = (
+            "-H",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            "-H",
+            "Connection: Upgrade",
+            "-H",
+            "Upgrade: websocket",
+        )
+        found = self.explain(*key, "-H", "Sec-WebSocket-Version: 13", "http://a:9090/")
+        self.assertIn("upgrade   to websocket", found)
+        self.assertIn("Upgrade: websocket", found)
+        self.assertIn("10.0.0.3", found)
+        found = json.loads(self.explain("--json", *key, "http://a:9090/"))
+        self.assertEqual((found["status"], found["server"]), (426, None))
+        self.assertIn("version 13", found["reason"])
+
     def test_json(self) -> None:
         found = json.loads(self.explain("--json", "--client-ip", "192.0.2.1", "/users/7"))
         self.assertEqual((found["route"], found["pool"], found["captures"]), ("users", "users", {"id": "7"}))

@@ -87,6 +87,14 @@ class ListenerTests(SynchronousTestCase):
                 ["filters: unknown key 'filters' here: it belongs to listeners with 'protocol: http'"],
             ),
             (
+                "bind: '*:1', pool: app, websocket: {ping: 0s, ping_whom: all, max_frame: 0}",
+                [
+                    "websocket.ping: expected a value above 0, got '0s'",
+                    "websocket.ping_whom: expected client, server or both, got 'all'",
+                    "websocket.max_frame: expected a value of 1 or more, got 0",
+                ],
+            ),
+            (
                 "bind: '*:1', protocol: udp, pool: app, backlog: 5",
                 ["backlog: unknown key 'backlog' here: it belongs to listeners with 'protocol: http'"],
             ),

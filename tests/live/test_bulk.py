@@ -1,15 +1,10 @@
-"""Bodies of a gigabyte, slow readers, WebSocket connections through the tunnel."""
+"""Bodies of a gigabyte, slow readers."""
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 import time
-
-from websockets import ConnectionClosed, Subprotocol
-from websockets.sync.client import connect
-from websockets.sync.server import ServerConnection, serve
 
 from tests.live.balancers import OK, BalancerTestCase, Peer, wait_until
 
@@ -119,69 +114,3 @@ def _still(counter: list[int]) -> int:
     before = counter[0]
     time.sleep(0.5)
     return counter[0] if before == counter[0] else 0
-
-
-class WebSocketTests(BalancerTestCase):
-    """Upgraded connections."""
-
-    def echo(self, *subprotocols: str) -> str:
-        def talk(connection: ServerConnection) -> None:
-            with contextlib.suppress(ConnectionClosed):
-                for message in connection:
-                    connection.send(message)
-
-        server = serve(talk, "127.0.0.1", 0, subprotocols=[*map(Subprotocol, subprotocols)] or None, max_size=None)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.addCleanup(server.shutdown)
-        return f"127.0.0.1:{server.socket.getsockname()[1]}"
-
-    def test_echo(self) -> None:
-        """Messages small and large, text and binary, come back; the subprotocol is agreed; the close is orderly."""
-        running, port = self.web(self.echo("chat"))
-        with connect(
-            f"ws://127.0.0.1:{port}/chat", subprotocols=[Subprotocol("chat")], max_size=None, compression=None
-        ) as client:
-            self.assertEqual(client.subprotocol, "chat")
-            for message in ("hello", b"\0\1\2", "x" * 5_000_000):
-                client.send(message)
-                self.assertEqual(client.recv(timeout=20), message)
-            client.ping().wait(10)
-        self.assertEqual(client.close_code, 1000)
-        (record,) = running.records(1)
-        self.assertEqual((record["status"], record["bytes_in"] > 5_000_000, record.get("reason")), (101, True, None))
-
-    def test_many(self) -> None:
-        """A hundred at a time."""
-        _, port = self.web(self.echo())
-        clients = [connect(f"ws://127.0.0.1:{port}/") for _ in range(100)]
-        for number, client in enumerate(clients):
-            client.send(str(number))
-        for number, client in enumerate(clients):
-            self.assertEqual(client.recv(timeout=20), str(number))
-            client.close()
-
-    def test_refused(self) -> None:
-        """A server that does not switch is an ordinary response, and the connection goes on as HTTP."""
-
-        def talk(peer: Peer) -> None:
-            while True:
-                peer.head()
-                peer.send(OK)
-
-        server = self.server(talk)
-        _, port = self.web(server.address)
-        client = self.connect(port)
-        upgrade = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-        client.send(upgrade + b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
-        self.assertEqual([client.response()[0] for _ in range(2)], [200, 200])
-
-    def test_idle(self) -> None:
-        """A tunnel in which nothing moves is closed after its time."""
-        _, port = self.web(self.echo(), listener="pool: web\ntimeouts: {idle: 1s}")
-        client = self.connect(port)
-        client.send(
-            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
-        self.assertIn(b" 101 ", client.head())
-        client.rest()

@@ -10,8 +10,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from websockets import ConnectionClosed
+from websockets.sync.client import connect
+from websockets.sync.server import serve
+
 from tests.live.balancers import BIN, OK, RunningBalancer, answering, wait_until
 from tests.live.processes import free_port
+from tests.live.test_websocket import echo
 from tests.live.test_workers import GET, Load, WorkersTestCase, alive
 
 
@@ -70,6 +75,29 @@ class UpgradeTests(WorkersTestCase):
                 self.assertIn(b" 200 ", skt.recv(1000))
             self.end_successor()
             self.assertFalse(os.path.exists(path))
+
+    def test_websockets(self) -> None:
+        """A WebSocket lives on with the old process as long as it may, and is then told 1001; new ones are the new process's."""
+        server = serve(echo, "127.0.0.1", 0)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.shutdown)
+        for workers in (1, 2):
+            running, port = self.begin(f"127.0.0.1:{server.socket.getsockname()[1]}", workers)
+            with connect(f"ws://127.0.0.1:{port}/") as old:
+                self.assertIn("taken over", self.ask("POST", "/upgrade")["message"])
+                with connect(f"ws://127.0.0.1:{port}/") as new:
+                    new.send("new")
+                    self.assertEqual(new.recv(timeout=20), "new")
+                    wait_until(lambda port=port: "finishes its connections" in running.output.read_text())
+                    old.send("old")
+                    self.assertEqual(old.recv(timeout=20), "old")
+                    with self.assertRaises(ConnectionClosed):
+                        old.recv(timeout=20)
+                    self.assertEqual(old.close_code, 1001)
+                    self.assertEqual(running.process.wait(20), 0)
+                    new.send("still new")
+                    self.assertEqual(new.recv(timeout=20), "still new")
+            self.end_successor()
 
     def test_refused(self) -> None:
         """A configuration that cannot be used is said to who asked, and the old process goes on, with all its sockets."""

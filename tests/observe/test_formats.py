@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from balancer.model.frames import WebSocketRecord
 from balancer.observe.formats import Clf, Combined, Haproxy, Json
 from balancer.observe.records import ExchangeRecord, SessionRecord
 
@@ -112,6 +113,18 @@ class JsonTests(SynchronousTestCase):
         found = json.loads(Json().exchange(record))
         self.assertEqual((found["reason"], found["detail"], found["queue"]), ("connection_refused", NASTY, 0.5))
         self.assertEqual(found["notes"], {"waf": {"score": 5}})
+
+    def test_websocket(self) -> None:
+        """What went through a WebSocket: only kinds of frames that there were, and who closed it."""
+        counts = WebSocketRecord()
+        counts.received.frames[1] = counts.received.messages = 3
+        record = _exchange(status=101, websocket=counts)
+        found = json.loads(Json().exchange(record))["websocket"]
+        want = {"messages_in": 3, "messages_out": 0, "frames_in": {"text": 3}, "frames_out": {}}
+        self.assertEqual(found, want)
+        counts.closed_by, counts.close_code, counts.pings, counts.sent.violations = "server", 1000, 2, 1
+        want |= {"closed_by": "server", "close_code": 1000, "pings": 2, "violations_in": 0, "violations_out": 1}
+        self.assertEqual(json.loads(Json().exchange(record))["websocket"], want)
 
     def test_session(self) -> None:
         """Sessions and flows."""

@@ -24,6 +24,7 @@ from zope.interface import implementer
 
 from balancer import errors
 from balancer.errors import ExchangeError
+from balancer.forwarding.ends import TransportEnd, TunnelEnd
 from balancer.forwarding.headers import (
     Arrival,
     HeaderPolicy,
@@ -33,6 +34,7 @@ from balancer.forwarding.headers import (
     facts_of,
 )
 from balancer.forwarding.session import to_peer
+from balancer.forwarding.tunnel import Tunnel
 from balancer.listeners.http import overloaded, prior_knowledge, slow, walk
 from balancer.listeners.http.ending import Ending
 from balancer.listeners.http.request import Request
@@ -89,7 +91,7 @@ class HTTPChannel(Protocol):
         self._current: Request | None = None
         self._watched: Request | None = None
         self._refused: ExchangeError | None = None
-        self._tunnel: Any = None
+        self._tunnel: Tunnel | None = None
         self._first_byte = 0.0
         self._in_head = False
         self._advancing = False
@@ -145,7 +147,7 @@ class HTTPChannel(Protocol):
             self._ending.client_ended()
         elif current is None:
             self.transport.loseConnection()
-        elif not current.body.ended:
+        elif not current.body.ended or current.is_live:
             self.transport.abortConnection()
 
     def writeConnectionLost(self) -> None:
@@ -359,15 +361,15 @@ class HTTPChannel(Protocol):
             except ExchangeError as error:
                 self._refused = error
 
-    def become_tunnel(self, tunnel: Any) -> tuple[Any, bytes]:
-        """Give the connection to ``tunnel``; return the transport and what came behind the request."""
+    def become_tunnel(self, tunnel: Tunnel) -> tuple[TunnelEnd, bytes]:
+        """Give the connection to ``tunnel``; return its end and what came behind the request."""
         self._tunnel = tunnel
         self._timer.cancel()
         early, self._reader.held = self._reader.held or b"", b""
         if self._pipeline_held or self._body_held:
             self._pipeline_held = self._body_held = False
             self.transport.resumeProducing()
-        return self.transport, early
+        return TransportEnd(self.transport), early
 
     # Ending.
 
@@ -376,10 +378,15 @@ class HTTPChannel(Protocol):
         self.draining = True
 
     def drain(self) -> None:
-        """Close as soon as no request is in service; tunnels go on."""
+        """Close as soon as no request is in service; tunnels go on, for now."""
         self.draining = True
         if self._current is None and self._tunnel is None and not self._in_head and self._ending is None:
             self.transport.loseConnection()
+
+    def drain_tunnel(self) -> None:
+        """Let a tunnel, if the connection has become one, end in its own way."""
+        if self._tunnel is not None:
+            self._tunnel.drain()
 
     def abort(self) -> None:
         """Close now."""

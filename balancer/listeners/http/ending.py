@@ -13,29 +13,18 @@ own. nginx calls this ``lingering_close``.
 
 from __future__ import annotations
 
-import fcntl
-import sys
-import termios
 from collections.abc import Callable
 from typing import Any
 
 from balancer.net.timers import Entry
+from balancer.net.unsent import unacknowledged
 
-__all__ = ["Ending", "unacknowledged"]
+__all__ = ["Ending"]
 
 _SILENCE = 5.0
 """Seconds that a client which has its answer may say nothing, nor close."""
 _LONGEST = 30.0
 """Seconds that it may go on sending."""
-
-
-def unacknowledged(transport: Any) -> int:
-    """Return how many bytes written to ``transport`` are queued here, or in the kernel and not received by the other end."""
-    queued = int(getattr(transport, "queued", 0))
-    try:
-        return queued + int.from_bytes(fcntl.ioctl(transport.getHandle(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
-    except (AttributeError, OSError, ValueError):  # no socket of that kind, or none any more
-        return queued
 
 
 class Ending:

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IProtocolFactory
 from zope.interface import implementer
 
+from balancer.forwarding.websocket import CLOSING
 from balancer.listeners.accept import Gate
 from balancer.listeners.http.channel import HTTPChannel
 from balancer.listeners.http.overloaded import turned_away_at_once
@@ -82,6 +83,7 @@ class HTTPListener:
         self._wheel = wheel
         self._ports = Ports(reactor, self, backlog, partial((opening or Opening(reactor)).stream, name))
         self._drained: Deferred[None] | None = None
+        self._handed_over = False
 
     def open(self) -> None:
         """Bind every address; all or none.
@@ -108,6 +110,7 @@ class HTTPListener:
     def hand_over(self) -> None:
         """Accept no more here: another process has the sockets. Connections go on."""
         self._ports.let_go()
+        self._handed_over = True
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -132,7 +135,8 @@ class HTTPListener:
 
         A connection that is idle, or has just been opened, has :data:`LAST_REQUEST` seconds for one more request, so
         that busy clients are told by a response that it is the last, and find no connection closed under a request.
-        The Deferred fires when the last connection is gone.
+        WebSockets end then too, with a close frame; where another process goes on with the sockets, when the time is
+        nearly over. The Deferred fires when the last connection is gone.
         """
         closed = self.stop_accepting()
         self._draining = True
@@ -141,11 +145,15 @@ class HTTPListener:
         if self.channels:
             drained: Deferred[None] = Deferred()
             self._drained = drained
-            idle = self._wheel.schedule(min(LAST_REQUEST, timeout), self._drain_all)
+            soon = min(LAST_REQUEST, timeout)
+            late = max(soon, timeout - min(CLOSING, timeout / 2)) if self._handed_over else soon
+            idle = self._wheel.schedule(soon, self._drain_all)
+            tunnels = self._wheel.schedule(late, self._drain_tunnels)
             limit = self._wheel.schedule(timeout, self._abort_all)
 
             def done(_: None) -> None:
                 idle.cancel()
+                tunnels.cancel()
                 limit.cancel()
 
             drained.addCallback(done)
@@ -155,6 +163,10 @@ class HTTPListener:
     def _drain_all(self) -> None:
         for channel in tuple(self.channels):
             channel.drain()
+
+    def _drain_tunnels(self) -> None:
+        for channel in tuple(self.channels):
+            channel.drain_tunnel()
 
     def _abort_all(self) -> None:
         for channel in tuple(self.channels):

@@ -35,6 +35,8 @@ def of_error(error: ExchangeError, request_id: str, accept: str) -> tuple[RawHea
         headers.append((b"Retry-After", b"1"))
     elif reason.status == 405:
         headers.append((b"Allow", ALLOWED))
+    elif reason.status == 426:  # RFC 6455 section 4.4, RFC 9110 section 15.5.22
+        headers += [(b"Sec-WebSocket-Version", b"13"), (b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")]
     kind, body = answers.error_page(reason.status, reason.text, reason.code, request_id, accept)
     headers.append((b"Content-Type", kind))
     headers.append((b"Proxy-Status", answers.proxy_status(reason.code, error.detail)))

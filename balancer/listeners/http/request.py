@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from balancer.forwarding.ends import TunnelEnd
 from balancer.forwarding.headers import VIA_LINES, Arrival, response_frame
+from balancer.forwarding.tunnel import Tunnel
 from balancer.listeners.http.client_request import NO_BODY, ClientRequest
 from balancer.listeners.http.recording import note
 from balancer.listeners.http.site import Site
+from balancer.listeners.http.switching import switching
 from balancer.model.facts import RequestFacts
 from balancer.model.headers import RawHeaders
 from balancer.wire.http1 import encode
@@ -26,7 +29,7 @@ __all__ = ["Request"]
 class Request(ClientRequest):
     """A request in the hands of an HTTP/1.x channel; the client side of its exchange."""
 
-    __slots__ = ("_chunked", "_out", "keep_alive")
+    __slots__ = ("_chunked", "_out", "is_live", "keep_alive")
 
     channel: HTTPChannel
 
@@ -43,6 +46,7 @@ class Request(ClientRequest):
         head = incoming.head
         ClientRequest.__init__(self, channel, head, incoming.body, facts, arrival, site, request_id, started_at)
         self.keep_alive = head.keep_alive
+        self.is_live = False
         self._chunked = False
         self._out: list[bytes] = []
 
@@ -211,13 +215,22 @@ class Request(ClientRequest):
         """Whether the client has said (with FIN) that it sends no more."""
         return self.channel.client_ended
 
-    def upgrade(self, headers: RawHeaders, tunnel: Any) -> tuple[Any, bytes]:
-        """Send a 101 and hand the connection to ``tunnel``; return the transport and what the client sent already."""
+    def upgrade(self, protocol: bytes, headers: RawHeaders, tunnel: Tunnel) -> tuple[TunnelEnd, bytes]:
+        """Agree to ``protocol`` and hand the connection to ``tunnel``; return its end and what the client sent already.
+
+        Raises:
+            ExchangeError: if a filter that must have its say on the response failed; nothing has begun then.
+        """
+        request_id = self.request_id if self.site.policy.request_id else ""
+        self._out.append(switching(protocol, headers, self.exchange, request_id))
         self.responded = True
         self.record.status = 101
-        self._out.append(encode.response_head(101, None, headers, b"\r\n"))
         self.flush()
         return self.channel.become_tunnel(tunnel)
+
+    def live(self) -> None:
+        """The response is a stream of events: a client that closes its half from now on has left."""
+        self.is_live = True
 
     def no_upgrade(self) -> None:
         """The server did not switch protocols: what follows is HTTP."""

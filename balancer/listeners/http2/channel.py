@@ -248,6 +248,9 @@ class HTTP2Channel(Serving, Protocol):
             self.session.goaway(code)
             self.has_output()
 
+    def drain_tunnel(self) -> None:
+        """No stream is a tunnel."""
+
     def abort(self) -> None:
         """Close now."""
         self.transport.abortConnection()

@@ -39,6 +39,12 @@ class ErrorTests(SynchronousTestCase):
         self.assertIn(b"destination_unavailable", full[b"Proxy-Status"])
         self.assertIn(b"GET", dict(of_error(ExchangeError(errors.HTTP_METHOD_REFUSED), "id", "")[0])[b"Allow"])
 
+    def test_upgrade_required(self) -> None:
+        """Who asks for another version of WebSocket is told which there is."""
+        fields = of_error(ExchangeError(errors.HTTP_UPGRADE_REQUIRED), "id", "")[0]
+        for field in ((b"Sec-WebSocket-Version", b"13"), (b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")):
+            self.assertIn(field, fields)
+
     def test_ends_connection(self) -> None:
         """After a request that could not be read there is no place to read on from; after one that failed there is."""
         self.assertTrue(ends_connection(ExchangeError(errors.HTTP_REQUEST_ERROR)))
