@@ -19,8 +19,9 @@ from balancer.config.fields import (
     PositiveDuration,
     PositiveSize,
 )
-from balancer.config.forms import Many, one_of
+from balancer.config.forms import Many, Switch, given, one_of
 from balancer.config.routes import Route, SessionRoute
+from balancer.config.tls import Hsts, ListenerTls, RedirectHttps
 from balancer.hooks.settings import Settings, Size
 from balancer.model.suggestions import did_you_mean
 
@@ -41,6 +42,14 @@ __all__ = [
 
 PROTOCOLS = ("http", "tcp", "udp")
 """What a listener may speak."""
+
+
+_ONLY_REDIRECTS = {
+    "required": ["redirect_https"],
+    "properties": {"redirect_https": {"not": {"enum": [None, False]}}},
+    "not": {"anyOf": [{"required": ["routes"]}, given("pool")]},
+}
+"""In the JSON Schema, a listener that has no routes because it redirects everything."""
 
 
 class ListenerLimits(Settings):
@@ -103,7 +112,10 @@ class _Listener(Settings):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return one_of(handler(schema), "routes", "pool", null=("routes",))
+        found = one_of(handler(schema), "routes", "pool", null=("routes",))
+        if "redirect_https" in cls.model_fields:
+            found["oneOf"].append(_ONLY_REDIRECTS)
+        return found
 
 
 def _protocol(value: Any) -> Any:
@@ -127,6 +139,13 @@ class HttpListener(_Listener):
     )
     timeouts: HttpTimeouts = Field(default=HttpTimeouts(), description="How long clients may take.")
     http: HttpSettings = Field(default=HttpSettings(), description="What requests may be like.")
+    tls: ListenerTls | None = Field(default=None, description="Speak TLS; none: plain.")
+    redirect_https: Annotated[RedirectHttps | None, Switch()] = Field(
+        default=None, description="Send every client to the same address by https; routes are not needed then."
+    )
+    hsts: Annotated[Hsts | None, Switch()] = Field(
+        default=None, description="Strict-Transport-Security with every answer, where there is 'tls'."
+    )
 
 
 class TcpListener(_Listener):
@@ -138,6 +157,7 @@ class TcpListener(_Listener):
     routes: tuple[SessionRoute, ...] = Field(default=(), description="Routes; the most specific that matches wins.")
     backlog: Positive = Field(default=4096, description="Connections that may wait to be accepted.")
     timeouts: TcpTimeouts = Field(default=TcpTimeouts(), description="How long sessions may be silent.")
+    tls: ListenerTls | None = Field(default=None, description="Speak TLS with clients; servers get plain bytes.")
 
 
 class UdpListener(_Listener):
