@@ -89,6 +89,7 @@ class Authority:
         client: bool = False,
         extra: tuple[x509.GeneralName, ...] = (),
         signed_with: Any = None,
+        usage: tuple[x509.ObjectIdentifier, ...] = (),
     ) -> Issued:
         """Return a certificate for ``names``, valid since ``age`` days ago for ``days`` more."""
         private = key_of(kind, number)
@@ -106,8 +107,8 @@ class Authority:
         alternatives = [_general(name) for name in names] + list(extra)
         if alternatives:
             builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), False)
-        usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
-        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), False)
+        usual = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usage or [usual]), False)
         if must_staple:
             builder = builder.add_extension(x509.TLSFeature([x509.TLSFeatureType.status_request]), False)
         if ocsp:

@@ -16,7 +16,7 @@ from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.filters.chain import run_responses
 from balancer.forwarding.client_side import BodyConsumer
-from balancer.forwarding.headers import VIA_LINES, Arrival, outgoing, request_frame, response_frame
+from balancer.forwarding.headers import VIA_LINES, Arrival, outgoing, request_frame, response_frame, with_hsts
 from balancer.listeners.http import replies
 from balancer.listeners.http.recording import note
 from balancer.listeners.http.site import Site
@@ -219,6 +219,8 @@ class Request:
         if self.keep_alive and (not self.body.ended or self.channel.draining):
             self.keep_alive = False
         policy = self.site.policy
+        if policy.hsts:
+            headers, block = with_hsts(headers, policy.hsts), None
         if policy.via:
             tail.append(VIA_LINES[version])
         if policy.request_id:
