@@ -20,6 +20,7 @@ from balancer.tls.cabinet import Cabinet, Entry, Fault, Reading, read_all
 from balancer.tls.choice import Choice, UnknownDefaultError
 from balancer.tls.identity import Identity
 from balancer.tls.pem import UnusableError
+from balancer.tls.reading import Source
 from balancer.tls.validity import moment, standing
 
 __all__ = ["Looked", "Shelf", "Wanted"]
@@ -41,7 +42,7 @@ class Wanted:
 class Looked:
     """What the files came to: ``found`` and ``authorities`` to be used, and the ``complaints``."""
 
-    found: tuple[tuple[int, Path, Identity], ...]
+    found: tuple[tuple[int, Source, Identity], ...]
     choice: Choice
     authorities: Authorities | None
     complaints: tuple[str, ...]
@@ -56,7 +57,8 @@ class Shelf:
     def __init__(self, wanted: Wanted, cabinet: Cabinet) -> None:
         self.wanted = wanted
         self._cabinet = cabinet
-        self._found: tuple[tuple[int, Path, Identity], ...] = ()
+        self.found: tuple[tuple[int, Source, Identity], ...] = ()
+        """Each certificate with its source and the number of its entry; without staples."""
         self._told: frozenset[str] = frozenset()
         self.choice = Choice(())
         self.authorities: Authorities | None = None
@@ -65,9 +67,9 @@ class Shelf:
         """Read everything for the first time; return all that is wrong. ``part`` may be ``ca``, ``crl`` or ``default`` too."""
         reading = read_all(self.wanted.entries, self.wanted.directory, self._cabinet)
         faults = list(reading.faults)
-        self._found = tuple((at, source.cert, each) for at, source, each in reading.found if each is not None)
+        self.found = tuple((at, source, each) for at, source, each in reading.found if each is not None)
         try:
-            self.choice = self._choice(self._found)
+            self.choice = self._choice(self.found)
         except UnknownDefaultError as error:
             if not faults:  # it may be what is broken
                 faults.append(Fault(-1, "default", str(error)))
@@ -77,7 +79,7 @@ class Shelf:
             faults.append(Fault(-1, error.part, str(error)))
         return faults
 
-    def _choice(self, found: tuple[tuple[int, Path, Identity], ...]) -> Choice:
+    def _choice(self, found: tuple[tuple[int, Source, Identity], ...]) -> Choice:
         wanted = self.wanted
         return Choice([identity for _, _, identity in found], wanted.default, strict=wanted.strict)
 
@@ -95,19 +97,24 @@ class Shelf:
                 raise _AuthorityError(part, text if path in text else f"{path}: {text}") from None
         return found
 
+    @property
+    def sources(self) -> list[Source]:
+        """Where the certificates come from."""
+        return [source for _, source, _ in self.found]
+
     # While the listener runs.
 
     def look(self) -> Looked:
         """Return what the files come to now; changes nothing, and may run in a thread."""
         reading = read_all(self.wanted.entries, self.wanted.directory, self._cabinet)
         complaints = [fault.text for fault in reading.faults]
-        found = tuple(self._kept(reading)) or self._found
+        found = tuple(self._kept(reading)) or self.found
         choice = self.choice
         try:
             choice = self._choice(found)
         except UnknownDefaultError as error:
             complaints.append(str(error))
-            found = self._found
+            found = self.found
         authorities = self.authorities
         try:
             authorities = self._read_authorities()
@@ -115,16 +122,16 @@ class Shelf:
             complaints.append(str(error))
         return Looked(found, choice, authorities, tuple(complaints))
 
-    def _kept(self, reading: Reading) -> Iterator[tuple[int, Path, Identity]]:
+    def _kept(self, reading: Reading) -> Iterator[tuple[int, Source, Identity]]:
         """Yield what is to be shown: what was read, and what was read before where that is at fault now."""
-        before = {path: identity for _, path, identity in self._found}
+        before = {source.cert: identity for _, source, identity in self.found}
         whole = {fault.at for fault in reading.faults} - {at for at, _, _ in reading.found}
         yield from (
-            (at, source.cert, identity or before[source.cert])
+            (at, source, identity or before[source.cert])
             for at, source, identity in reading.found
             if identity is not None or source.cert in before
         )
-        yield from (each for each in self._found if each[0] in whole)  # a directory that is gone, say
+        yield from (each for each in self.found if each[0] in whole)  # a directory that is gone, say
 
     def take(self, looked: Looked, staples: Mapping[str, bytes]) -> tuple[bool, list[str], list[str]]:
         """Show what was found.
@@ -136,7 +143,7 @@ class Shelf:
         self._told = frozenset(looked.complaints)
         news = list(self._news(looked))
         changed = bool(news)
-        self._found = looked.found
+        self.found = looked.found
         if looked.authorities != self.authorities:
             self.authorities, changed = looked.authorities, True
             news.append("the authorities of clients' certificates, or their lists of revoked ones, have changed")
@@ -146,8 +153,8 @@ class Shelf:
         return changed, news, fresh
 
     def _news(self, looked: Looked) -> Iterator[str]:
-        old = {path: identity for _, path, identity in self._found}
-        new = {path: identity for _, path, identity in looked.found}
+        old = {source.cert: identity for _, source, identity in self.found}
+        new = {source.cert: identity for _, source, identity in looked.found}
         for path, identity in new.items():
             before = old.get(path)
             if before is None:
