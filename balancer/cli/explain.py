@@ -15,8 +15,14 @@ from rich.table import Table
 from balancer.cli.loading import FILE, complaints, offline
 from balancer.cli.tables import terminal
 from balancer.errors import BalancerError
+from balancer.model.tls import ClientCertificate
+from balancer.model.units import counted
 from balancer.service.explaining import Explanation, Sample
 from balancer.service.explaining import explain as explained
+from balancer.tls.clients import client_certificate
+from balancer.tls.files import read_file
+from balancer.tls.pem import split
+from balancer.tls.reading import parsed
 
 __all__ = ["explain"]
 
@@ -28,6 +34,15 @@ def _header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
+def _certificate(path: Path) -> ClientCertificate:
+    try:
+        return client_certificate(parsed(split(read_file(path)[0]).certificates[:1])[0])
+    except IndexError:
+        raise BalancerError(f"there is no certificate in {path}") from None
+    except ValueError as error:
+        raise BalancerError(f"the certificate in {path} cannot be used: {error}") from None
+
+
 @click.command()
 @click.argument("file", type=FILE)
 @click.argument("request", nargs=-1, required=True, metavar="[METHOD] URL")
@@ -36,6 +51,13 @@ def _header(text: str) -> tuple[str, str]:
 @click.option("-d", "--data", default=None, help="The request's body.")
 @click.option(
     "--listener", default=None, help="The listener asked; by default the one on the URL's port, or the first."
+)
+@click.option(
+    "--client-cert",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FILE",
+    help="The certificate (PEM) that the client shows, taken for verified.",
 )
 @click.option("--seed", type=int, default=None, help="Makes what chance decides repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -46,6 +68,7 @@ def explain(
     client_ip: str,
     data: str | None,
     listener: str | None,
+    client_cert: Path | None,
     seed: int | None,
     as_json: bool,
 ) -> None:
@@ -57,9 +80,10 @@ def explain(
     if len(request) > 2:
         raise click.UsageError("expected [METHOD] URL")
     method, url = request if len(request) == 2 else ("POST" if data is not None else "GET", request[0])
-    sample = Sample(url, method, [_header(text) for text in headers], client_ip, data, listener)
     draw = random.Random(seed).random if seed is not None else random.random
     with complaints():
+        shown = _certificate(client_cert) if client_cert is not None else None
+        sample = Sample(url, method, [_header(text) for text in headers], client_ip, data, listener, shown)
         try:
             found = explained(offline(file), sample, draw)
         except (UnicodeError, ValueError) as error:
@@ -74,10 +98,21 @@ def explain(
 def _show(console: Console, sample: Sample, found: Explanation) -> None:
     console.print(f"[bold]{escape(sample.method)} {escape(sample.url)}[/] from {escape(sample.client_ip)}")
     console.print(f"listener  {escape(found.listener)}")
+    for each in found.certificates:
+        until = each["wrong"] or f"until {each['expires']}, {counted(each['days'], 'day')} left"
+        console.print(
+            f"shown     [{'red' if each['wrong'] else 'green'}]{escape(each['name'])}[/] ({each['kind']}"
+            f" for {escape(', '.join(each['names']) or 'nobody')}; {escape(until)})"
+        )
+    if found.reason and not found.status:
+        console.print(f"[red]{escape(found.reason)}[/]")
+        return
+    if found.hsts:
+        console.print(f"hsts      {escape(found.hsts)}")
     if found.route:
         captures = ", ".join(f"{name}={value}" for name, value in found.captures.items())
         console.print(f"route     [green]{escape(found.route)}[/]{f'  ({escape(captures)})' if captures else ''}")
-    elif found.action == "none" and found.status != 400:
+    elif found.action == "none" and found.status == 404:
         console.print("route     [red]none matches[/]")
     for each in found.filters:
         console.print(f"filter    {escape(each['filter'])} ({each['at']}): {escape(each['does'])}")

@@ -9,11 +9,13 @@ import json
 import re
 import time
 from collections.abc import Iterable
+from functools import lru_cache
 
 from zope.interface import implementer
 
 from balancer.hooks import hookimpl
 from balancer.hooks.interfaces import Factory, IAccessLogFormat, IFactory
+from balancer.model.tls import TLSInfo
 from balancer.observe.records import ExchangeRecord, SessionRecord
 
 __all__ = ["Clf", "Combined", "Haproxy", "Json", "balancer_access_log_formats"]
@@ -63,7 +65,25 @@ def _json_request(r: ExchangeRecord) -> str:
                 text += f',"user_agent":{_quoted(value.decode("latin-1"))}'
             elif lowered == b"referer":
                 text += f',"referer":{_quoted(value.decode("latin-1"))}'
+    tls = r.facts.tls if r.facts is not None else None
+    if tls is not None:
+        text += f',"tls":{_json_tls(tls)}'
     return text
+
+
+@lru_cache(maxsize=1024)
+def _json_tls(tls: TLSInfo) -> str:
+    """Return how a connection is protected as a JSON object; made once for the requests of a connection."""
+    found: dict[str, object] = {"version": tls.version, "cipher": tls.cipher}
+    if tls.sni:
+        found["sni"] = tls.sni
+    if tls.alpn:
+        found["alpn"] = tls.alpn
+    found["resumed"] = tls.resumed
+    if tls.client is not None:
+        found["client"] = tls.client.subject
+        found["client_fingerprint"] = tls.client.fingerprint
+    return json.dumps(found, separators=(",", ":"))
 
 
 @implementer(IAccessLogFormat)

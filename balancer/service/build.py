@@ -14,14 +14,17 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
-from balancer.config.listeners import AnyListener, HttpListener, TcpListener
+from balancer.config.listeners import AnyListener, HttpListener, TcpListener, UdpListener
 from balancer.config.loading import UNKNOWN_NAME, Loaded, load, without_collecting
 from balancer.config.matches import OWN_KEYS
 from balancer.config.schema import Plugins
+from balancer.config.tls import Hsts, ListenerTls
 from balancer.errors import ConfigurationError, PluginError, Problem
 from balancer.filters import builtins as filters
+from balancer.filters.redirect_https import RedirectHttps
 from balancer.forwarding.headers import HeaderPolicy, TrustedPeers
 from balancer.forwarding.proxy import ProxyResource
+from balancer.hooks.interfaces import IFilter
 from balancer.hooks.loading import load as load_plugins
 from balancer.hooks.plugged import Plugged
 from balancer.hooks.registry import Registry
@@ -40,6 +43,7 @@ from balancer.service.pools import built_pool
 from balancer.service.routes import built_filters, http_table, session_routes
 from balancer.service.runtime import Runtime
 from balancer.service.snapshot import ListenerSettings, Snapshot
+from balancer.tls.shelf import Shelf
 from balancer.wire.http1.heads import HeadLimits
 
 __all__ = ["built", "loaded", "registry_for", "wrong_in_building"]
@@ -103,6 +107,8 @@ class _Builder:
         if runtime is not None:
             found.registry.clock = runtime.reactor
         self._problems: list[Problem] = []
+        self._directory = found.document.directory
+        self._shelves: dict[str, Shelf] = {}
 
     def problems(self) -> list[Problem]:
         """Return what is wrong with what can be built."""
@@ -125,7 +131,7 @@ class _Builder:
             self._try(("listeners", name), partial(self._listener, name, listeners, pools))
         if self._problems:
             raise ConfigurationError(self._problems)
-        return Snapshot(config, self._registry, pools, listeners, made.get("access_log_formats"))
+        return Snapshot(config, self._registry, pools, listeners, made.get("access_log_formats"), self._shelves)
 
     def _try(self, place: tuple[str | int, ...], build: Callable[[], None]) -> None:
         try:
@@ -168,6 +174,8 @@ class _Builder:
 
     def _listener(self, name: str, listeners: dict[str, ListenerSettings], pools: dict[str, Pool]) -> None:
         settings = self._config.listeners[name]
+        if not isinstance(settings, UdpListener) and settings.tls is not None:
+            self._fill_shelf(name, settings.tls)
         if isinstance(settings, HttpListener):
             listeners[name] = self._site(name, settings, pools)
         elif isinstance(settings, TcpListener):
@@ -185,6 +193,19 @@ class _Builder:
                 self._shedding(settings),
             )
 
+    def _fill_shelf(self, name: str, settings: ListenerTls) -> None:
+        """Read the certificates of a listener; each that is wrong is reported at its file."""
+        certificates = self._runtime.certificates
+        shelf = self._shelves[name] = certificates.shelf(settings, self._directory)
+        here = ("listeners", name, "tls")
+        for fault in shelf.fill():
+            if fault.at >= 0:
+                place: tuple[str | int, ...] = (*here, "certificates", fault.at, fault.part)
+            else:
+                place = (*here, "default") if fault.part == "default" else (*here, "client_auth", fault.part)
+            self._report(place, ValueError(fault.text))
+        shelf.staple(certificates.staples)
+
     def _shedding(self, settings: AnyListener) -> Shedding:
         return self._runtime.overload.shedding if settings.limits.shed else NEVER
 
@@ -195,6 +216,8 @@ class _Builder:
             self._report(("listeners", name, *place), error)
 
         proxy = ProxyResource(pools, runtime.connect_http, settings.timeouts.idle)
+        auth = settings.tls.client_auth if settings.tls is not None else None
+        client_certificates = auth is not None and auth.headers
         trusted = self._config.trusted_proxies if settings.trusted_proxies is None else settings.trusted_proxies
         return Site(
             listener=name,
@@ -202,14 +225,17 @@ class _Builder:
             observe=runtime.observe_exchange,
             draw=runtime.draw,
             new_id=runtime.new_id,
-            filters=built_filters(settings.filters, self._registry, report),
-            policy=HeaderPolicy(TrustedPeers(trusted), http.via, http.request_id),
+            filters=(*_redirecting(settings), *built_filters(settings.filters, self._registry, report)),
+            policy=HeaderPolicy(
+                TrustedPeers(trusted), http.via, http.request_id, client_certificates, _hsts(settings.hsts)
+            ),
             limits=HeadLimits(
                 http.head_size,
                 http.header_count,
                 http.header_size,
                 http.uri_size,
                 frozenset(allowed.lower().encode("ascii") for allowed in http.allow_underscores),
+                client_certificates,
             ),
             timeouts=HTTPTimeouts(
                 settings.timeouts.head,
@@ -221,3 +247,21 @@ class _Builder:
             twisted_site=runtime.twisted_site,
             shedding=self._shedding(settings),
         )
+
+
+def _redirecting(settings: HttpListener) -> tuple[IFilter, ...]:
+    """Return the filter of ``redirect_https``, which goes before all others."""
+    redirect = settings.redirect_https
+    if redirect is None:
+        return ()
+    return (RedirectHttps(redirect.port, redirect.status, challenges=bool(settings.routes)),)
+
+
+def _hsts(settings: Hsts | None) -> bytes:
+    """Return the value of ``Strict-Transport-Security`` (RFC 6797 section 6.1)."""
+    if settings is None:
+        return b""
+    value = f"max-age={settings.max_age:.0f}"
+    if settings.include_subdomains:
+        value += "; includeSubDomains"
+    return (value + "; preload" if settings.preload else value).encode("ascii")

@@ -166,6 +166,23 @@ class Observing:
         lost.add_metric((), self._log.dropped if self._log is not None else 0)
         yield from (connections, refused, dropped, pauses, state, active, idle, weight, waiting, panic, lost)
         yield from self._plugin_metrics(snapshot)
+        yield from self._certificate_metrics(snapshot)
+
+    @staticmethod
+    def _certificate_metrics(snapshot: Snapshot) -> Iterator[Metric]:
+        if not snapshot.shelves:
+            return
+        expiry = gauge(
+            "tls_certificate_expiry_timestamp_seconds",
+            "End of the certificate, in seconds since the epoch.",
+            ("listener", "certificate", "kind"),
+        )
+        stapled = gauge("tls_certificate_stapled", "1 while an OCSP answer goes with it.", ("listener", "certificate"))
+        for listener, shelf in snapshot.shelves.items():
+            for identity in shelf.choice.identities:
+                expiry.add_metric((listener, identity.name, identity.kind), identity.not_after)
+                stapled.add_metric((listener, identity.name), int(identity.staple is not None))
+        yield from (expiry, stapled)
 
     @staticmethod
     def _plugin_metrics(snapshot: Snapshot) -> Iterator[Metric]:

@@ -25,6 +25,7 @@ from balancer.net.timers import Wheel
 from balancer.pools.events import Observer
 from balancer.pools.pool import Pool
 from balancer.pools.server import Server
+from balancer.service.certificates import Certificates, threads_of
 from balancer.service.observing import Observing, log_event
 from balancer.service.overload import Overload
 from balancer.service.snapshot import Snapshot
@@ -52,6 +53,7 @@ class Runtime:
         self.observe_pool: Observer = log_event
         """Is told what happens to servers."""
         self.wheel = Wheel(reactor)
+        self.certificates = Certificates(self.wheel, threads_of(reactor))
         self.pipes = Pipes()
         self.overload = Overload(reactor, random.random)
         self.observing = Observing(reactor, self.overload.look)
@@ -74,6 +76,7 @@ class Runtime:
         """Take the limits and the observers of ``snapshot`` into use."""
         limits = snapshot.config.limits
         self._pools = snapshot.pools
+        self.certificates.use(snapshot.shelves)
         self._gate.connections = limits.connections if limits.connections is not None else default_connections()
         self._gate.per_client = limits.connections_per_client
         self.overload.use(limits.shed_after)
@@ -126,6 +129,7 @@ class Runtime:
         return given_up
 
     def close(self) -> None:
-        """Measure no more, and write out what is not written yet."""
+        """Measure and watch no more, and write out what is not written yet."""
+        self.certificates.stop()
         self.overload.lag.stop()
         self.observing.close()

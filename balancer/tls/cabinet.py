@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from balancer.tls.files import State, read_file, state_of
-from balancer.tls.finding import found, is_pattern
+from balancer.tls.finding import found as sources_of
+from balancer.tls.finding import is_pattern
 from balancer.tls.identity import Identity
 from balancer.tls.pem import UnusableError
 from balancer.tls.reading import Source, UnusableCertificateError, read_identity
@@ -45,10 +46,15 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is in the files: each source with its identity, and what is wrong with the others (None: their entry is)."""
+    """What is in the files: each source with the number of its entry and its identity, None where that is at fault."""
 
-    identities: tuple[tuple[Source, Identity], ...]
-    faults: tuple[tuple[Source | None, Fault], ...]
+    found: tuple[tuple[int, Source, Identity | None], ...]
+    faults: tuple[Fault, ...]
+
+    @property
+    def identities(self) -> tuple[Identity, ...]:
+        """Those that can be used."""
+        return tuple(identity for _, _, identity in self.found if identity is not None)
 
 
 class Cabinet:
@@ -99,29 +105,32 @@ class Cabinet:
 
 def read_all(entries: Sequence[Entry], directory: str, cabinet: Cabinet) -> Reading:
     """Return the certificates of ``entries``, each source once, in their order; with everything that is wrong."""
-    identities: dict[Source, Identity] = {}
-    faults: list[tuple[Source | None, Fault]] = []
+    seen: set[Source] = set()
+    found: list[tuple[int, Source, Identity | None]] = []
+    faults: list[Fault] = []
     for at, entry in enumerate(entries):
         try:
             sources = _sources(entry, directory)
         except UnusableError as error:
-            faults.append((None, Fault(at, "cert", str(error))))
+            faults.append(Fault(at, "cert", str(error)))
             continue
         for source in sources:
-            if source in identities:
+            if source in seen:
                 continue
+            seen.add(source)
             try:
-                identities[source] = cabinet.identity(source)
+                found.append((at, source, cabinet.identity(source)))
             except UnusableCertificateError as error:
-                faults += [(source, Fault(at, part, text)) for part, text in error.problems]
-    return Reading(tuple(identities.items()), tuple(faults))
+                found.append((at, source, None))
+                faults += [Fault(at, part, text) for part, text in error.problems]
+    return Reading(tuple(found), tuple(faults))
 
 
 def _sources(entry: Entry, directory: str) -> list[Source]:
     if entry.key is None and entry.chain is None:
-        return list(found(entry.cert, directory))
+        return list(sources_of(entry.cert, directory))
     if is_pattern(entry.cert):
         raise UnusableError(f"expected one file beside 'key' and 'chain', got the pattern or directory {entry.cert}")
-    (source,) = found(entry.cert, directory)
+    (source,) = sources_of(entry.cert, directory)
     key = Path(entry.key) if entry.key is not None else source.key
     return [Source(source.name, source.cert, key, Path(entry.chain) if entry.chain is not None else None)]

@@ -6,7 +6,7 @@ import idna
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-__all__ = ["covers", "names_of", "normal_name", "wildcard_of"]
+__all__ = ["covers", "has_alternative_names", "names_of", "normal_name", "wildcard_of"]
 
 
 def normal_name(name: str) -> str:
@@ -49,3 +49,13 @@ def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
     names = [normal_name(each) for each in extension.get_values_for_type(x509.DNSName)]
     names += [str(each) for each in extension.get_values_for_type(x509.IPAddress)]
     return tuple(dict.fromkeys(names))
+
+
+def has_alternative_names(chain: bytes) -> bool:
+    """Whether the first certificate of ``chain`` (PEM) has alternative names: browsers look at nothing else."""
+    certificate = x509.load_pem_x509_certificate(chain)
+    try:
+        certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return False
+    return True

@@ -24,7 +24,7 @@ from balancer.tls.identity import Identity
 from balancer.tls.names import names_of
 from balancer.tls.pem import Pem, UnusableError, split
 
-__all__ = ["Source", "UnusableCertificateError", "identity_of", "parsed", "read_identity", "words_for"]
+__all__ = ["Source", "UnusableCertificateError", "identity_of", "parsed", "parsed_any", "read_identity", "words_for"]
 
 LEAST_RSA = 2048
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
@@ -141,11 +141,16 @@ def identity_of(
 
 
 def parsed(chain: Sequence[bytes]) -> list[x509.Certificate]:
-    """Return the certificates of ``chain``; raises ValueError naming the one that is none."""
+    """Return the certificates of ``chain``, not more than a chain has; raises ValueError naming the one that is none."""
     if len(chain) > _MOST_CERTIFICATES:
         raise ValueError(f"expected a certificate and its chain, got {len(chain)} certificates")
+    return parsed_any(chain)
+
+
+def parsed_any(blocks: Sequence[bytes]) -> list[x509.Certificate]:
+    """Return the certificates of ``blocks``, however many; raises ValueError naming the one that is none."""
     found = []
-    for at, block in enumerate(chain):
+    for at, block in enumerate(blocks):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

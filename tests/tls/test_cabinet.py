@@ -78,9 +78,11 @@ class CabinetTests(SynchronousTestCase):
             Entry(there[1], there[3]),
         ]
         found = read_all(entries, str(self.directory), self.cabinet)
-        self.assertEqual([source.name for source, _ in found.identities], ["a.pem", "a.pem", "b.pem"])
         self.assertEqual(
-            [(fault.at, fault.part, fault.text.replace(str(self.directory), "DIR")) for _, fault in found.faults],
+            [source.name for _, source, identity in found.found if identity is not None], ["a.pem", "a.pem", "b.pem"]
+        )
+        self.assertEqual(
+            [(fault.at, fault.part, fault.text.replace(str(self.directory), "DIR")) for fault in found.faults],
             [
                 (2, "cert", "cannot read DIR/none.pem: No such file or directory"),
                 (3, "key", "cannot read DIR/none.pem: No such file or directory"),

@@ -79,6 +79,7 @@ class WorkerRuntime(Runtime):
         self.columns: dict[str, int] = {EVERYTHING: 0}
         super().__init__(reactor, secret)
         self.observe_pool = _log_ours
+        self.certificates.tells = False  # the master does
 
     def gate(self) -> SharedGate:
         """Return the gate of all workers."""
