@@ -5,13 +5,13 @@ So they are kept in the library by what went into them, as long as anybody uses 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+import base64
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
 from balancer.tls.identity import Identity
 from balancer.tls.library import Library
-from balancer.tls.pem import split
 from balancer.tls.profiles import PROFILES
 
 __all__ = ["Context", "context_for", "trust"]
@@ -23,7 +23,7 @@ _PARTIAL_CHAIN, _CRL_CHECK, _CRL_CHECK_ALL = 0x80000, 0x4, 0x8
 class Context:
     """An SSL_CTX, freed with this object; connections that use it keep it alive on their own.
 
-    ``staples`` tells which identity a certificate is of, by its address, for one with several.
+    ``by_certificate`` tells the fingerprint of a certificate by its address, where there are several.
     """
 
     __slots__ = ("__weakref__", "by_certificate", "identities", "library", "pointer")
@@ -89,18 +89,28 @@ def context_for(
     return found
 
 
-def trust(context: Context, ca: bytes, crl: bytes | None = None) -> int:
-    """Have ``context`` accept certificates of the authorities in ``ca`` (PEM), but for those in ``crl``; return how many there are."""
+def trust(context: Context, ca: bytes, crls: Sequence[bytes] = ()) -> list[bytes]:
+    """Have ``context`` accept certificates of the authorities in ``ca`` (PEM), but for those that ``crls`` (PEM) take back.
+
+    Returns the authorities' certificates in DER.
+
+    Raises:
+        LibraryError: if one of them cannot be used.
+    """
     library = context.library
     store = library.SSL_CTX_get_cert_store(context.pointer)
-    count = 0
+    found = []
     for certificate in library.certificates(ca):
         library.demand(library.X509_STORE_add_cert(store, certificate), "an authority")
-        count += 1
+        found.append(library.der(certificate))
     flags = _PARTIAL_CHAIN
-    if crl is not None:
-        for revoked in library.revocations(split(crl).revocations):
+    if crls:
+        for revoked in library.revocations(map(_der, crls)):
             library.demand(library.X509_STORE_add_crl(store, revoked), "a list of revoked certificates")
         flags |= _CRL_CHECK | _CRL_CHECK_ALL
     library.demand(library.X509_STORE_set_flags(store, flags), "flags")
-    return count
+    return found
+
+
+def _der(pem: bytes) -> bytes:
+    return base64.b64decode(b"".join(line for line in pem.splitlines() if b"-----" not in line))

@@ -37,7 +37,6 @@ const char *SSL_CIPHER_get_name(const SSL_CIPHER *);
 long SSL_CTX_callback_ctrl(SSL_CTX *, int, void (*)(void)); long SSL_CTX_ctrl(SSL_CTX *, int, long, void *);
 int SSL_CTX_check_private_key(const SSL_CTX *); void SSL_CTX_free(SSL_CTX *); X509_STORE *SSL_CTX_get_cert_store(const SSL_CTX *);
 int SSL_CTX_load_verify_locations(SSL_CTX *, const char *, const char *); SSL_CTX *SSL_CTX_new(const SSL_METHOD *);
-int SSL_CTX_set_alpn_protos(SSL_CTX *, const unsigned char *, unsigned int);
 void SSL_CTX_set_alpn_select_cb(SSL_CTX *, int (*)(SSL *, unsigned char **, unsigned char *, unsigned char *, unsigned int, void *), void *);
 int SSL_CTX_set_cipher_list(SSL_CTX *, const char *); int SSL_CTX_set_ciphersuites(SSL_CTX *, const char *);
 int SSL_CTX_set_num_tickets(SSL_CTX *, size_t); uint64_t SSL_CTX_set_options(SSL_CTX *, uint64_t);
@@ -51,7 +50,7 @@ SSL_SESSION *SSL_get1_session(SSL *); X509 *SSL_get_certificate(const SSL *); co
 X509 *SSL_get1_peer_certificate(const SSL *);
 int SSL_get_error(const SSL *, int); const char *SSL_get_servername(const SSL *, int); long SSL_get_verify_result(const SSL *);
 const char *SSL_get_version(const SSL *); SSL *SSL_new(SSL_CTX *); int SSL_read(SSL *, void *, int);
-int SSL_session_reused(const SSL *); SSL_CTX *SSL_set_SSL_CTX(SSL *, SSL_CTX *); void SSL_set_accept_state(SSL *);
+int SSL_session_reused(const SSL *); int SSL_set_alpn_protos(SSL *, const unsigned char *, unsigned int); SSL_CTX *SSL_set_SSL_CTX(SSL *, SSL_CTX *); void SSL_set_accept_state(SSL *);
 void SSL_set_bio(SSL *, BIO *, BIO *); void SSL_set_connect_state(SSL *); int SSL_set_session(SSL *, SSL_SESSION *);
 void SSL_set_shutdown(SSL *, int); int SSL_shutdown(SSL *); int SSL_write(SSL *, const void *, int); const SSL_METHOD *TLS_method(void);
 void X509_CRL_free(X509_CRL *); int X509_STORE_add_cert(X509_STORE *, X509 *); int X509_STORE_add_crl(X509_STORE *, X509_CRL *);

@@ -63,7 +63,7 @@ class TicketKeys:
         return f"<TicketKeys, {len(self.keys)}>"  # and not what they are
 
 
-def read_tickets_with(library: Library, keys_now: Callable[[], TicketKeys | None]) -> Any:
+def read_tickets_with(library: Library, keys_now: Callable[[], TicketKeys | None], failed: Any = None) -> Any:
     """Return the callback that OpenSSL makes and reads tickets by; :attr:`Library.has_ticket_keys` must be true."""
     ffi, lib = library.ffi, library.lib
     cipher: Any = library.ticket_cipher
@@ -95,7 +95,7 @@ def read_tickets_with(library: Library, keys_now: Callable[[], TicketKeys | None
         return _GOOD if encrypts or key == keys.keys[0] else _GOOD_BUT_OLD
 
     callback = ffi.callback(
-        "int (SSL *, unsigned char *, unsigned char *, EVP_CIPHER_CTX *, EVP_MAC_CTX *, int)", ticket, error=_REFUSED
+        "int (SSL *, unsigned char *, unsigned char *, EVP_CIPHER_CTX *, EVP_MAC_CTX *, int)", ticket, error=_REFUSED, onerror=failed
     )
     _KEPT_ALIVE.append((callback, kept))
     return callback
