@@ -32,6 +32,7 @@ from balancer.net.splice import Pipes
 from balancer.net.timers import Wheel
 from balancer.observe.records import SessionRecord
 from balancer.routing.l4 import L4Routes, decide
+from balancer.tls.server_contexts import ServerContexts
 
 if TYPE_CHECKING:
     from balancer.pools.pool import Pool
@@ -44,12 +45,13 @@ Connector = Callable[[Address, Any, float], "Deferred[Any]"]
 
 @dataclass(frozen=True, slots=True)
 class TCPSettings:
-    """What a reload may change: routes, pools by name, seconds of idleness allowed, who is turned away."""
+    """What a reload may change: routes, pools by name, seconds of idleness allowed, who is turned away, how TLS is spoken."""
 
     routes: L4Routes
     pools: Mapping[str, Pool]
     idle: float = 600.0
     shedding: Shedding = NEVER
+    tls: ServerContexts | None = None
 
     def route(self, facts: SessionFacts) -> tuple[str, Pool] | None:
         """Return the name of the route that takes a session, and its pool; None if no route does."""

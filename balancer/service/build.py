@@ -14,11 +14,11 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
-from balancer.config.listeners import AnyListener, HttpListener, TcpListener, UdpListener
+from balancer.config.listeners import AnyListener, HttpListener, TcpListener
 from balancer.config.loading import UNKNOWN_NAME, Loaded, load, without_collecting
 from balancer.config.matches import OWN_KEYS
 from balancer.config.schema import Plugins
-from balancer.config.tls import Hsts, ListenerTls
+from balancer.config.tls import Hsts
 from balancer.errors import ConfigurationError, PluginError, Problem
 from balancer.filters import builtins as filters
 from balancer.filters.redirect_https import RedirectHttps
@@ -39,10 +39,12 @@ from balancer.pools.pool import Pool
 from balancer.pools.probes import builtins as probes
 from balancer.routing.matchers import builtins as matchers
 from balancer.routing.route import UnknownNameError
+from balancer.service.encryption import encryption
 from balancer.service.pools import built_pool
 from balancer.service.routes import built_filters, http_table, session_routes
 from balancer.service.runtime import Runtime
 from balancer.service.snapshot import ListenerSettings, Snapshot
+from balancer.tls.server_contexts import ServerContexts
 from balancer.tls.shelf import Shelf
 from balancer.wire.http1.heads import HeadLimits
 
@@ -174,13 +176,15 @@ class _Builder:
 
     def _listener(self, name: str, listeners: dict[str, ListenerSettings], pools: dict[str, Pool]) -> None:
         settings = self._config.listeners[name]
-        if not isinstance(settings, UdpListener) and settings.tls is not None:
-            self._fill_shelf(name, settings.tls)
         if isinstance(settings, HttpListener):
             listeners[name] = self._site(name, settings, pools)
         elif isinstance(settings, TcpListener):
             listeners[name] = TCPSettings(
-                session_routes(settings), pools, settings.timeouts.idle, self._shedding(settings)
+                session_routes(settings),
+                pools,
+                settings.timeouts.idle,
+                self._shedding(settings),
+                self._encrypt(name, settings),
             )
         else:
             udp = settings.udp
@@ -193,18 +197,18 @@ class _Builder:
                 self._shedding(settings),
             )
 
-    def _fill_shelf(self, name: str, settings: ListenerTls) -> None:
-        """Read the certificates of a listener; each that is wrong is reported at its file."""
-        certificates = self._runtime.certificates
-        shelf = self._shelves[name] = certificates.shelf(settings, self._directory)
-        here = ("listeners", name, "tls")
-        for fault in shelf.fill():
-            if fault.at >= 0:
-                place: tuple[str | int, ...] = (*here, "certificates", fault.at, fault.part)
-            else:
-                place = (*here, "default") if fault.part == "default" else (*here, "client_auth", fault.part)
-            self._report(place, ValueError(fault.text))
-        shelf.staple(certificates.staples)
+    def _encrypt(self, name: str, settings: HttpListener | TcpListener) -> ServerContexts | None:
+        """Return what a listener speaks TLS by, None if it speaks none; what is wrong is reported."""
+        if settings.tls is None:
+            return None
+
+        def report(place: tuple[str | int, ...], error: Exception) -> None:
+            self._report(("listeners", name, *place), error)
+
+        runtime = self._runtime
+        shelf, contexts = encryption(name, settings, self._directory, runtime.certificates, runtime.ticket_keys, report)
+        self._shelves[name] = shelf
+        return contexts
 
     def _shedding(self, settings: AnyListener) -> Shedding:
         return self._runtime.overload.shedding if settings.limits.shed else NEVER
@@ -246,6 +250,7 @@ class _Builder:
             body_size=http.body_size,
             twisted_site=runtime.twisted_site,
             shedding=self._shedding(settings),
+            tls=self._encrypt(name, settings),
         )
 
 

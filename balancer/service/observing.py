@@ -170,8 +170,6 @@ class Observing:
 
     @staticmethod
     def _certificate_metrics(snapshot: Snapshot) -> Iterator[Metric]:
-        if not snapshot.shelves:
-            return
         expiry = gauge(
             "tls_certificate_expiry_timestamp_seconds",
             "End of the certificate, in seconds since the epoch.",

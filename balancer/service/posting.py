@@ -88,24 +88,19 @@ class _Collecting(Protocol):
         self.done: Deferred[bytes] = Deferred(lambda _: self._cut())
 
     def refuse(self, why: str) -> None:
-        """Take no more."""
+        """It is no answer, whatever follows."""
         self._refused = why
-        self._cut()
 
     def _cut(self) -> None:
         if self.transport is not None:
-            self.transport.abortConnection()
-
-    def connectionMade(self) -> None:
-        """The body begins."""
-        if self._refused:
-            self._cut()
+            self.transport.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
         """Keep a piece."""
         self._size += len(data)
         if self._size > LARGEST:
-            self.refuse(f"the answer has more than {LARGEST} bytes")
+            self.refuse(self._refused or f"the answer has more than {LARGEST} bytes")
+            self._cut()
         elif not self._refused:
             self._pieces.append(data)
 

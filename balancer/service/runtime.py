@@ -11,12 +11,13 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import Site as TwistedSite
 
 from balancer.config.listeners import AnyListener, UdpListener
-from balancer.errors import OUT_OF_RESOURCES, ExchangeError, Side
+from balancer.errors import OUT_OF_RESOURCES, BalancerError, ExchangeError, Side
 from balancer.forwarding.server_connection import ServerConnection
 from balancer.listeners.accept import Gate
 from balancer.model.address import Address
@@ -32,10 +33,12 @@ from balancer.service.overload import Overload
 from balancer.service.posting import posts
 from balancer.service.snapshot import Snapshot
 from balancer.service.stapling import Stapler
-from balancer.tls.shelf import Shelf
+from balancer.tls.tickets import TicketKeys
 from balancer.wire.ids import new_id
 
 __all__ = ["Runtime"]
+
+_log = Logger()
 
 
 def default_connections() -> int:
@@ -74,11 +77,12 @@ class Runtime:
         self.observe_session = self.observing.session
         self.draw = random.random
         self.new_id = new_id
+        self.ticket_keys = TicketKeys()
         self.secret = secret or secrets.token_hex(32)
         self.twisted_site = TwistedSite(Resource(), reactor=reactor)
         self._gate = self.gate()
         self._pools: Mapping[str, Pool] = {}
-        self._shelves: Mapping[str, Shelf] = {}
+        self._snapshot: Snapshot | None = None
         self._stapled: list[str] = []
         self.given_up = 0
         """Idle connections to servers that were closed because descriptors were short."""
@@ -99,14 +103,15 @@ class Runtime:
 
     def watch(self, snapshot: Snapshot) -> None:
         """Watch the files of the certificates of ``snapshot``, and have their authorities asked."""
-        self._shelves = snapshot.shelves
+        self._snapshot = snapshot
         self._stapled = [name for name, each in snapshot.config.listeners.items() if _staples(each)]
         self.certificates.use(snapshot.shelves)
         self._ask_authorities()
 
     def _ask_authorities(self) -> None:
         """Have the authorities asked about the certificates of the moment."""
-        shelves = [self._shelves[name] for name in self._stapled if name in self._shelves]
+        known = {} if self._snapshot is None else self._snapshot.shelves
+        shelves = [known[name] for name in self._stapled if name in known]
         self.stapler.use([identity for shelf in shelves for identity in shelf.choice.identities])
 
     def _answered(self, staples: dict[str, bytes]) -> None:
@@ -115,6 +120,11 @@ class Runtime:
 
     def _shows_another(self, listener: str) -> None:
         """A listener has other certificates, or other answers of authorities, to show."""
+        if self._snapshot is not None:
+            try:
+                self._snapshot.show(listener)
+            except BalancerError as error:
+                _log.error("listener {listener}: {error}; what was there stays", listener=listener, error=error)
         self._ask_authorities()
 
     def start(self, pool: Pool) -> None:

@@ -33,3 +33,10 @@ class Snapshot:
     listeners: Mapping[str, ListenerSettings]
     log_format: IAccessLogFormat | None = None
     shelves: Mapping[str, Shelf] = field(default_factory=dict)
+
+    def show(self, listener: str) -> None:
+        """Have a listener show what is on its shelf now, to clients that come from now on."""
+        settings, shelf = self.listeners[listener], self.shelves[listener]
+        contexts = None if isinstance(settings, UDPSettings) else settings.tls
+        if contexts is not None:
+            contexts.use(shelf.choice, shelf.authorities)

@@ -115,7 +115,13 @@ class ClientContext:
 
     def __repr__(self) -> str:
         settings = self.settings
-        trusted = "nobody verified" if not settings.verify else "own authorities" if settings.ca else "the system's authorities"
+        trusted = (
+            "nobody verified"
+            if not settings.verify
+            else "own authorities"
+            if settings.ca
+            else "the system's authorities"
+        )
         return f"<ClientContext {trusted} with {self.library.name}>"
 
 

@@ -14,9 +14,9 @@ __all__ = [
     "ALERT",
     "CERTIFICATE",
     "CLOSED",
-    "NO_PROTOCOL",
     "NOTHING_SHARED",
     "NOT_TLS",
+    "NO_PROTOCOL",
     "OURS",
     "PROTOCOL",
     "TIMEOUT",
@@ -117,7 +117,9 @@ class Fault(Exception):
                 return cls(ALERT, f"alert {alert_name(alert)}", alert)
             kind = _KINDS.get(reason)
             if kind is not None:
-                return cls(kind, f"{words}: {verified}" if kind is CERTIFICATE and verified and reason == 134 else words)
+                return cls(
+                    kind, f"{words}: {verified}" if kind is CERTIFICATE and verified and reason == 134 else words
+                )
         return cls(PROTOCOL, ", ".join(words for _, words in noted) or "the connection cannot go on")
 
     def towards_server(self, where: str) -> ExchangeError:

@@ -38,15 +38,17 @@ def read_file(path: Path) -> tuple[bytes, os.stat_result]:
     return content, status
 
 
-def refuse_open_key(path: Path, status: os.stat_result) -> None:
+def refuse_open_key(path: Path, status: os.stat_result, user: int | None = None) -> None:
     """Refuse a key that others than its owner, and at most a group of the owner's choosing, can read.
 
-    Owned by root or by the user that this process runs as; no rights for others; the group may read and no more.
+    Owned by root or by ``user``, by default the one that this process runs as; no rights for others; the group may read and
+    no more. For root any owner will do: it starts services that go on as another user.
 
     Raises:
         UnusableError: saying what is wrong and which command mends it.
     """
-    if status.st_uid not in (0, os.geteuid()):
+    user = os.geteuid() if user is None else user
+    if user != 0 and status.st_uid not in (0, user):
         raise UnusableError(
             f"the key {path} belongs to the user {status.st_uid}, who could replace it "
             f"(mend: chown root {path}; or the user that the balancer runs as)"

@@ -22,21 +22,71 @@ __all__ = ["BUFFER_SIZE", "FUNCTIONS", "Library", "LibraryError"]
 BUFFER_SIZE = 320 * 1024
 """Bytes of the buffer that everything goes through: what the reactor reads at a time, and a record that was begun before it."""
 
-FUNCTIONS = (
-    "BIO_free BIO_new BIO_new_mem_buf BIO_read BIO_s_mem BIO_write "
-    "ERR_clear_error ERR_get_error ERR_reason_error_string EVP_PKEY_free OpenSSL_version OpenSSL_version_num "
-    "PEM_read_bio_PrivateKey PEM_read_bio_X509 SSL_CIPHER_get_name "
-    "SSL_CTX_check_private_key SSL_CTX_free SSL_CTX_get_cert_store SSL_CTX_load_verify_locations SSL_CTX_new "
-    "SSL_CTX_set_alpn_select_cb SSL_CTX_set_cipher_list SSL_CTX_set_ciphersuites "
-    "SSL_CTX_set_options SSL_CTX_set_session_id_context SSL_CTX_set_timeout SSL_CTX_set_verify SSL_CTX_add_client_CA "
-    "SSL_CTX_use_PrivateKey SSL_CTX_use_certificate_chain_file SSL_SESSION_free "
-    "SSL_do_handshake SSL_free SSL_get0_alpn_selected SSL_get1_session SSL_get_certificate SSL_get_current_cipher "
-    "SSL_get_error SSL_get_servername SSL_get_verify_result SSL_get_version SSL_new SSL_read "
-    "SSL_session_reused SSL_set_SSL_CTX SSL_set_accept_state SSL_set_alpn_protos SSL_set_bio SSL_set_connect_state "
-    "SSL_set_session SSL_set_shutdown SSL_shutdown SSL_write TLS_method "
-    "X509_CRL_free X509_STORE_add_cert X509_STORE_add_crl X509_STORE_set_flags X509_free X509_verify_cert_error_string "
-    "d2i_X509_CRL_bio d2i_X509_bio i2d_X509_bio"
-).split()
+FUNCTIONS = [
+    "BIO_free",
+    "BIO_new",
+    "BIO_new_mem_buf",
+    "BIO_read",
+    "BIO_s_mem",
+    "BIO_write",
+    "ERR_clear_error",
+    "ERR_get_error",
+    "ERR_reason_error_string",
+    "EVP_PKEY_free",
+    "OpenSSL_version",
+    "OpenSSL_version_num",
+    "PEM_read_bio_PrivateKey",
+    "PEM_read_bio_X509",
+    "SSL_CIPHER_get_name",
+    "SSL_CTX_check_private_key",
+    "SSL_CTX_free",
+    "SSL_CTX_get_cert_store",
+    "SSL_CTX_load_verify_locations",
+    "SSL_CTX_new",
+    "SSL_CTX_set_alpn_select_cb",
+    "SSL_CTX_set_cipher_list",
+    "SSL_CTX_set_ciphersuites",
+    "SSL_CTX_set_options",
+    "SSL_CTX_set_session_id_context",
+    "SSL_CTX_set_timeout",
+    "SSL_CTX_set_verify",
+    "SSL_CTX_add_client_CA",
+    "SSL_CTX_use_PrivateKey",
+    "SSL_CTX_use_certificate_chain_file",
+    "SSL_SESSION_free",
+    "SSL_do_handshake",
+    "SSL_free",
+    "SSL_get0_alpn_selected",
+    "SSL_get1_session",
+    "SSL_get_certificate",
+    "SSL_get_current_cipher",
+    "SSL_get_error",
+    "SSL_get_servername",
+    "SSL_get_verify_result",
+    "SSL_get_version",
+    "SSL_new",
+    "SSL_read",
+    "SSL_session_reused",
+    "SSL_set_SSL_CTX",
+    "SSL_set_accept_state",
+    "SSL_set_alpn_protos",
+    "SSL_set_bio",
+    "SSL_set_connect_state",
+    "SSL_set_session",
+    "SSL_set_shutdown",
+    "SSL_shutdown",
+    "SSL_write",
+    "TLS_method",
+    "X509_CRL_free",
+    "X509_STORE_add_cert",
+    "X509_STORE_add_crl",
+    "X509_STORE_set_flags",
+    "X509_free",
+    "X509_verify_cert_error_string",
+    "d2i_X509_CRL_bio",
+    "d2i_X509_bio",
+    "i2d_X509_bio",
+]
 """What both libraries have under the same name with the same arguments."""
 
 

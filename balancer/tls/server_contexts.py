@@ -179,7 +179,9 @@ class ServerContexts:
                 out_size[0] = len(name)
                 return _OK
         shown = ", ".join(sorted(name.decode("latin-1") for name in spoken))
-        session.refusal = Fault(NO_PROTOCOL, f"the client speaks {shown}, and neither of {', '.join(self.settings.alpn)}")
+        session.refusal = Fault(
+            NO_PROTOCOL, f"the client speaks {shown}, and neither of {', '.join(self.settings.alpn)}"
+        )
         return _FATAL
 
     def staple_wanted(self, session: ServerSession, ssl: Any) -> int:

@@ -67,7 +67,11 @@ def read_tickets_with(library: Library, keys_now: Callable[[], TicketKeys | None
     """Return the callback that OpenSSL makes and reads tickets by; :attr:`Library.has_ticket_keys` must be true."""
     ffi, lib = library.ffi, library.lib
     cipher: Any = library.ticket_cipher
-    key_name, digest_name, digest = ffi.new("char[]", b"key"), ffi.new("char[]", b"digest"), ffi.new("char[]", b"SHA256")
+    key_name, digest_name, digest = (
+        ffi.new("char[]", b"key"),
+        ffi.new("char[]", b"digest"),
+        ffi.new("char[]", b"SHA256"),
+    )
     secret, signing = ffi.new("unsigned char[32]"), ffi.new("unsigned char[32]")
     params: Any = ffi.new("OSSL_PARAM[3]")
     params[0].key, params[0].data_type, params[0].data, params[0].data_size = key_name, _OCTETS, signing, 32
@@ -95,7 +99,10 @@ def read_tickets_with(library: Library, keys_now: Callable[[], TicketKeys | None
         return _GOOD if encrypts or key == keys.keys[0] else _GOOD_BUT_OLD
 
     callback = ffi.callback(
-        "int (SSL *, unsigned char *, unsigned char *, EVP_CIPHER_CTX *, EVP_MAC_CTX *, int)", ticket, error=_REFUSED, onerror=failed
+        "int (SSL *, unsigned char *, unsigned char *, EVP_CIPHER_CTX *, EVP_MAC_CTX *, int)",
+        ticket,
+        error=_REFUSED,
+        onerror=failed,
     )
     _KEPT_ALIVE.append((callback, kept))
     return callback

@@ -15,6 +15,7 @@ from balancer.hooks.interfaces import IFilter
 from balancer.listeners.shedding import NEVER, Shedding
 from balancer.observe.records import ExchangeRecord
 from balancer.routing.table import RouteTable
+from balancer.tls.server_contexts import ServerContexts
 from balancer.wire.http1.heads import HeadLimits
 
 __all__ = ["HTTPTimeouts", "Site"]
@@ -49,7 +50,7 @@ class Site:
 
     ``observe`` takes the record of each exchange at its end; ``draw`` returns a float in [0, 1); ``new_id`` a request
     id; ``shedding`` says who is turned away; ``twisted_site`` is what mounted Twisted resources see as their site. ``body_size`` limits request bodies in
-    bytes, None for no limit.
+    bytes, None for no limit. ``tls`` is what is spoken TLS by, None where connections are plain.
     """
 
     listener: str
@@ -64,5 +65,6 @@ class Site:
     body_size: int | None = None
     twisted_site: Any = None
     shedding: Shedding = NEVER
+    tls: ServerContexts | None = None
     now: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
