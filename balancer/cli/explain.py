@@ -15,14 +15,10 @@ from rich.table import Table
 from balancer.cli.loading import FILE, complaints, offline
 from balancer.cli.tables import terminal
 from balancer.errors import BalancerError
-from balancer.model.tls import ClientCertificate
 from balancer.model.units import counted
 from balancer.service.explaining import Explanation, Sample
 from balancer.service.explaining import explain as explained
-from balancer.tls.clients import client_certificate
-from balancer.tls.files import read_file
-from balancer.tls.pem import split
-from balancer.tls.reading import parsed
+from balancer.tls.clients import read_client_certificate
 
 __all__ = ["explain"]
 
@@ -32,15 +28,6 @@ def _header(text: str) -> tuple[str, str]:
     if not colon or not name.strip():
         raise click.BadParameter(f"expected 'Name: value', got {text!r}", param_hint="-H")
     return name.strip(), value.strip()
-
-
-def _certificate(path: Path) -> ClientCertificate:
-    try:
-        return client_certificate(parsed(split(read_file(path)[0]).certificates[:1])[0])
-    except IndexError:
-        raise BalancerError(f"there is no certificate in {path}") from None
-    except ValueError as error:
-        raise BalancerError(f"the certificate in {path} cannot be used: {error}") from None
 
 
 @click.command()
@@ -82,9 +69,9 @@ def explain(
     method, url = request if len(request) == 2 else ("POST" if data is not None else "GET", request[0])
     draw = random.Random(seed).random if seed is not None else random.random
     with complaints():
-        shown = _certificate(client_cert) if client_cert is not None else None
-        sample = Sample(url, method, [_header(text) for text in headers], client_ip, data, listener, shown)
         try:
+            shown = read_client_certificate(client_cert) if client_cert is not None else None
+            sample = Sample(url, method, [_header(text) for text in headers], client_ip, data, listener, shown)
             found = explained(offline(file), sample, draw)
         except (UnicodeError, ValueError) as error:
             raise BalancerError(f"the request cannot be read: {error}") from None

@@ -9,7 +9,7 @@ from pydantic import Field, StrictInt, field_validator
 
 from balancer.config.fields import HeaderName, HeaderValue, Ip, Method
 from balancer.config.forms import Many
-from balancer.hooks.settings import Settings, StringMatch
+from balancer.hooks.settings import LocalPath, Settings, StringMatch
 
 __all__ = ["ExpectedOutcome", "RoutingTest", "SampleRequest"]
 
@@ -24,6 +24,9 @@ class SampleRequest(Settings):
     )
     client_ip: Ip = Field(default="127.0.0.1", validate_default=True, description="Where it comes from.")
     body: str | None = Field(default=None, description="Its body.")
+    client_certificate: LocalPath | None = Field(
+        default=None, description="PEM file with the certificate that the client shows, taken for verified."
+    )
 
     @field_validator("url")
     @classmethod

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from balancer.model.tls import ClientCertificate
+from balancer.tls.files import read_file
+from balancer.tls.pem import UnusableError, split
+from balancer.tls.reading import parsed_any
 
-__all__ = ["client_certificate", "names_with_kinds"]
+__all__ = ["client_certificate", "names_with_kinds", "read_client_certificate"]
+
+
+def read_client_certificate(path: Path) -> ClientCertificate:
+    """Return the first certificate in the file at ``path``, as if a client had shown it.
+
+    Raises:
+        UnusableError: naming the file and why there is none.
+    """
+    found = split(read_file(path)[0]).certificates
+    if not found:
+        raise UnusableError(f"there is no certificate in {path}")
+    try:
+        return client_certificate(parsed_any(found[:1])[0])
+    except ValueError as error:
+        raise UnusableError(f"{path}: {error}") from None
 
 
 def client_certificate(certificate: x509.Certificate) -> ClientCertificate:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from balancer.tls.pem import UnusableError
 
-__all__ = ["State", "read_file", "refuse_open_key", "state_of"]
+__all__ = ["State", "is_directory", "is_file", "read_file", "refuse_open_key", "state_of"]
 
 _LARGEST = 1024 * 1024
 
@@ -60,6 +60,22 @@ def refuse_open_key(path: Path, status: os.stat_result, user: int | None = None)
             f"the key {path} has the mode {stat.S_IMODE(status.st_mode):04o}: {others} can {can} it "
             f"(mend: chmod 0600 {path}; 0640 is accepted too)"
         )
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file at ``path``; False too for what can be none, such as a name that is too long."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_directory(path: Path) -> bool:
+    """Whether there is a directory at ``path``, likewise."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def state_of(path: Path) -> State:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from glob import glob, has_magic
 from pathlib import Path
 
-from balancer.tls.files import read_file
+from balancer.tls.files import is_directory, is_file, read_file
 from balancer.tls.pem import UnusableError, split
 from balancer.tls.reading import Source
 
@@ -31,7 +31,7 @@ _LEAF_ONLY = ("cert.pem", "fullchain.pem")
 
 def is_pattern(path: str) -> bool:
     """Whether ``path`` names several files: a directory or a pattern."""
-    return has_magic(path) or Path(path).is_dir()
+    return has_magic(path) or is_directory(Path(path))
 
 
 def found(path: str, directory: str) -> Iterator[Source]:
@@ -48,10 +48,13 @@ def found(path: str, directory: str) -> Iterator[Source]:
         return
     if has_magic(path):
         files = [Path(each) for each in sorted(glob(path, recursive=True))]  # noqa: PTH207 - patterns may be absolute
-        files = [each for each in files if each.is_file() and not _KEY_FILES.fullmatch(each.name)]
+        files = [each for each in files if is_file(each) and not _KEY_FILES.fullmatch(each.name)]
         where = f"no file matches {path}"
     else:
-        files = sorted(each for each in Path(path).iterdir() if _may_be_one(each))
+        try:
+            files = sorted(each for each in Path(path).iterdir() if _may_be_one(each))
+        except OSError as error:
+            raise UnusableError(f"cannot look into the directory {path}: {error.strerror}") from None
         where = f"there is no certificate in the directory {path}"
     sources = [Source(_name(each, directory), each, key_beside(each)) for each in files]
     sources = [each for each in sources if each.key is not None or _has_key(each.cert) or has_magic(path)]
@@ -62,18 +65,20 @@ def found(path: str, directory: str) -> Iterator[Source]:
 
 def key_beside(cert: Path) -> Path | None:
     """Return the file beside ``cert`` that holds its key, None where there is none."""
+    if not cert.name:
+        return None
     names = [cert.with_suffix(".key"), cert.with_name(f"{cert.name}.key")]
     if cert.name in _LEAF_ONLY:
         names.append(cert.with_name("privkey.pem"))
-    return next((each for each in names if each != cert and each.is_file()), None)
+    return next((each for each in names if each != cert and is_file(each)), None)
 
 
 def _may_be_one(path: Path) -> bool:
-    if path.name.startswith(".") or path.suffix not in _ENDINGS or not path.is_file():
+    if path.name.startswith(".") or path.suffix not in _ENDINGS or not is_file(path):
         return False
     if path.name in _CHAIN_FILES or _KEY_FILES.fullmatch(path.name):
         return False
-    return not (path.name == _LEAF_ONLY[0] and path.with_name(_LEAF_ONLY[1]).is_file())
+    return not (path.name == _LEAF_ONLY[0] and is_file(path.with_name(_LEAF_ONLY[1])))
 
 
 def _has_key(path: Path) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from balancer.tls.files import read_file, refuse_open_key, state_of
+from balancer.tls.files import is_directory, is_file, read_file, refuse_open_key, state_of
 from balancer.tls.pem import UnusableError
 
 
@@ -61,6 +61,14 @@ class FileTests(SynchronousTestCase):
         error = self.assertRaises(UnusableError, refuse_open_key, self.path, self.path.stat(), 65533)
         self.assertIn("belongs to the user", str(error))
         self.assertIn("chown root", str(error))
+
+    def test_what_is_there(self) -> None:
+        """A path that can lead nowhere leads nowhere."""
+        self.path.write_bytes(b"x")
+        self.assertEqual((is_file(self.path), is_directory(self.path)), (True, False))
+        self.assertEqual((is_file(self.directory), is_directory(self.directory)), (False, True))
+        for path in (Path("x" * 5000), Path("a\0b")):
+            self.assertEqual((is_file(path), is_directory(path)), (False, False))
 
     def test_state(self) -> None:
         """A state changes with content, with another file in its place and with the rights; none means no file."""
