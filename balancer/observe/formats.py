@@ -136,6 +136,8 @@ class Json:
         more = ""
         if r.protocol == "udp":
             more = f',"datagrams_in":{r.datagrams_in},"datagrams_out":{r.datagrams_out}'
+        if r.tls is not None:
+            more += f',"tls":{_json_tls(r.tls)}'
         if r.queue >= 0:
             more += f',"queue":{r.queue:.6f}'
         if r.connect >= 0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from balancer.model.facts import RequestFacts
+from balancer.model.tls import TLSInfo
 
 __all__ = ["ExchangeRecord", "SessionRecord"]
 
@@ -67,6 +68,7 @@ class SessionRecord:
         "route",
         "server",
         "started",
+        "tls",
         "total",
     )
 
@@ -89,3 +91,4 @@ class SessionRecord:
         self.queue = -1.0
         self.connect = -1.0
         self.total = -1.0
+        self.tls: TLSInfo | None = None  # of the client's side
