@@ -18,7 +18,7 @@ from pathlib import Path
 
 from balancer.tls.files import State, read_file, state_of
 from balancer.tls.finding import found as sources_of
-from balancer.tls.finding import is_pattern
+from balancer.tls.finding import has_key, is_pattern
 from balancer.tls.identity import Identity
 from balancer.tls.pem import UnusableError
 from balancer.tls.reading import Source, UnusableCertificateError, read_identity
@@ -63,6 +63,7 @@ class Cabinet:
     def __init__(self) -> None:
         self._known: dict[Source, tuple[tuple[State, ...], Identity | UnusableCertificateError]] = {}
         self._texts: dict[Path, tuple[State, bytes]] = {}
+        self._keys: dict[Path, tuple[State, bool]] = {}
         self._lock = threading.Lock()
 
     def identity(self, source: Source) -> Identity:
@@ -96,11 +97,22 @@ class Cabinet:
                 known = self._texts[path] = (state, read_file(path)[0])
             return known[1]
 
+    def has_key(self, path: Path) -> bool:
+        """Return whether the file at ``path`` holds a key, as :func:`balancer.tls.finding.has_key` does."""
+        with self._lock:
+            state = state_of(path)
+            known = self._keys.get(path)
+            if known is None or known[0] != state or state is None:
+                known = self._keys[path] = (state, has_key(path))
+            return known[1]
+
     def forget_others(self, sources: Iterable[Source]) -> None:
         """Forget what is not of ``sources``: keys that nobody uses are not kept in memory."""
         kept = set(sources)
         with self._lock:
             self._known = {source: known for source, known in self._known.items() if source in kept}
+            paths = {source.cert for source in kept}
+            self._keys = {path: known for path, known in self._keys.items() if path in paths or not known[1]}
 
 
 def read_all(entries: Sequence[Entry], directory: str, cabinet: Cabinet) -> Reading:
@@ -110,7 +122,7 @@ def read_all(entries: Sequence[Entry], directory: str, cabinet: Cabinet) -> Read
     faults: list[Fault] = []
     for at, entry in enumerate(entries):
         try:
-            sources = _sources(entry, directory)
+            sources = _sources(entry, directory, cabinet)
         except UnusableError as error:
             faults.append(Fault(at, "cert", str(error)))
             continue
@@ -126,9 +138,9 @@ def read_all(entries: Sequence[Entry], directory: str, cabinet: Cabinet) -> Read
     return Reading(tuple(found), tuple(faults))
 
 
-def _sources(entry: Entry, directory: str) -> list[Source]:
+def _sources(entry: Entry, directory: str, cabinet: Cabinet) -> list[Source]:
     if entry.key is None and entry.chain is None:
-        return list(sources_of(entry.cert, directory))
+        return list(sources_of(entry.cert, directory, cabinet.has_key))
     if is_pattern(entry.cert):
         raise UnusableError(f"expected one file beside 'key' and 'chain', got the pattern or directory {entry.cert}")
     (source,) = sources_of(entry.cert, directory)

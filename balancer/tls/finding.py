@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from glob import glob, has_magic
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from balancer.tls.files import is_directory, is_file, read_file
 from balancer.tls.pem import UnusableError, split
 from balancer.tls.reading import Source
 
-__all__ = ["found", "is_pattern", "key_beside"]
+__all__ = ["found", "has_key", "is_pattern", "key_beside"]
 
 _ENDINGS = (".pem", ".crt", ".cer")
 _KEY_FILES = re.compile(r".*(?:\.key|\.key\.pem|-key\.pem)|privkey\.pem")
@@ -34,10 +34,11 @@ def is_pattern(path: str) -> bool:
     return has_magic(path) or is_directory(Path(path))
 
 
-def found(path: str, directory: str) -> Iterator[Source]:
+def found(path: str, directory: str, holds_key: Callable[[Path], bool] | None = None) -> Iterator[Source]:
     """Yield where the certificates are that ``path`` stands for, in the order of names.
 
-    ``directory`` is that of the configuration: names of what is below it are told relative to it.
+    ``directory`` is that of the configuration: names of what is below it are told relative to it. ``holds_key`` is
+    :func:`has_key`, or what remembers its answers.
 
     Raises:
         UnusableError: if there is nothing there.
@@ -57,7 +58,9 @@ def found(path: str, directory: str) -> Iterator[Source]:
             raise UnusableError(f"cannot look into the directory {path}: {error.strerror}") from None
         where = f"there is no certificate in the directory {path}"
     sources = [Source(_name(each, directory), each, key_beside(each)) for each in files]
-    sources = [each for each in sources if each.key is not None or _has_key(each.cert) or has_magic(path)]
+    if not has_magic(path):
+        holds_key = holds_key or has_key
+        sources = [each for each in sources if each.key is not None or holds_key(each.cert)]
     if not sources:
         raise UnusableError(where)
     yield from sources
@@ -81,7 +84,7 @@ def _may_be_one(path: Path) -> bool:
     return not (path.name == _LEAF_ONLY[0] and is_file(path.with_name(_LEAF_ONLY[1])))
 
 
-def _has_key(path: Path) -> bool:
+def has_key(path: Path) -> bool:
     """Whether a file holds a key, or cannot be told: then reading it will say what is wrong."""
     try:
         return bool(split(read_file(path)[0]).keys)
