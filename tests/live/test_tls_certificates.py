@@ -5,11 +5,12 @@ from __future__ import annotations
 import socket
 import ssl
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 
-from tests.live.balancers import OK, BalancerTestCase, Peer, RunningBalancer, answering, wait_until
+from tests.live.balancers import BIN, OK, BalancerTestCase, Peer, RunningBalancer, answering, wait_until
 from tests.live.processes import free_port
 from tests.live.programs import need
 from tests.tls.authority import Authority, Issued
@@ -64,11 +65,15 @@ class _Story(BalancerTestCase):
         done = subprocess.run(command, input="", capture_output=True, text=True, timeout=40)
         return done.stdout + done.stderr
 
-    def shaken(self, name: str | None = "shop.example") -> ssl.SSLSocket:
-        """Return a connection whose handshake asked for ``name``."""
+    def shaken(
+        self, name: str | None = "shop.example", certificate: Path | None = None, key: Path | None = None
+    ) -> ssl.SSLSocket:
+        """Return a connection whose handshake asked for ``name``, and showed ``certificate``."""
         context = ssl.create_default_context(cadata=CA.issued.cert.decode())
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+        if certificate is not None:
+            context.load_cert_chain(certificate, key)
         skt = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
         self.addCleanup(skt.close)
         shaken = context.wrap_socket(skt, server_hostname=name)
@@ -120,6 +125,23 @@ class CertificateTests(_Story):
         return subprocess.run(
             command, input=f"{pem}-----END CERTIFICATE-----\n", capture_output=True, text=True, check=True
         ).stdout
+
+    def test_told(self) -> None:
+        """The end of each certificate is a metric and in the status; of several workers the metric is that of one."""
+        metrics, admin = free_port(), self.at / "admin.sock"
+        top = f"workers: 2\nmetrics: {{bind: 127.0.0.1:{metrics}}}\nadmin: {{bind: 'unix:{admin}'}}"
+        self.begin("certificates: AT/shop.pem", top=top, shop=SHOP)
+        wait_until(lambda: self._answers())
+        text = self.get(metrics, "/metrics").body.decode()
+        name = f'certificate="{self.at}/shop.pem"'
+        (line,) = [
+            each for each in text.splitlines() if each.startswith("balancer_tls_certificate_expiry_timestamp_seconds{")
+        ]
+        self.assertIn(name, line)
+        self.assertEqual(float(line.split()[-1]), SHOP.certificate.not_valid_after_utc.timestamp())
+        command = [str(BIN / "balancer"), "ctl", "--admin", f"unix:{admin}", "status"]
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=40, check=True).stdout
+        self.assertRegex(shown, r"shop\.pem +ecdsa +89 .*shop\.example")
 
     def test_strict(self) -> None:
         """With strict SNI a client that asks for somebody else hears that nobody is called so."""
@@ -195,6 +217,25 @@ class ClientCertificateTests(_Story):
         self.assertEqual(lowered.count(b"\r\nclient-cert:"), 1)
         self.assertNotIn(b"admin", head)
         self.assertNotIn(b"x_client", lowered)
+
+    def test_believed_from_now_on(self) -> None:
+        """A reload that tells servers who it is holds on connections that there are too: nobody's own word is passed on with ours."""
+        settings = "certificates: AT/shop.pem, client_auth: {mode: optional, ca: AT/ca.pem, headers: HEADERS}"
+        running = self.begin(settings.replace("HEADERS", "false"), shop=SHOP)
+        self._client("alice")
+        client = Peer(self.shaken(certificate=self.at / "alice.crt", key=self.at / "alice.key"))
+        asked = b"GET / HTTP/1.1\r\nHost: a\r\nX-Client-Cert-Subject: CN=admin\r\n\r\n"
+        client.send(asked)
+        client.response()
+        self.assertIn(b"CN=admin", self.seen[0])
+        running.reload(running.file.read_text().replace("headers: false", "headers: true"))
+        wait_until(lambda: "reloaded" in running.output.read_text())
+        client.send(asked * 3)
+        for _ in range(3):
+            client.response()
+        for head in self.seen[1:]:
+            self.assertNotIn(b"admin", head)
+            self.assertEqual(head.count(b"X-Client-Cert-Subject: CN=alice\r\n"), 1)
 
     def test_required(self) -> None:
         """Nobody comes without one, or with one of somebody else's making, or with one that was taken back."""
