@@ -129,6 +129,7 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "forwarding/proxy.py",
         "forwarding/server_connection.py",
         "listeners/http/channel.py",
+        "listeners/http/client_request.py",
         "listeners/http/listener.py",
         "listeners/http/recording.py",
         "listeners/http/slow.py",

@@ -17,6 +17,7 @@ from balancer.cli.tables import (
     certificates_table,
     packages_table,
     servers_table,
+    spoken,
     state_in_words,
     terminal,
 )
@@ -121,7 +122,7 @@ def status(admin: Admin, as_json: bool) -> None:
     for listener in found["listeners"]:
         addresses = ", ".join(listener["addresses"])
         screen.print(
-            f"listener [bold]{escape(listener['name'])}[/] {listener['protocol']} on {escape(addresses)},"
+            f"listener [bold]{escape(listener['name'])}[/] {spoken(listener)} on {escape(addresses)},"
             f" {counted(listener['connections'], 'flow' if listener['protocol'] == 'udp' else 'connection')}"
         )
         if listener.get("certificates"):

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from balancer import __version__
+from balancer.cli.tables import spoken
 from balancer.service.start import AnyService
 
 __all__ = ["summary"]
@@ -27,7 +28,7 @@ def summary(service: AnyService, pid: int, reactor: str) -> RenderableType:
     for listener in status["listeners"]:
         listeners.add_row(
             escape(listener["name"]),
-            listener["protocol"],
+            spoken(listener),
             escape(", ".join(listener["addresses"])),
             str(listener["routes"]),
         )

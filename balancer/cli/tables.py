@@ -14,7 +14,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-__all__ = ["accounts_table", "certificates_table", "packages_table", "servers_table", "state_in_words", "terminal"]
+__all__ = [
+    "accounts_table",
+    "certificates_table",
+    "packages_table",
+    "servers_table",
+    "spoken",
+    "state_in_words",
+    "terminal",
+]
 
 _ENDLESS = 100_000
 _COLOURS = {"up": "green", "down": "red"}
@@ -92,3 +100,9 @@ def _table(whole: Iterable[str], last: str, *, indent: int = 0, header_style: st
         table.add_column(name, no_wrap=True, overflow="fold")
     table.add_column(last, overflow="fold")
     return table
+
+
+def spoken(listener: Mapping[str, Any]) -> str:
+    """Return what a listener speaks, with the library that does the framing of HTTP/2."""
+    library = listener["http2"]
+    return f"{listener['protocol']}, HTTP/2 ({library})" if library else str(listener["protocol"])

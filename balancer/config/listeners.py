@@ -20,6 +20,7 @@ from balancer.config.fields import (
     PositiveSize,
 )
 from balancer.config.forms import Many, Switch, given, one_of
+from balancer.config.http2 import ListenerHttp2
 from balancer.config.routes import Route, SessionRoute
 from balancer.config.tls import Hsts, ListenerTls, RedirectHttps
 from balancer.hooks.settings import Settings, Size
@@ -139,6 +140,9 @@ class HttpListener(_Listener):
     )
     timeouts: HttpTimeouts = Field(default=HttpTimeouts(), description="How long clients may take.")
     http: HttpSettings = Field(default=HttpSettings(), description="What requests may be like.")
+    http2: Annotated[ListenerHttp2 | None, Switch()] = Field(
+        default=ListenerHttp2(), description="Speak HTTP/2 with clients that want to; false: HTTP/1.1 only."
+    )
     tls: ListenerTls | None = Field(default=None, description="Speak TLS; none: plain.")
     redirect_https: Annotated[RedirectHttps | None, Switch()] = Field(
         default=None, description="Send every client to the same address by https; routes are not needed then."

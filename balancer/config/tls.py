@@ -163,6 +163,11 @@ def _scheme(document: Document, name: str, listener: Any) -> Iterator[Problem]:
     """``redirect_https`` is for listeners without TLS, ``hsts`` for those with it."""
     here = ("listeners", name)
     encrypted = get(listener, "tls") is not None
+    if get(listener, "http2") is False:
+        for at, spoken in entries_of(get(listener, "tls", "alpn")):
+            if spoken == "h2":
+                message = "expected no h2 beside 'http2: false'"
+                yield document.problem((*here, "tls", "alpn", at), message)
     if get(listener, "redirect_https") not in (None, False) and encrypted:
         message = "expected no 'redirect_https' beside 'tls': clients come by https here"
         yield document.problem((*here, "redirect_https"), message, key=True)

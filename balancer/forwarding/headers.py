@@ -20,6 +20,7 @@ from balancer.wire.http1.heads import RequestHead
 from balancer.wire.http1.responses import ResponseHead
 
 __all__ = [
+    "VIA",
     "VIA_LINES",
     "Arrival",
     "HeaderPolicy",
@@ -35,9 +36,11 @@ __all__ = [
 ]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_VIA = {version: (b"Via", version.encode() + b" balancer") for version in ("1.0", "1.1")}
-VIA_LINES = {version: b"%b: %b\r\n" % pair for version, pair in _VIA.items()}
+_VIA = {version: (b"Via", version.encode() + b" balancer") for version in ("1.0", "1.1", "2.0")}
+VIA = {version: value for version, (_, value) in _VIA.items()}
 """What a message is given that was received with such a version (RFC 9110 section 7.6.3)."""
+VIA_LINES = {version: b"%b: %b\r\n" % pair for version, pair in _VIA.items()}
+"""The same as lines of HTTP/1.1."""
 _HSTS = b"Strict-Transport-Security"
 _PLAIN_ID = re.compile(rb"[!#-\[\]-~]{1,128}")  # no quotes or backslashes, which would mean something in a log
 

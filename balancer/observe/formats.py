@@ -119,6 +119,8 @@ class Json:
             request = _json_request(r)
             if facts is not None:
                 facts.noted_by, facts.noted = self, request
+        if r.h2_stream:
+            more += f',"h2_stream":{r.h2_stream}'
         if r.notes:
             more += f',"notes":{json.dumps(r.notes, default=str)}'
         return (

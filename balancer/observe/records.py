@@ -24,6 +24,7 @@ class ExchangeRecord:
     method: str = ""
     target: str = ""
     version: str = "1.1"
+    h2_stream: int = 0  # the request's stream where the client speaks HTTP/2
     host: str = ""
     headers: Sequence[tuple[bytes, bytes]] = ()  # the request's, as received
     route: str = ""

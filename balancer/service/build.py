@@ -40,6 +40,7 @@ from balancer.pools.probes import builtins as probes
 from balancer.routing.matchers import builtins as matchers
 from balancer.routing.route import UnknownNameError
 from balancer.service.encryption import encryption
+from balancer.service.http2 import http2_limits
 from balancer.service.pools import built_pool
 from balancer.service.routes import built_filters, http_table, session_routes
 from balancer.service.runtime import Runtime
@@ -247,6 +248,7 @@ class _Builder:
                 settings.timeouts.keep_alive,
                 settings.timeouts.idle,
             ),
+            http2=http2_limits(settings),
             body_size=http.body_size,
             twisted_site=runtime.twisted_site,
             shedding=self._shedding(settings),

@@ -10,18 +10,16 @@ from balancer.tls.server_contexts import ServerContexts, ServerSettings
 from balancer.tls.shelf import Shelf
 from balancer.tls.tickets import TicketKeys
 
-__all__ = ["SPOKEN", "encryption", "offered"]
-
-SPOKEN = ("http/1.1",)
-"""What HTTP listeners speak, best first."""
+__all__ = ["encryption", "offered"]
 
 
 def offered(settings: HttpListener | TcpListener) -> tuple[str, ...]:
-    """Return the protocols that a listener offers (ALPN): those asked for, of HTTP as far as they are spoken."""
+    """Return the protocols that a listener offers (ALPN): those asked for, of HTTP as far as they are spoken, best first."""
     wanted = settings.tls.alpn if settings.tls is not None else ()
     if isinstance(settings, TcpListener):
         return wanted or ()
-    return SPOKEN if wanted is None else tuple(name for name in wanted if name in SPOKEN)
+    spoken = ("http/1.1",) if settings.http2 is None else ("h2", "http/1.1")
+    return spoken if wanted is None else tuple(name for name in wanted if name in spoken)
 
 
 def encryption(

@@ -14,6 +14,7 @@ from balancer.observe.access_log import AccessLog
 from balancer.observe.metrics import Metrics, counter, gauge
 from balancer.observe.records import ExchangeRecord, SessionRecord
 from balancer.pools.events import PoolEvent
+from balancer.service.http2 import http2_metrics
 from balancer.service.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ class Observing:
         lost = counter("access_log_dropped_lines", "Lines lost because the log could not be written.", ())
         lost.add_metric((), self._log.dropped if self._log is not None else 0)
         yield from (connections, refused, dropped, pauses, state, active, idle, weight, waiting, panic, lost)
+        yield from http2_metrics(listeners)
         yield from self._plugin_metrics(snapshot)
         yield from self._certificate_metrics(snapshot)
 

@@ -10,6 +10,7 @@ from balancer.config.pools import Pool as PoolSettings
 from balancer.model.units import format_duration
 from balancer.pools.pool import Pool
 from balancer.service.certificates import certificate_report
+from balancer.service.http2 import http2_library
 from balancer.service.listening import Listeners
 from balancer.service.snapshot import Snapshot
 
@@ -37,6 +38,7 @@ def outline_of(snapshot: Snapshot, addresses: Callable[[str], Sequence[str]]) ->
                 "protocol": listener.protocol,
                 "addresses": list(addresses(name)),
                 "routes": len(listener.routes),
+                "http2": http2_library(listener),
                 "connections": 0,
                 "refused": 0,
                 **_certificates(snapshot, name),

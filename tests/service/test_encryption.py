@@ -8,7 +8,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from balancer.listeners.http.site import Site
 from balancer.listeners.tcp import TCPSettings
-from balancer.service.encryption import SPOKEN
 from tests.service.making import built_in, problems_in
 from tests.tls.authority import Authority
 
@@ -33,27 +32,31 @@ class EncryptionTests(SynchronousTestCase):
             "  web: {bind: '*:1', pool: app, hsts: {max_age: 1d, include_subdomains: true}, tls: {certificates: shop.pem,"
             " profile: modern, tickets: false, client_auth: {ca: ca.pem, mode: optional}, handshake_timeout: 3s}}\n"
             "  mail: {bind: '*:2', protocol: tcp, pool: app, tls: {certificates: shop.pem, alpn: [imap]}}\n"
-            "  plain: {bind: '*:3', pool: app}\n" + POOLS,
+            "  plain: {bind: '*:3', pool: app}\n"
+            "  old: {bind: '*:4', pool: app, http2: false, tls: {certificates: shop.pem}}\n" + POOLS,
             shop=SHOP,
         )
-        web, mail, plain = (snapshot.listeners[name] for name in ("web", "mail", "plain"))
+        web, mail, plain, old = (snapshot.listeners[name] for name in ("web", "mail", "plain", "old"))
         assert isinstance(web, Site)
         assert isinstance(mail, TCPSettings)
         assert isinstance(plain, Site)
+        assert isinstance(old, Site)
         assert web.tls is not None
         assert mail.tls is not None
         settings = web.tls.settings
         self.assertEqual(
             (settings.listener, settings.profile, settings.alpn, settings.client_auth, settings.handshake_timeout),
-            ("web", "modern", SPOKEN, "optional", 3.0),
+            ("web", "modern", ("h2", "http/1.1"), "optional", 3.0),
         )
         self.assertFalse(settings.tickets)
         self.assertEqual(mail.tls.settings.alpn, ("imap",))
+        assert old.tls is not None
+        self.assertEqual(old.tls.settings.alpn, ("http/1.1",))
         self.assertIsNone(plain.tls)
         self.assertEqual((web.policy.client_certificates, web.limits.own_client_certificates), (True, True))
         self.assertEqual(web.policy.hsts, b"max-age=86400; includeSubDomains")
         self.assertEqual((plain.policy.client_certificates, plain.policy.hsts), (False, b""))
-        self.assertEqual(list(snapshot.shelves), ["web", "mail"])
+        self.assertEqual(list(snapshot.shelves), ["web", "mail", "old"])
 
     def test_every_fault(self) -> None:
         """Every file that cannot be used is reported, at its place, with whatever else is wrong."""

@@ -33,7 +33,7 @@ from balancer.forwarding.headers import (
     facts_of,
 )
 from balancer.forwarding.session import to_peer
-from balancer.listeners.http import idle, overloaded, slow, walk
+from balancer.listeners.http import overloaded, prior_knowledge, slow, walk
 from balancer.listeners.http.ending import Ending
 from balancer.listeners.http.request import Request
 from balancer.listeners.http.site import Site
@@ -63,16 +63,23 @@ class HTTPChannel(Protocol):
         wheel: the shared timer.
         left: called once with the channel when the connection is gone.
         origin: who connects, where a layer below knows better than the socket.
+        http2: goes on with the connection where it begins in HTTP/2; given the channel and all that has come.
     """
 
     transport: Any
 
     def __init__(
-        self, site: Callable[[], Site], wheel: Wheel, left: Callable[[HTTPChannel], None], origin: Origin | None = None
+        self,
+        site: Callable[[], Site],
+        wheel: Wheel,
+        left: Callable[[Any], None],
+        origin: Origin | None = None,
+        http2: Callable[[HTTPChannel, bytes], None] | None = None,
     ) -> None:
         self._site_now = site
-        self._origin = origin
-        self._left = left
+        self.origin = origin
+        self.left = left
+        self.prior_knowledge = http2
         self._timer = wheel.schedule(site().timeouts.head, self._timed_out)
         self._reader = RequestReader(site().limits)
         self._arrival: Arrival | None = None
@@ -112,6 +119,8 @@ class HTTPChannel(Protocol):
         try:
             reader.feed(data)
         except ExchangeError as error:
+            if error.reason is errors.HTTP_VERSION_REFUSED and prior_knowledge.went_on(self, data):
+                return
             self._refused = error
             if current is not None and not current.body.ended:
                 self._cut(current, error)
@@ -151,7 +160,7 @@ class HTTPChannel(Protocol):
         elif self._current is not None:
             self._current.gone()
             self._current = None
-        self._left(self)
+        self.left(self)
 
     # Serving.
 
@@ -239,9 +248,9 @@ class HTTPChannel(Protocol):
                 self._timer.reset(site.timeouts.body_idle)
 
     def _arrive(self, policy: HeaderPolicy) -> Arrival:
-        origin = self._origin
+        origin = self.origin
         if origin is None:
-            origin = self._origin = Origin(to_peer(self.transport.getPeer()), to_peer(self.transport.getHost()))
+            origin = self.origin = Origin(to_peer(self.transport.getPeer()), to_peer(self.transport.getHost()))
         return Arrival(origin, policy)
 
     def _failed(self, request: Request, error: Exception) -> None:
@@ -365,6 +374,10 @@ class HTTPChannel(Protocol):
 
     # Ending.
 
+    def announce_end(self) -> None:
+        """Let the next response say that it is the last."""
+        self.draining = True
+
     def drain(self) -> None:
         """Close as soon as no request is in service; tunnels go on."""
         self.draining = True
@@ -376,20 +389,5 @@ class HTTPChannel(Protocol):
         self.transport.abortConnection()
 
     def _timed_out(self) -> None:
-        request = self._current
-        transport = self.transport
-        if transport is None:
-            return
-        if self._ending is not None:
-            self._ending.timed_out()
-        elif request is not None:
-            if request is self._watched:
-                slow.answer_timed_out(self, request)
-            elif not request.body.ended:
-                slow.body_timed_out(self, request)
-        elif self._in_head and self._reader.in_head:
-            self._in_head = False
-            self._refused = ExchangeError(errors.HTTP_REQUEST_TIMEOUT)
-            self._refuse(self._refused)
-        elif getattr(transport, "queued", 0) or not idle.forgot(self):
-            self._close()
+        if self.transport is not None:
+            slow.timed_out(self)

@@ -1,4 +1,4 @@
-"""An HTTP listener: lets clients in and serves them by the site of the moment.
+"""An HTTP listener: lets clients in and serves them by the site of the moment, in the version of HTTP that they speak.
 
 Its site can be replaced at any time (:meth:`HTTPListener.swap`): the sockets and the clients' connections stay, requests
 begun earlier finish on the site they began with.
@@ -18,9 +18,13 @@ from balancer.listeners.accept import Gate
 from balancer.listeners.http.channel import HTTPChannel
 from balancer.listeners.http.overloaded import turned_away_at_once
 from balancer.listeners.http.site import Site
+from balancer.listeners.http2.channel import HTTP2Channel
+from balancer.listeners.http2.counts import Counts
 from balancer.listeners.opening import Opening
 from balancer.listeners.ports import Ports
+from balancer.model.origin import Origin
 from balancer.model.units import counted
+from balancer.net.gathering import gathering
 from balancer.net.listening import BACKLOG
 from balancer.net.timers import Wheel
 
@@ -28,6 +32,10 @@ __all__ = ["LAST_REQUEST", "HTTPListener"]
 
 LAST_REQUEST = 0.5
 """Seconds that a connection without a request has for one more when its listener drains."""
+
+
+AnyChannel = HTTPChannel | HTTP2Channel
+"""A client's connection."""
 
 
 @implementer(IProtocolFactory)
@@ -63,8 +71,12 @@ class HTTPListener:
         self.short_of_descriptors: Callable[[], Any] | None = None
         """Called when no connection could be accepted for want of descriptors."""
         self.gate = gate
-        self.channels: set[HTTPChannel] = set()
+        self.channels: set[AnyChannel] = set()
+        self.http2 = Counts()
+        """What its HTTP/2 connections came to."""
         self._reactor = reactor
+        self._gather = gathering(reactor)
+        self._draining = False
         self.binds = tuple(binds)
         self._site = site
         self._wheel = wheel
@@ -123,8 +135,9 @@ class HTTPListener:
         The Deferred fires when the last connection is gone.
         """
         closed = self.stop_accepting()
-        for channel in self.channels:
-            channel.draining = True  # the next response says so
+        self._draining = True
+        for channel in tuple(self.channels):
+            channel.announce_end()
         if self.channels:
             drained: Deferred[None] = Deferred()
             self._drained = drained
@@ -150,22 +163,57 @@ class HTTPListener:
     def _site_now(self) -> Site:
         return self._site
 
-    def buildProtocol(self, address: IAddress) -> HTTPChannel | None:
+    def buildProtocol(self, address: IAddress) -> AnyChannel | None:
         """Return the channel for a client at ``address``; None refuses it."""
         host = getattr(address, "host", None) or ""
         if not self.gate.admit(host):
             return None
+        return self.speak(None, partial(self._left, host))
 
-        def left(channel: HTTPChannel) -> None:
-            self.gate.leave(host)
-            self.channels.discard(channel)
-            if not self.channels and self._drained is not None:
-                drained, self._drained = self._drained, None
-                drained.callback(None)
+    def speak(self, origin: Origin | None, left: Callable[[AnyChannel], None]) -> AnyChannel:
+        """Return the channel for a connection: of the version that TLS has agreed on, else of HTTP/1.1.
 
-        channel = HTTPChannel(self._site_now, self._wheel, left)
+        Who begins a plain connection with the preface of HTTP/2 is then served in that.
+
+        Args:
+            origin: who connects, and how; None: the socket says it all.
+            left: called once when the connection is gone, with its channel.
+        """
+        channel: AnyChannel
+        tls = None if origin is None else origin.tls
+        if self._site.http2 is None:
+            channel = HTTPChannel(self._site_now, self._wheel, left, origin)
+        elif tls is None:
+            channel = HTTPChannel(self._site_now, self._wheel, left, origin, self._speak_http2)
+        elif tls.alpn == "h2":
+            channel = self._http2_channel(left, origin)
+        else:
+            channel = HTTPChannel(self._site_now, self._wheel, left, origin)
         self.channels.add(channel)
         return channel
+
+    def _http2_channel(self, left: Callable[[AnyChannel], None], origin: Origin | None) -> HTTP2Channel:
+        later = partial(self._reactor.callLater, 0)
+        return HTTP2Channel(self._site_now, self._wheel, left, self._gather, later, self.http2, origin)
+
+    def _speak_http2(self, before: HTTPChannel, data: bytes) -> None:
+        """Go on in HTTP/2 on the connection of ``before``, which was given ``data`` and found them to be that."""
+        transport = before.transport
+        channel = self._http2_channel(before.left, before.origin)
+        self.channels.discard(before)
+        self.channels.add(channel)
+        transport.protocol = channel
+        channel.makeConnection(transport)
+        if self._draining:
+            channel.announce_end()
+        channel.dataReceived(data)
+
+    def _left(self, host: str, channel: AnyChannel) -> None:
+        self.gate.leave(host)
+        self.channels.discard(channel)
+        if not self.channels and self._drained is not None:
+            drained, self._drained = self._drained, None
+            drained.callback(None)
 
     def turns_away(self, descriptor: int, client: Any) -> bool:
         """Answer, while there is more to do than can be done, a connection that was just accepted; then close it."""

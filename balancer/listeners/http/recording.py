@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 if TYPE_CHECKING:
-    from balancer.listeners.http.request import Request
+    from balancer.listeners.http.client_request import ClientRequest
 
 __all__ = ["note"]
 
 _log = Logger()
 
 
-def note(request: Request, now: float) -> None:
+def note(request: ClientRequest, now: float) -> None:
     """Complete the record of ``request``, which has ended at ``now`` (of the site's clock), and hand it on."""
     record, facts, site = request.record, request.facts, request.site
     total = record.total = now - request.started_at

@@ -30,14 +30,14 @@ from balancer.routing.tree import mounted_at
 from balancer.wire.answers import proxy_status
 
 if TYPE_CHECKING:
-    from balancer.listeners.http.request import Request
+    from balancer.listeners.http.client_request import ClientRequest
 
 __all__ = ["RenderedRequest", "rendered"]
 
 _log = Logger()
 
 
-def rendered(request: Request) -> RenderedRequest:
+def rendered(request: ClientRequest) -> RenderedRequest:
     """Return the Twisted request that stands for ``request``."""
     return RenderedRequest(_RenderChannel(request), request)
 
@@ -51,7 +51,7 @@ def _address(peer: Peer) -> IAddress:
 class RenderedRequest(server.Request):
     """A Twisted request whose bytes come from, and go to, one of ours."""
 
-    def __init__(self, channel: _RenderChannel, ours: Request) -> None:
+    def __init__(self, channel: _RenderChannel, ours: ClientRequest) -> None:
         super().__init__(channel)
         self._ours = ours
         self.ours_channel = channel
@@ -171,7 +171,7 @@ class _Methods:
 class _RenderChannel:
     """What a Twisted request takes for its HTTP channel."""
 
-    def __init__(self, ours: Request) -> None:
+    def __init__(self, ours: ClientRequest) -> None:
         self._ours = ours
         self._chunked = False
         self._left: int | None = None  # bytes of the body that are still to come, where that was declared
@@ -217,7 +217,7 @@ class _RenderChannel:
             self._left = length
         try:
             self._ours.respond(int(code), reason, pairs, length)
-            self._ours.channel.watch_answer(self._ours)
+            self._ours.watch()
         except ExchangeError as error:  # of a filter, on the response: what the resource writes goes nowhere
             self.give_up(error)
 
@@ -265,17 +265,17 @@ class _RenderChannel:
             producer.stopProducing()
             return
         self._producer = producer
-        self.transport.registerProducer(producer, streaming)
+        self._ours.stream_from(producer, streaming)
 
     def unregisterProducer(self) -> None:
         """The producer has ended."""
         if self._producer is not None:
             self._producer = None
-            self.transport.unregisterProducer()
+            self._ours.stop_streaming()
 
     def loseConnection(self) -> None:
         """The resource wants the connection closed."""
-        self._ours.channel.abort()
+        self._ours.cut()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         """Twisted could not parse the form: answer 400 (its own channel does the same)."""

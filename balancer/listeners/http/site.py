@@ -17,6 +17,7 @@ from balancer.observe.records import ExchangeRecord
 from balancer.routing.table import RouteTable
 from balancer.tls.server_contexts import ServerContexts
 from balancer.wire.http1.heads import HeadLimits
+from balancer.wire.http2.interface import Limits
 
 __all__ = ["HTTPTimeouts", "Site"]
 
@@ -50,7 +51,8 @@ class Site:
 
     ``observe`` takes the record of each exchange at its end; ``draw`` returns a float in [0, 1); ``new_id`` a request
     id; ``shedding`` says who is turned away; ``twisted_site`` is what mounted Twisted resources see as their site. ``body_size`` limits request bodies in
-    bytes, None for no limit. ``tls`` is what is spoken TLS by, None where connections are plain.
+    bytes, None for no limit. ``tls`` is what is spoken TLS by, None where connections are plain; ``http2`` what clients may do
+    that speak it, None where it is not spoken.
     """
 
     listener: str
@@ -61,6 +63,7 @@ class Site:
     filters: tuple[IFilter, ...] = ()
     policy: HeaderPolicy = field(default_factory=lambda: HeaderPolicy(TrustedPeers()))
     limits: HeadLimits = field(default_factory=HeadLimits)
+    http2: Limits | None = field(default_factory=Limits)
     timeouts: HTTPTimeouts = field(default_factory=HTTPTimeouts)
     body_size: int | None = None
     twisted_site: Any = None

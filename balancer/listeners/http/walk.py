@@ -26,20 +26,20 @@ from balancer.routing.decide import decide
 from balancer.wire.http1.heads import is_host
 
 if TYPE_CHECKING:
+    from balancer.listeners.http.client_request import ClientRequest
     from balancer.listeners.http.rendering import RenderedRequest
-    from balancer.listeners.http.request import Request
 
 __all__ = ["begin"]
 
 _log = Logger()
 
 
-def begin(request: Request) -> None:
+def begin(request: ClientRequest) -> None:
     """Serve ``request``; raises ExchangeError for what is refused before anything began."""
     head, site, facts = request.head, request.site, request.facts
     if head.method in SPECIAL:
         if head.method == "CONNECT":
-            request.keep_alive = False  # what follows may be meant for the tunnel that does not come
+            request.be_the_last()  # what follows may be meant for the tunnel that does not come
         onward = hop(head)
         if isinstance(onward, Reply):
             request.answer(onward)
@@ -59,7 +59,7 @@ def begin(request: Request) -> None:
         raise ExchangeError(errors.HTTP_REQUEST_ERROR, str(error)) from None
 
 
-def _take_absolute(request: Request) -> None:
+def _take_absolute(request: ClientRequest) -> None:
     """Turn an absolute-form target into origin form and its authority into ``Host`` (RFC 9112 section 3.2.2)."""
     if request.head.target == "*":
         if request.head.method != "OPTIONS":
@@ -75,7 +75,7 @@ def _take_absolute(request: Request) -> None:
         request.target = f"{path}?{query}" if query else path
 
 
-def _route(request: Request) -> None:
+def _route(request: ClientRequest) -> None:
     site, record = request.site, request.record
     decision = request.decision = decide(site.table, request.facts, site.draw)
     record.route = decision.route
@@ -92,7 +92,7 @@ def _route(request: Request) -> None:
         _serve(request)
 
 
-def _serve(request: Request) -> None:
+def _serve(request: ClientRequest) -> None:
     decision = request.decision
     assert decision is not None
     leaf = decision.entry.leaf
@@ -107,7 +107,7 @@ def _serve(request: Request) -> None:
 # Filters.
 
 
-def _through(request: Request, filters: tuple[IFilter, ...], then: Callable[[Request], None]) -> None:
+def _through(request: ClientRequest, filters: tuple[IFilter, ...], then: Callable[[ClientRequest], None]) -> None:
     """Run ``filters``, waiting for the body first if one of them needs it, and go on with ``then``."""
     exchange = request.exchange
     if exchange is None:
@@ -131,7 +131,7 @@ def _through(request: Request, filters: tuple[IFilter, ...], then: Callable[[Req
         _run(request, filters, then)
 
 
-def _run(request: Request, filters: tuple[IFilter, ...], then: Callable[[Request], None]) -> None:
+def _run(request: ClientRequest, filters: tuple[IFilter, ...], then: Callable[[ClientRequest], None]) -> None:
     assert request.exchange is not None
     outcome = run_requests(filters, request.exchange)
     if isinstance(outcome, Deferred):
@@ -140,14 +140,14 @@ def _run(request: Request, filters: tuple[IFilter, ...], then: Callable[[Request
         _after(request, outcome, then)
 
 
-def _after(request: Request, reply: Reply | None, then: Callable[[Request], None]) -> None:
+def _after(request: ClientRequest, reply: Reply | None, then: Callable[[ClientRequest], None]) -> None:
     if reply is not None:
         request.answer(reply)
     else:
         then(request)
 
 
-def _guarded(request: Request, call: Callable[[], None]) -> None:
+def _guarded(request: ClientRequest, call: Callable[[], None]) -> None:
     """Run a later part of the walk, outside the channel's own call."""
     try:
         call()
@@ -163,7 +163,9 @@ def _guarded(request: Request, call: Callable[[], None]) -> None:
 class _Paused:
     """A walk that waits for a filter; the client may go away meanwhile."""
 
-    def __init__(self, request: Request, outcome: Deferred[Reply | None], then: Callable[[Request], None]) -> None:
+    def __init__(
+        self, request: ClientRequest, outcome: Deferred[Reply | None], then: Callable[[ClientRequest], None]
+    ) -> None:
         self._request = request
         self._then = then
         self._outcome: Deferred[Reply | None] | None = outcome
@@ -198,7 +200,7 @@ class _Paused:
 class _Collected:
     """Waits until the whole body is here, at most ``limit`` bytes, then goes on with it."""
 
-    def __init__(self, request: Request, limit: int, then: Callable[[bytes], None]) -> None:
+    def __init__(self, request: ClientRequest, limit: int, then: Callable[[bytes], None]) -> None:
         self._request = request
         self._limit = limit
         self._then = then

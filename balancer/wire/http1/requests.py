@@ -214,6 +214,10 @@ class RequestReader:
             for incoming in (begun, *self.ready):
                 forget_client_certificates(incoming.head)
 
+    def begun_with(self, data: bytes) -> bytes:
+        """Return all that has come of a first line that was refused when ``data`` came."""
+        return self._first_line + data
+
     def forget(self) -> None:
         """Let go of the parser between two requests, and of what is kept to be quick when the client repeats itself."""
         if not self._begun:

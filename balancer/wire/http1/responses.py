@@ -35,7 +35,8 @@ _NO_BODY = frozenset([204, 304])
 class ResponseHead:
     """One response's head; immutable once it is read, as several responses may share it.
 
-    ``frame`` is what the client's side keeps of a whole response as it was sent on, for when it is repeated.
+    ``frame`` is what the client's side keeps of a whole response as it was sent on, for when it is repeated; ``listed`` the same for
+    clients of HTTP/2.
     ``plain`` are the fields passed on, hop-by-hop and framing ones left out. ``content_length`` is None where the length is not declared; ``upgrade`` the protocol of a 101. ``block`` is ``plain``
     as it goes onto the wire, where the reader had it at hand.
     """
@@ -47,6 +48,7 @@ class ResponseHead:
         "dated",
         "frame",
         "headers",
+        "listed",
         "plain",
         "reason",
         "status",
@@ -66,6 +68,7 @@ class ResponseHead:
         self.upgrade: bytes | None = None
         self.block: bytes | None = None
         self.frame: tuple[object, bytes, bytes] | None = None
+        self.listed: tuple[object, RawHeaders] | None = None
 
     def __repr__(self) -> str:
         return f"<ResponseHead {self.status} {self.reason.decode('latin-1')}>"

@@ -25,11 +25,21 @@ from balancer.model.headers import RawHeaders
 
 __all__ = [
     "CANCEL",
+    "COMPRESSION_ERROR",
+    "CONNECT_ERROR",
     "ENHANCE_YOUR_CALM",
+    "FLOW_CONTROL_ERROR",
+    "FRAME_SIZE_ERROR",
+    "HTTP_1_1_REQUIRED",
+    "INADEQUATE_SECURITY",
     "INTERNAL_ERROR",
+    "LOW_WATER",
     "NO_ERROR",
     "PROTOCOL_ERROR",
     "REFUSED_STREAM",
+    "SETTINGS_TIMEOUT",
+    "STREAM_CLOSED",
+    "TOLERATED",
     "Limits",
     "Session",
     "SessionError",
@@ -57,9 +67,12 @@ class Limits:
     """What the peer may do.
 
     ``streams`` at a time; ``stream_window`` and ``connection_window`` bytes on their way to us; ``head_size`` bytes of a header list
-    (as RFC 9113 section 10.5.1 counts it) and ``header_count`` fields. ``resets``, ``pings``, ``settings`` and ``empty_frames`` are how
-    many of each may come in ``span`` seconds of the time that :meth:`Session.at` is told, ``continuations`` how many frames one
-    header list may take: beyond, ENHANCE_YOUR_CALM. ``connect_protocol`` announces RFC 8441.
+    (as RFC 9113 section 10.5.1 counts it) and ``header_count`` fields: longer lists, up to :data:`TOLERATED` times these, still come
+    (whoever reads them may answer 431), beyond that the connection ends. ``resets``, ``pings``, ``settings``, ``empty_frames``,
+    ``priorities`` and ``crumbs`` (WINDOW_UPDATEs by less than 256 bytes) are how many of each may come in ``span`` seconds of the time
+    that :meth:`Session.at` is told; resets that the peer makes the session send count as well. ``continuations`` is how many frames one
+    header list may take besides its first. Beyond, ENHANCE_YOUR_CALM. Our SETTINGS are to be acknowledged within ``settings_timeout``
+    seconds. ``connect_protocol`` announces RFC 8441.
     """
 
     streams: int = 100
@@ -71,8 +84,11 @@ class Limits:
     pings: int = 60
     settings: int = 20
     empty_frames: int = 100
+    priorities: int = 1000
+    crumbs: int = 1000
     continuations: int = 8
     span: float = 10.0
+    settings_timeout: float = 10.0
     connect_protocol: bool = False
 
 
@@ -112,6 +128,8 @@ class Told(Protocol):
 
 LOW_WATER = 16 * 1024
 """Queued bytes of a stream below which more may be given."""
+TOLERATED = 4
+"""How many times the announced size and number a header list may have."""
 
 
 class Session(Protocol):
@@ -136,7 +154,10 @@ class Session(Protocol):
         """Return what is to be written now, ``b""`` if nothing is."""
 
     def request(self, headers: RawHeaders, *, ended: bool) -> int:
-        """Begin a stream with a request's head (client side); return its number."""
+        """Begin a stream with a request's head (client side); return its number.
+
+        The caller keeps to ``streams_allowed``, and asks for no more once ``goaway_came`` was called.
+        """
 
     def inform(self, stream: int, headers: RawHeaders) -> None:
         """Send a 1xx (server side)."""
@@ -164,6 +185,13 @@ class Session(Protocol):
 
     def goaway(self, code: int = NO_ERROR, *, gracefully: bool = False) -> None:
         """Take no new streams. ``gracefully`` announces it first (stream 2^31-1): those under way are still taken, until it is called again."""
+
+    def stalled(self, seconds: float) -> list[int]:
+        """Return the streams on which something is queued and nothing of it went for so many seconds of the time told."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether the peer's first SETTINGS have come."""
 
     @property
     def open_streams(self) -> int:

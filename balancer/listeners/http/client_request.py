@@ -1,0 +1,301 @@
+"""One request in the hands of a listener, whichever version of HTTP its client speaks: what is served, logged and refused.
+
+::
+
+    ClientRequest ── what the walk, filters, resources, records and error pages need
+      ├── http.request.Request            how HTTP/1.x says it: one after the other on a connection
+      └── http2.request.StreamRequest     how HTTP/2 says it: a stream of many
+
+The request costs only what it is asked for: facts are derived lazily, and what :class:`~twisted.web.iweb.IRequest` wants is
+made (:mod:`.rendering`) when a resource that is not ours adapts it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.web.iweb import IRequest
+from zope.interface import implementer
+from zope.interface.interface import InterfaceClass
+
+from balancer import errors
+from balancer.errors import ExchangeError
+from balancer.filters.chain import run_responses
+from balancer.forwarding.client_side import BodyConsumer
+from balancer.forwarding.headers import Arrival, outgoing, request_frame
+from balancer.listeners.http import replies
+from balancer.listeners.http.recording import note
+from balancer.listeners.http.site import Site
+from balancer.model.decision import Decision
+from balancer.model.exchange import Exchange, Reply
+from balancer.model.facts import RequestFacts
+from balancer.model.headers import RawHeaders
+from balancer.observe.records import ExchangeRecord
+from balancer.wire.http1.body import Body
+from balancer.wire.http1.heads import RequestHead
+
+__all__ = ["NO_BODY", "ClientRequest"]
+
+NO_BODY = frozenset([204, 304])
+"""Statuses whose responses have no body."""
+
+
+@implementer(IPushProducer)
+class ClientRequest:
+    """The client side of an exchange.
+
+    Args:
+        channel: the client's connection.
+        head: its head.
+        body: its body, as far as it has come.
+        facts: what is known of it.
+        arrival: the connection it came on.
+        site: what it is served by.
+        request_id: its name in logs.
+        started_at: when its first byte came, by the site's clock.
+    """
+
+    __slots__ = (
+        "_rendered",
+        "_silent",
+        "_streaming",
+        "arrival",
+        "body",
+        "channel",
+        "consumer",
+        "decision",
+        "exchange",
+        "facts",
+        "finished",
+        "head",
+        "host",
+        "record",
+        "request_id",
+        "responded",
+        "site",
+        "started_at",
+        "target",
+    )
+
+    channel: Any
+
+    def __init__(
+        self,
+        channel: Any,
+        head: RequestHead,
+        body: Body,
+        facts: RequestFacts,
+        arrival: Arrival,
+        site: Site,
+        request_id: str,
+        started_at: float,
+    ) -> None:
+        self.channel = channel
+        self.head = head
+        self.body = body
+        self.facts = facts
+        self.arrival = arrival
+        self.site = site
+        self.request_id = request_id
+        self.target = facts.target
+        self.host = head.host
+        self.exchange: Exchange | None = None
+        self.decision: Decision | None = None
+        self.consumer: BodyConsumer | None = None
+        self.responded = False
+        self.finished = False
+        self._silent = False
+        self._streaming = False
+        self._rendered: Any = None
+        self.started_at = started_at
+        self.record = ExchangeRecord()
+
+    # The request.
+
+    def outgoing_headers(self) -> RawHeaders:
+        """Return a new list of the fields for a server, but for framing: what filters left, or what the policy makes."""
+        exchange = self.exchange
+        if exchange is not None:
+            return list(exchange.headers)
+        return outgoing(self.head, self.host, self.arrival, self.site.policy, self.request_id)
+
+    def plain_bytes(self) -> bytes | None:
+        """Return the whole request for a server, where nothing about it is out of the ordinary; else None."""
+        head, arrival = self.head, self.arrival
+        if (
+            self.exchange is not None
+            or arrival.trusted
+            or head.content_length is not None
+            or head.chunked
+            or head.expect_continue
+            or head.upgrade is not None
+        ):
+            return None
+        policy = self.site.policy
+        frame = head.frame
+        if frame is None or frame[0] is not policy:
+            frame = head.frame = (policy, *request_frame(head, self.target, self.host, arrival, policy))
+        after = frame[2]
+        return b"%b%b%b" % (frame[1], self.request_id.encode("ascii"), after) if after else frame[1]
+
+    def invite_body(self) -> None:
+        """Tell a client that waits for it to send the body (``100 Continue``): it will be read here."""
+        if self.head.expect_continue and not self.body.received:
+            self.head.expect_continue = False
+            self.informational(100, [])
+
+    def pauseProducing(self) -> None:
+        """Take no more of the body from the client for now."""
+        raise NotImplementedError
+
+    def resumeProducing(self) -> None:
+        """Take more of the body."""
+        raise NotImplementedError
+
+    def stopProducing(self) -> None:
+        """The server takes no more: what still comes is thrown away."""
+        raise NotImplementedError
+
+    def be_the_last(self) -> None:
+        """What follows on the connection may be meant for somebody else: it is not read as a request."""
+        raise NotImplementedError
+
+    def __conform__(self, interface: InterfaceClass) -> Any:
+        """Offer :class:`~twisted.web.iweb.IRequest`, made when first asked for."""
+        if interface is not IRequest:
+            return None
+        if self._rendered is None:
+            from balancer.listeners.http.rendering import rendered
+
+            self._rendered = rendered(self)
+        return self._rendered
+
+    # The response.
+
+    def informational(self, status: int, headers: RawHeaders) -> None:
+        """Pass on a 1xx to a client that can read it (RFC 9110 section 15.2)."""
+        raise NotImplementedError
+
+    def respond(
+        self,
+        status: int,
+        reason: bytes | None,
+        headers: RawHeaders,
+        length: int | None,
+        block: bytes | None = None,
+        version: str = "1.1",
+    ) -> None:
+        """Begin the response.
+
+        Args:
+            status: its status.
+            reason: its reason phrase, None for the usual one.
+            headers: its fields, but for framing and those of this hop.
+            length: of its body in bytes, None if unknown.
+            block: ``headers`` as HTTP/1.1 has them on the wire, where that is known.
+            version: of HTTP in which it was received.
+
+        Raises:
+            ExchangeError: if a filter that must have its say on the response failed; nothing has begun then.
+        """
+        raise NotImplementedError
+
+    def _filtered(self, exchange: Exchange, status: int, headers: RawHeaders) -> tuple[int, RawHeaders]:
+        """Return status and fields as the filters of ``exchange`` leave them."""
+        exchange.status = status
+        exchange.response_headers = list(headers)
+        run_responses(exchange)
+        return exchange.status, exchange.response_headers
+
+    def send(self, data: bytes) -> None:
+        """Add to the response's body."""
+        raise NotImplementedError
+
+    def end(self, trailers: RawHeaders | None = None) -> None:
+        """Complete the response, and send what is queued."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Send what is queued."""
+        raise NotImplementedError
+
+    def stream_from(self, producer: Any, streaming: bool = True) -> None:
+        """Let ``producer`` be paused while the client takes no more, or be asked for each piece; until :meth:`end`."""
+        raise NotImplementedError
+
+    def stop_streaming(self) -> None:
+        """Forget the producer of :meth:`stream_from`."""
+        raise NotImplementedError
+
+    def watch(self) -> None:
+        """Give up the client if it stops taking the answer, which it gets here: no server side limits that."""
+        raise NotImplementedError
+
+    def cut(self) -> None:
+        """End the exchange as it is."""
+        raise NotImplementedError
+
+    def _forget_unsent(self) -> None:
+        """Drop what is queued of a response."""
+        raise NotImplementedError
+
+    def answer(self, reply: Reply) -> None:
+        """Answer with one of the balancer's own replies, and end the exchange."""
+        if reply.reason or reply.status >= 400:
+            self.record.reason, self.record.detail = reply.reason, reply.detail
+        headers, body = replies.of_reply(reply, self.request_id, self.facts.header("accept") or "")
+        self._forget_unsent()
+        self._answer(reply.status, headers, body)
+
+    def fail(self, error: ExchangeError) -> None:
+        """Answer with an error page, or cut the connection if a response has begun."""
+        if self.finished:
+            return
+        record = self.record
+        record.reason, record.detail = error.reason.code, error.detail
+        if self.responded:
+            self.be_the_last()
+            self._forget_unsent()
+            self._finish(abort=True)
+            return
+        if replies.ends_connection(error):
+            self.be_the_last()
+        self._answer(error.reason.status, *replies.of_error(error, self.request_id, self.facts.header("accept") or ""))
+
+    def _answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        try:
+            self.respond(status, None, headers, None if status == 304 else len(body))
+        except ExchangeError as error:  # of a filter's response part; each runs once, so this ends
+            self.fail(error)
+            return
+        self.send(body)
+        self.end()
+
+    def gone(self) -> None:
+        """The client closed before its response was complete."""
+        if self.finished:
+            return
+        self.finished = True
+        consumer, self.consumer = self.consumer, None
+        record = self.record
+        record.reason, record.detail = errors.CLIENT_GONE.code, "client went away"
+        if not self.responded:
+            record.status = errors.CLIENT_GONE.status
+        if consumer is not None:
+            consumer.client_went()
+        note(self, self.site.now())
+
+    def _finish(self, *, abort: bool = False) -> None:
+        if self.finished:
+            return
+        self.finished = True
+        self.consumer = None
+        if self._streaming:  # before the last bytes: they must not pause a server's connection that serves others now
+            self.stop_streaming()
+        self.flush()
+        note(self, self.site.now())
+        self.channel.request_ended(self, abort)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.head.method} {self.target} {self.request_id}>"

@@ -1,0 +1,58 @@
+"""Writing once for all that a batch of events brings, by those who make one message of many.
+
+A transport keeps what is written while the reactor serves a batch, and sends it at the batch's end (:mod:`.stream`,
+:mod:`.reactor.batch`). A protocol on which many exchanges meet has more to gain: what its framing makes of all of them in one go
+is cheaper than each by itself, and with TLS it is one record. So it asks to be called then, instead of writing each time::
+
+    if not gather(self):     # is there a batch? then it calls self.flush() when all is served, else it is now
+        self.flush()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+__all__ = ["Gathered", "gathering"]
+
+
+class Gathered(Protocol):
+    """Who has something to write at the end of a batch. None of these may raise."""
+
+    def flush(self) -> None:
+        """Write it."""
+
+    def _flush(self) -> None:
+        """The same, as one of libuv's transports calls it."""
+
+    def _failed(self) -> None:
+        """Never called, as nothing raises."""
+
+
+def gathering(reactor: Any) -> Callable[[Gathered], bool]:
+    """Return what puts somebody down to be called at the end of the batch that ``reactor`` serves; False if it serves none."""
+    if hasattr(reactor, "batch"):
+
+        def with_libuv(who: Gathered) -> bool:
+            batch = reactor.batch
+            if not batch.is_serving:
+                return False
+            batch.outbox.append(who)
+            return True
+
+        return with_libuv
+    outbox = getattr(reactor, "outbox", None)
+    if outbox is None:
+        return _at_once
+
+    def with_epoll(who: Gathered) -> bool:
+        if not outbox.is_open:
+            return False
+        outbox.waiting.append(who)
+        return True
+
+    return with_epoll
+
+
+def _at_once(_: Gathered) -> bool:
+    return False
