@@ -101,6 +101,15 @@ class CertificateTests(_Story):
         (record,) = running.records(1)
         self.assertEqual((record["tls"]["sni"], record["tls"]["version"]), ("shop.example", "TLSv1.3"))
 
+    def test_http2(self) -> None:
+        """A client that speaks HTTP/2 agrees on it, and is told the same."""
+        running = self.begin("certificates: AT/shop.pem", listener="    hsts: true\n", shop=SHOP)
+        found = self.curl("--http2")
+        self.assertIn("HTTP/2 200", found)
+        self.assertIn("strict-transport-security: max-age=31536000", found)
+        (record,) = running.records(1)
+        self.assertEqual((record["tls"]["alpn"], record["version"]), ("h2", "2.0"))
+
     def test_by_name(self) -> None:
         """The exact name, the wildcard, the default; and which kind of key, by what the client can check."""
         self.begin(
