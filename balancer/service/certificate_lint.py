@@ -20,6 +20,9 @@ __all__ = ["lint_certificates"]
 
 Place = tuple[str | int, ...]
 
+_LIST_SOON = 86400.0
+"""Seconds before its end from which on a list ought to have been renewed."""
+
 
 def lint_certificates(snapshot: Snapshot, now: float) -> Iterator[Problem]:
     """Yield a problem for each certificate, and each host of a route, that is doubtful at ``now``."""
@@ -35,6 +38,7 @@ def lint_certificates(snapshot: Snapshot, now: float) -> Iterator[Problem]:
             place = places[identity.fingerprint]
             yield from _of_time(config, place, identity, now)
             yield from _of_itself(config, place, identity, tls)
+        yield from _of_lists(config, (*here, "tls", "client_auth", "crl"), shelf, now)
         yield from _among_themselves(config, places, shelf)
         if isinstance(listener, HttpListener):
             yield from _beside_routes(config, here, places, shelf, listener)
@@ -48,6 +52,17 @@ def _of_time(config: Config, place: Place, identity: Identity, now: float) -> It
     elif left < SOON:
         message = f"the certificate {identity.name} expires in {counted(left, 'day')}, on {moment(identity.not_after)}"
         yield config.problem(place, message, "certificate-expires")
+
+
+def _of_lists(config: Config, place: Place, shelf: Shelf, now: float) -> Iterator[Problem]:
+    authorities = shelf.authorities
+    if authorities is not None and authorities.until - now < _LIST_SOON:
+        gone = authorities.until <= now
+        message = (
+            f"a list of revoked certificates {'is' if gone else 'will be'} out of date {'since' if gone else 'on'}"
+            f" {moment(authorities.until)}: no client of that authority is let in then"
+        )
+        yield config.problem(place, message, "list-expired" if gone else "list-expires")
 
 
 def _of_itself(config: Config, place: Place, identity: Identity, tls: ListenerTls) -> Iterator[Problem]:

@@ -121,6 +121,12 @@ class Certificates:
                 wrong = standing(identity, now)
                 if wrong:
                     yield f"the certificate {identity.name} of listener {listener} {wrong}"
+            authorities = shelf.authorities
+            if authorities is not None and authorities.until <= now:
+                yield (
+                    f"a list of revoked certificates of listener {listener} is out of date since {moment(authorities.until)}:"
+                    " no client of that authority is let in"
+                )
 
     def _look(self) -> None:
         if self._looking:

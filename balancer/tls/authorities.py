@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -18,10 +19,15 @@ _CRL_END = b"-----END X509 CRL-----"
 
 @dataclass(frozen=True, slots=True)
 class Authorities:
-    """Certificates of authorities and their lists of revoked certificates, each as PEM; ``crls`` empty for no list."""
+    """Certificates of authorities and their lists of revoked certificates, each as PEM; ``crls`` empty for no list.
+
+    ``until`` is when the first of the lists is out of date, in seconds since the epoch: from then on no client of its authority
+    is let in, for who knows what has been revoked since.
+    """
 
     certificates: tuple[bytes, ...]
     crls: tuple[bytes, ...] = ()
+    until: float = math.inf
 
     def __repr__(self) -> str:
         return f"<Authorities {len(self.certificates)}, {len(self.crls)} lists>"
@@ -50,6 +56,7 @@ def read_authorities(ca: bytes, crl: bytes = b"") -> Authorities:
     if crl and not lists:
         raise UnusableError("there is no list of revoked certificates in it ('-----BEGIN X509 CRL-----')")
     names = {certificate.subject for certificate in certificates}
+    until = math.inf
     for text in lists:
         try:
             found = x509.load_pem_x509_crl(text)
@@ -57,7 +64,9 @@ def read_authorities(ca: bytes, crl: bytes = b"") -> Authorities:
             raise UnusableError(f"a list of revoked certificates cannot be read: {words_for(error)}") from None
         if found.issuer not in names:
             raise UnusableError(f"the list of {found.issuer.rfc4514_string()} is none of an authority in 'ca'")
-    return Authorities(pem.certificates, lists)
+        if found.next_update_utc is not None:
+            until = min(until, found.next_update_utc.timestamp())
+    return Authorities(pem.certificates, lists, until)
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:

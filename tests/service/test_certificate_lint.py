@@ -48,6 +48,26 @@ class CertificateLintTests(SynchronousTestCase):
             self.assertIn(words, text)
         self.assertEqual(self._codes(tls, a=CA.issue("a.example", age=-1)), ["certificate-expired"])
 
+    def test_lists(self) -> None:
+        """A list of revoked certificates that is out of date, or about to be, keeps every client out."""
+        for days, code, words in [
+            (0.5, "list-expires", "will be out of date on"),
+            (-1, "list-expired", "is out of date since"),
+            (3, "", ""),
+        ]:
+            directory = Path(self.mktemp()).absolute()
+            directory.mkdir()
+            (directory / "ca.pem").write_bytes(CA.issued.cert)
+            (directory / "crl.pem").write_bytes(CA.revoke(days=days))
+            tls = "tls: {certificates: a.pem, client_auth: {ca: ca.pem, crl: crl.pem}}"
+            text = f"listeners: {{web: {{bind: '*:1', pool: app, {tls}}}}}\n{POOLS}"
+            snapshot = built_in(directory, text, a=CA.issue("a.example"))
+            found = list(lint_certificates(snapshot, NOW.timestamp()))
+            self.assertEqual([problem.code for problem in found], [code] if code else [])
+            for problem in found:
+                self.assertEqual(problem.path, "listeners.web.tls.client_auth.crl")
+                self.assertIn(words, problem.message)
+
     def test_twice(self) -> None:
         """A name that two certificates are for; that RSA and ECDSA stand side by side is meant."""
         tls = "pool: app, tls: {certificates: [a.pem, b.pem], strict_sni: true}"

@@ -116,13 +116,13 @@ class Authority:
             builder = builder.add_extension(x509.AuthorityInformationAccess([access]), False)
         return Issued(builder.sign(issuer.private, signed_with or hashes.SHA256()), private)
 
-    def revoke(self, *revoked: Issued) -> bytes:
-        """Return the list of revoked certificates."""
+    def revoke(self, *revoked: Issued, days: float = 30) -> bytes:
+        """Return the list of revoked certificates, good for so many days."""
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self.issued.certificate.subject)
-            .last_update(NOW - timedelta(days=1))
-            .next_update(NOW + timedelta(days=30))
+            .last_update(NOW - timedelta(days=5))
+            .next_update(NOW + timedelta(days=days))
         )
         for each in revoked:
             builder = builder.add_revoked_certificate(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from datetime import timedelta
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from balancer.tls.authorities import read_authorities
 from balancer.tls.pem import UnusableError
-from tests.tls.authority import Authority
+from tests.tls.authority import NOW, Authority
 
 ONE = Authority("One")
 TWO = Authority("Two")
@@ -20,6 +23,10 @@ class AuthoritiesTests(SynchronousTestCase):
         found = read_authorities(ONE.issued.cert + TWO.issued.cert, ONE.revoke() + b"\n" + TWO.revoke(TWO.issue("a")))
         self.assertEqual(repr(found), "<Authorities 2, 2 lists>")
         self.assertEqual(found.certificates, (ONE.issued.cert, TWO.issued.cert))
+        self.assertEqual(found.until, (NOW + timedelta(days=30)).timestamp())
+        both = read_authorities(ONE.issued.cert + TWO.issued.cert, ONE.revoke(days=2) + TWO.revoke())
+        self.assertEqual(both.until, (NOW + timedelta(days=2)).timestamp())
+        self.assertEqual(read_authorities(ONE.issued.cert).until, math.inf)
         many = b"".join(Authority(f"Number {number}").issued.cert for number in range(12))
         self.assertEqual(len(read_authorities(many).certificates), 12)
 
