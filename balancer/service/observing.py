@@ -169,6 +169,27 @@ class Observing:
         yield from http2_metrics(listeners)
         yield from self._plugin_metrics(snapshot)
         yield from self._certificate_metrics(snapshot)
+        yield from self._handshake_metrics(listeners)
+
+    @staticmethod
+    def _handshake_metrics(listeners: Listeners) -> Iterator[Metric]:
+        handshakes = counter(
+            "tls_handshakes",
+            "TLS handshakes with clients: done, by version, or what they failed for.",
+            ("listener", "outcome", "version"),
+        )
+        resumed = counter("tls_resumed", "Handshakes that went on with an earlier session.", ("listener",))
+        for listener in listeners:
+            if isinstance(listener, UDPListener):
+                continue
+            counts = listener.handshakes
+            for version, count in counts.done.items():
+                handshakes.add_metric((listener.name, "done", version), count)
+            for kind, count in counts.failed.items():
+                handshakes.add_metric((listener.name, kind, ""), count)
+            if counts.done:
+                resumed.add_metric((listener.name,), counts.resumed)
+        yield from (handshakes, resumed)
 
     @staticmethod
     def _certificate_metrics(snapshot: Snapshot) -> Iterator[Metric]:

@@ -34,7 +34,7 @@ class _Story(BalancerTestCase):
         self.port = free_port()
 
     def begin(
-        self, tls: str, *, listener: str = "", others: str = "", top: str = "", **certificates: Issued
+        self, tls: str, *, listener: str = "", others: str = "", pools: str = "", top: str = "", **certificates: Issued
     ) -> RunningBalancer:
         """Run a balancer whose listener ``web`` has these settings; certificates are files ``NAME.pem`` with their keys."""
         for name, issued in certificates.items():
@@ -45,7 +45,7 @@ class _Story(BalancerTestCase):
             f"listeners:\n{others}  web:\n    bind: 127.0.0.1:{self.port}\n{listener}"
             f"    tls: {{{tls.replace('AT', str(self.at))}}}\n"
             + ("" if "routes:" in listener else "    pool: app\n")
-            + f"pools: {{app: {{servers: ['{server.address}']}}}}\n"
+            + f"pools: {{app: {{servers: ['{server.address}']}}, {pools}}}\n"
         )
         running = self.run_balancer(self.text)
         running.wait_for(self.port)
@@ -66,7 +66,11 @@ class _Story(BalancerTestCase):
         return done.stdout + done.stderr
 
     def shaken(
-        self, name: str | None = "shop.example", certificate: Path | None = None, key: Path | None = None
+        self,
+        name: str | None = "shop.example",
+        certificate: Path | None = None,
+        key: Path | None = None,
+        port: int | None = None,
     ) -> ssl.SSLSocket:
         """Return a connection whose handshake asked for ``name``, and showed ``certificate``."""
         context = ssl.create_default_context(cadata=CA.issued.cert.decode())
@@ -74,7 +78,7 @@ class _Story(BalancerTestCase):
         context.verify_mode = ssl.CERT_NONE
         if certificate is not None:
             context.load_cert_chain(certificate, key)
-        skt = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+        skt = socket.create_connection(("127.0.0.1", port or self.port), PATIENCE)
         self.addCleanup(skt.close)
         shaken = context.wrap_socket(skt, server_hostname=name)
         self.addCleanup(shaken.close)
@@ -151,6 +155,60 @@ class CertificateTests(_Story):
         command = [str(BIN / "balancer"), "ctl", "--admin", f"unix:{admin}", "status"]
         shown = subprocess.run(command, capture_output=True, text=True, timeout=40, check=True).stdout
         self.assertRegex(shown, r"shop\.pem +ecdsa +89 .*shop\.example")
+
+    def test_handshakes(self) -> None:
+        """Handshakes are counted by what they came to; who speaks no TLS is told so, who says nothing is not waited for."""
+        metrics = free_port()
+        tls = "certificates: AT/shop.pem, strict_sni: true, handshake_timeout: 300ms"
+        self.begin(tls, top=f"metrics: {{bind: 127.0.0.1:{metrics}}}", shop=SHOP)
+        self.curl()
+        self.curl("--tls-max", "1.2")
+        self.s_client("-servername", "other.example")
+        self.s_client("-servername", "shop.example", "-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0")
+        plain = self.get(self.port, "/")
+        self.assertEqual((plain.status, b"https://" in plain.body), (400, True))
+        silent = self.connect(self.port)
+        self.assertEqual(silent.rest(), b"")
+
+        def counted() -> dict[str, str]:
+            text = self.get(metrics, "/metrics").body.decode()
+            lines = [line for line in text.splitlines() if line.startswith("balancer_tls_handshakes_total{")]
+            return {line.partition("{")[2].partition("}")[0]: line.split()[-1] for line in lines}
+
+        found = counted()
+        for outcome, version in (
+            ("done", "TLSv1.3"),
+            ("done", "TLSv1.2"),
+            ("unknown_name", ""),
+            ("nothing_shared", ""),
+            ("not_tls", ""),
+            ("timeout", ""),
+        ):
+            self.assertEqual(found[f'listener="web",outcome="{outcome}",version="{version}"'], "1.0", found)
+
+    def test_tcp(self) -> None:
+        """A TCP listener takes TLS off too: the server gets what the client said, whole, and the other way round."""
+        port = free_port()
+        others = f"  raw:\n    bind: 127.0.0.1:{port}\n    protocol: tcp\n    tls: {{certificates: {self.at}/shop.pem}}\n    pool: echo\n"
+
+        said = b"0123456789" * 200_000
+
+        def echo(peer: Peer) -> None:
+            peer.send(peer.exactly(len(said)))
+
+        server = self.server(echo)
+        running = self.begin(
+            "certificates: AT/shop.pem", others=others, pools=f"echo: {{servers: ['{server.address}']}}", shop=SHOP
+        )
+        running.wait_for(port)
+        client = Peer(self.shaken(port=port))
+        client.send(said)
+        self.assertTrue(client.exactly(len(said)) == said)
+        client.close()
+        record = next(each for each in running.records(1) if each.get("protocol") == "tcp" and "tls" in each)
+        self.assertEqual(
+            (record["tls"]["sni"], record["bytes_in"], record["bytes_out"]), ("shop.example", len(said), len(said))
+        )
 
     def test_strict(self) -> None:
         """With strict SNI a client that asks for somebody else hears that nobody is called so."""
