@@ -99,6 +99,11 @@ CONNECTION_REFUSED = Reason("connection_refused", 502, Side.SERVER, True, "The s
 CONNECTION_TERMINATED = Reason(
     "connection_terminated", 502, Side.SERVER, True, "The server closed the connection before it answered."
 )
+SERVER_LEAVING = Reason(
+    "connection_terminated", 502, Side.SERVER, True, "The server closed the connection before it looked at the request."
+)
+STREAM_REFUSED = Reason("connection_terminated", 502, Side.SERVER, True, "The server refused the request unread.")
+STREAM_RESET = Reason("connection_terminated", 502, Side.SERVER, True, "The server gave the request up.")
 CONNECTION_TIMEOUT = Reason("connection_timeout", 504, Side.SERVER, True, "The server did not accept in time.")
 CONNECTION_READ_TIMEOUT = Reason(
     "connection_read_timeout", 504, Side.SERVER, False, "The server stopped sending in the middle of its answer."

@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from balancer.forwarding.server_connection import ServerConnection  # noqa: E402
+from balancer.forwarding.server_side import ServerSide  # noqa: E402
 from balancer.listeners.accept import Gate  # noqa: E402
 from balancer.listeners.http.listener import HTTPListener  # noqa: E402
 from balancer.net.memory import settle  # noqa: E402
@@ -93,10 +94,12 @@ class MemoryRuntime(Runtime):
         super().__init__(clock)
         self.asked: list[ServerConnection] = []
 
-    def connect_http(self, server: Server, timeout: float) -> Deferred[ServerConnection]:
+    def connect_http(self, server: Server, timeout: float, *, alone: bool = False) -> Deferred[ServerSide]:
         connection = ServerConnection(server, self.wheel)
         connection.makeConnection(Transport(lambda: self.asked.append(connection)))
-        return succeed(connection)
+        connection.expires = float("inf")
+        made: ServerSide = connection
+        return succeed(made)
 
 
 def _request(path: str, more: str = "") -> bytes:

@@ -138,6 +138,14 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
     "live/test_failover.py": ("forwarding/attempts.py",),
     "live/test_overload.py": ("listeners/http/overloaded.py",),
     "listeners/http/test_idle.py": ("listeners/http/site.py",),
+    "listeners/http2/test_channel.py": (
+        "listeners/http/prior_knowledge.py",
+        "listeners/http2/counts.py",
+        "listeners/http2/over.py",
+        "listeners/http2/serving.py",
+    ),
+    "listeners/http2/test_request.py": ("listeners/http2/reception.py",),
+    "live/test_http2.py": ("service/http2.py",),
     "live/test_bulk.py": ("forwarding/tunnel.py",),
     "live/test_resources.py": (
         "listeners/http/files.py",
@@ -145,6 +153,7 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "listeners/http/resources.py",
     ),
     "forwarding/test_session.py": ("forwarding/side.py",),
+    "forwarding/http2/test_connection.py": ("forwarding/http2/exchanges.py",),
     "config/test_fields.py": ("hooks/settings.py",),
     "hooks/test_soundness.py": ("hooks/interfaces.py",),
     "filters/test_chain.py": ("model/exchange.py",),
@@ -161,6 +170,17 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
     "service/test_build.py": (
         "service/pools.py",
         "service/routes.py",
+    ),
+    "wire/http2/test_sessions.py": (
+        "wire/http2/callbacks.py",
+        "wire/http2/frames.py",
+        "wire/http2/framing.py",
+        "wire/http2/interface.py",
+        "wire/http2/library.py",
+        "wire/http2/messages.py",
+        "wire/http2/native.py",
+        "wire/http2/pure.py",
+        "wire/http2/reading.py",
     ),
     "wire/http1/test_requests.py": (
         "wire/http1/body.py",

@@ -128,7 +128,8 @@ def status(admin: Admin, as_json: bool) -> None:
         if listener.get("certificates"):
             screen.print(certificates_table(listener["certificates"]))
     for pool in found["pools"]:
-        screen.print(f"pool [bold]{escape(pool['name'])}[/] {escape(pool['algorithm'])}")
+        speaks = "" if pool["protocol"] == "http1" else f", speaks {pool['protocol']}"
+        screen.print(f"pool [bold]{escape(pool['name'])}[/] {escape(pool['algorithm'])}{speaks}")
         screen.print(servers_table(pool["servers"]))
 
 

@@ -110,7 +110,8 @@ def _show(console: Console, sample: Sample, found: Explanation) -> None:
         if found.location:
             console.print(f"location  {escape(found.location)}")
     if found.pool:
-        console.print(f"pool      [green]{escape(found.pool)}[/]")
+        spoken = f"  (speaks {found.protocol})" if found.protocol not in (None, "http1") else ""
+        console.print(f"pool      [green]{escape(found.pool)}[/]{spoken}")
         for candidate in found.candidates:
             mark = "[green]→[/]" if candidate["server"] == found.server else " "
             console.print(f"  {mark} {escape(candidate['server'])}  {escape(candidate['because'])}")
@@ -118,7 +119,9 @@ def _show(console: Console, sample: Sample, found: Explanation) -> None:
             console.print("    [red]no server can take it[/]")
     if found.request:
         console.print("request as it would be sent:")
-        console.print(f"  {escape(found.request['method'])} {escape(found.request['target'])} HTTP/1.1")
+        console.print(
+            f"  {escape(found.request['method'])} {escape(found.request['target'])} HTTP/{found.request['version']}"
+        )
         for name, value in found.request["headers"]:
             console.print(f"  {escape(name)}: {escape(value)}")
     if found.rejected:

@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 _ENDLESS = 100_000
+_COLUMNS = {"h2_connections": "h2"}
 _COLOURS = {"up": "green", "down": "red"}
 
 
@@ -48,13 +49,17 @@ def packages_table(packages: Iterable[dict[str, Any]]) -> Table:
 
 
 def servers_table(servers: Iterable[Mapping[str, Any]]) -> Table:
-    """Return a table of a pool's servers, as the admin API has them."""
-    table = _table(["server", "state", "weight", "active", "requests", "failures"], "why", indent=2)
+    """Return a table of a pool's servers, as the admin API has them; where HTTP/2 is spoken, with connections and streams."""
+    servers = list(servers)
+    shared = ["h2_connections", "streams"] if any(server.get("h2_connections") for server in servers) else []
+    numbers = ["weight", "active", *shared, "requests", "failures"]
+    names = [_COLUMNS.get(number, number) for number in numbers]
+    table = _table(["server", "state", *names], "why", indent=2)
     for server in servers:
         table.add_row(
             escape(server["name"]),
             f"[{_COLOURS.get(server['state'], 'yellow')}]{state_in_words(server)}[/]",
-            *(str(server[key]) for key in ("weight", "active", "requests", "failures")),
+            *(str(server[key]) for key in numbers),
             escape(server["reason"]),
         )
     return table

@@ -21,7 +21,7 @@ class ListenerHttp2(Settings):
     stream_window: _Window = Field(
         default=64 * 1024, description="Bytes of a request's body on their way that a server has not taken yet."
     )
-    connection_window: _Window = Field(
+    connection_window: Annotated[_Window, Field(ge=65535)] = Field(
         default=1024 * 1024, description="The same of all requests of a connection; at least 65535 bytes."
     )
     resets: Positive = Field(default=200, description="Most streams reset by the client within 'span'.")

@@ -27,7 +27,9 @@ __all__ = [
     "Health",
     "KeepAlive",
     "Passive",
+    "Ping",
     "Pool",
+    "PoolHttp2",
     "PoolTimeouts",
     "Queue",
     "Resolve",
@@ -188,6 +190,24 @@ class Retry(Settings):
     )
 
 
+class Ping(Settings):
+    """Asking a server that says nothing, while exchanges wait for it, for a sign of life; false: never."""
+
+    interval: PositiveDuration = Field(default=30.0, description="How long a connection may be silent before.")
+    timeout: PositiveDuration = Field(default=10.0, description="Longest wait for the answer; then it is closed.")
+
+
+class PoolHttp2(Settings):
+    """How connections of HTTP/2 to servers are used."""
+
+    streams: Positive = Field(
+        default=100, description="Most exchanges at a time on a connection; a server may allow fewer."
+    )
+    ping: Annotated[Ping | None, Switch()] = Field(
+        default=Ping(), description="Asking silent servers for a sign of life; false: never."
+    )
+
+
 class Resolve(Settings):
     """Servers given by name."""
 
@@ -220,3 +240,23 @@ class Pool(Settings):
         default=Retry(), description="Trying again on another server; false: never."
     )
     resolve: Resolve = Field(default=Resolve(), description="Servers given by name.")
+    protocol: Literal["http1", "h2", "auto"] | None = Field(
+        default=None,
+        description="What the servers speak to HTTP listeners: http1, h2 (HTTP/2, without TLS by prior knowledge), or auto:"
+        " what TLS agrees on, http1 without TLS. By default auto with TLS, else http1.",
+    )
+    http2: PoolHttp2 = Field(default=PoolHttp2(), description="How connections of HTTP/2 are used.")
+
+    @property
+    def spoken(self) -> Literal["http1", "h2", "auto"]:
+        """What the servers speak, the default filled in."""
+        secure = getattr(self, "tls", None) is not None
+        if self.protocol is None or self.protocol == "auto":
+            return "auto" if secure else "http1"
+        return self.protocol
+
+    @model_validator(mode="after")
+    def _uses_http2(self) -> Pool:
+        if "http2" in self.model_fields_set and self.spoken == "http1":
+            raise ValueError("expected protocol: h2 (or auto, with tls) where http2 is set: this pool speaks HTTP/1.1")
+        return self

@@ -6,8 +6,7 @@ What is done on a connection once it is there, :class:`~.exchange.Forward` adds.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -15,7 +14,7 @@ from twisted.python.failure import Failure
 from balancer import errors
 from balancer.errors import ExchangeError, Reason
 from balancer.forwarding.client_side import ClientSide
-from balancer.forwarding.server_connection import ServerConnection
+from balancer.forwarding.server_side import ServerSide
 from balancer.pools.retry import IDEMPOTENT
 
 if TYPE_CHECKING:
@@ -24,8 +23,16 @@ if TYPE_CHECKING:
 
 __all__ = ["CHOOSING", "CONNECTING", "DONE", "RESPONDING", "SENDING", "WAITING", "Attempts", "Connector"]
 
-Connector = Callable[["Server", float], "Deferred[ServerConnection]"]
-"""Opens a new connection to a server within so many seconds; fails with ExchangeError."""
+
+class Connector(Protocol):
+    """Finds, or makes, a connection where none is kept; :class:`~.connector.ServerConnector` is one."""
+
+    def __call__(self, server: Server, timeout: float, *, alone: bool = False) -> Deferred[ServerSide]:
+        """Return what fires with the server side of an exchange, within so many seconds; fails with ExchangeError.
+
+        ``alone``: the exchange wants a connection of its own, of HTTP/1.1.
+        """
+
 
 CHOOSING, WAITING, CONNECTING, SENDING, RESPONDING, DONE = range(6)
 """How far an exchange has come."""
@@ -65,15 +72,15 @@ class Attempts:
         self._attempts = 0
         self._tried: list[Server] = []
         self._server: Server | None = None
-        self._connection: ServerConnection | None = None
-        self._pending: Deferred[ServerConnection] | Deferred[Server] | None = None
+        self._connection: ServerSide | None = None
+        self._pending: Deferred[ServerSide] | Deferred[Server] | None = None
         self._replay: list[bytes] | None = []
         """The pieces of the body sent so far, None when there were too many to keep."""
         self._streaming = False
         """Whether the body is not all there yet, and goes to the connection as it comes."""
         self._since = 0.0
 
-    def _send(self, connection: ServerConnection, now: float) -> None:
+    def _send(self, connection: ServerSide, now: float) -> None:
         """Send the request on a connection that is there; ``now`` is monotonic."""
         raise NotImplementedError
 
@@ -109,27 +116,39 @@ class Attempts:
         self._record.server = server.name
         self._attempts += 1
         now = self._since = time.monotonic()
-        connection: ServerConnection | None = server.idle.take(now)  # type: ignore[assignment]  # cast() is a call
+        connection: ServerSide | None = server.idle.take(now)  # type: ignore[assignment]  # cast() is a call
+        alone = False
+        if connection is None and server.shared is not None:
+            upgrade = self._request.head.upgrade
+            if upgrade is not None:
+                alone = server.protocol == "auto"
+                if not alone and upgrade.lower() == b"websocket":
+                    self._leave_server(ok=True)
+                    self._fail(
+                        ExchangeError(errors.HTTP_UPGRADE_FAILED, "the pool speaks HTTP/2, which has no upgrade")
+                    )
+                    return
+            if not alone:
+                connection = server.shared.take(now)
         if connection is not None and self._fit(connection):
             self._record.connect = 0.0
             self._send(connection, now)
             return
         self._phase = CONNECTING
-        self._pending = connecting = self._connect(server, self._pool.timeouts.connect)
+        self._pending = connecting = self._connect(server, self._pool.timeouts.connect, alone=alone)
         connecting.addCallbacks(self._connected, self._not_connected)
 
-    def _fit(self, connection: ServerConnection) -> bool:
+    def _fit(self, connection: ServerSide) -> bool:
         """Whether a kept connection may carry this request: one that cannot be repeated wants a closer look."""
         if self._request.facts.method in IDEMPOTENT or not connection.gone():
             return True
         connection.close()
         return False
 
-    def _connected(self, connection: ServerConnection) -> None:
+    def _connected(self, connection: ServerSide) -> None:
         self._pending = None
         now = time.monotonic()
         self._record.connect = now - self._since
-        connection.expires = now + connection.server.idle.settings.max_age
         self._send(connection, now)
 
     def _not_connected(self, failure: Failure) -> None:
@@ -189,8 +208,7 @@ class Attempts:
             return
         if self._streaming:
             self._streaming = False
-            if not connection.closed:
-                connection.transport.unregisterProducer()
+            connection.streamed()
         connection.close()
 
     def _fail(self, error: ExchangeError) -> None:

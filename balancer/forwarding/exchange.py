@@ -24,11 +24,10 @@ from balancer import errors
 from balancer.errors import ExchangeError, Reason
 from balancer.forwarding.attempts import DONE, RESPONDING, SENDING, Attempts, Connector
 from balancer.forwarding.client_side import ClientSide
-from balancer.forwarding.headers import with_framing
 from balancer.forwarding.server_connection import ServerConnection
+from balancer.forwarding.server_side import ServerSide
 from balancer.forwarding.tunnel import Tunnel
 from balancer.pools.retry import IDEMPOTENT
-from balancer.wire.http1 import encode
 from balancer.wire.http1.body import Body
 from balancer.wire.http1.dates import http_date
 from balancer.wire.http1.responses import ResponseHead
@@ -47,13 +46,13 @@ _GATEWAY_ERRORS = frozenset([502, 503, 504])
 class Forward(Attempts):
     """One exchange on its way through a pool. Made per request: slotted, no Deferred on the plain path."""
 
-    __slots__ = ("_chunked", "_tunnel_idle", "_unsent_before")
+    __slots__ = ("_excuses", "_tunnel_idle", "_unsent_before")
 
     def __init__(self, request: ClientSide, pool: Pool, connect: Connector, tunnel_idle: float) -> None:
         super().__init__(request, pool, connect)
         self._tunnel_idle = tunnel_idle
-        self._chunked = False
         self._unsent_before = 0
+        self._excuses = 2
 
     def start(self) -> None:
         """Choose a server and begin."""
@@ -64,46 +63,40 @@ class Forward(Attempts):
 
     # Sending the request.
 
-    def _send(self, connection: ServerConnection, now: float) -> None:
+    def _send(self, connection: ServerSide, now: float) -> None:
         request = self._request
         head = request.head
-        body = request.body
         self._connection = connection
         self._phase = SENDING
-        connection.owner = self
-        connection.used += 1
-        data = request.plain_bytes()
-        if data is not None:
-            connection.reader.expect(head.method)
-        else:
-            exchange = request.exchange
-            if exchange is None:
-                method, target = head.method, request.target
-            else:
-                method, target = exchange.method, exchange.target
-            whole = exchange.body if exchange is not None else None
-            self._chunked = head.chunked and whole is None
-            length = len(whole) if whole is not None else head.content_length
-            headers = with_framing(request.outgoing_headers(), head, length=length, chunked=self._chunked)
-            if head.expect_continue and whole is None and not body.received and not body.ended:
-                headers.append((b"Expect", b"100-continue"))
-            data = encode.request_head(method, target, headers)
-            if whole is not None:
-                data += whole
-            elif self._replay is None or self._replay or body.pending or self._chunked:
-                data += self._take_body(replay=True)
-            connection.reader.expect(method)
         self._since = now
+        self._record.server_protocol = connection.version
+        data = request.plain_bytes() if connection.plain else None
+        if data is not None:
+            connection.limit(self._pool.timeouts.first_byte)
+            connection.send_plain(self, head.method, data)
+            return
+        body = request.body
+        exchange = request.exchange
+        whole = None
+        if exchange is None:
+            method, target = head.method, request.target
+        else:
+            method, target, whole = exchange.method, exchange.target, exchange.body
+        headers = request.outgoing_headers()
         connection.limit(self._pool.timeouts.first_byte if body.ended else self._pool.timeouts.write)
-        transport = connection.transport
-        transport.write(data)
+        if whole is not None:
+            connection.send(self, method, target, headers, head, len(whole), [whole], None)
+        else:
+            if head.expect_continue and not body.received and not body.ended:
+                headers.append((b"Expect", b"100-continue"))
+            pieces = self._take_body(replay=True)
+            connection.send(self, method, target, headers, head, head.content_length, pieces, body)
         if not body.ended:
             self._streaming = True
-            transport.registerProducer(request, True)
-            request.resumeProducing()
+            connection.stream_from(request)
 
-    def _take_body(self, *, replay: bool = False) -> bytes:
-        """Return what there is of the body, framed, and keep it for a retry while it is small enough."""
+    def _take_body(self, *, replay: bool = False) -> list[bytes]:
+        """Return what there is of the body, and keep it for a retry while it is small enough."""
         body = self._request.body
         fresh = body.take()
         pieces = fresh
@@ -114,22 +107,18 @@ class Forward(Attempts):
                 self._replay += fresh
             else:
                 self._replay = None
-        if not self._chunked:
-            return b"".join(pieces)
-        framed = [encode.chunk(piece) for piece in pieces]
-        if body.ended:
-            framed.append(encode.last_chunk(body.trailers) if body.trailers else encode.LAST_CHUNK)
-        return b"".join(framed)
+        return pieces
 
     def body_came(self) -> None:
         """More of the request's body is here."""
         connection = self._connection
         if connection is None or not self._streaming:
             return  # kept by the client side until there is a connection
-        connection.transport.write(self._take_body())
-        if self._request.body.ended:
+        body = self._request.body
+        connection.send_body(self._take_body(), body)
+        if body.ended:
             self._streaming = False
-            connection.transport.unregisterProducer()
+            connection.streamed()
             if self._phase == SENDING:
                 self._since = time.monotonic()
                 connection.limit(self._pool.timeouts.first_byte)
@@ -158,6 +147,7 @@ class Forward(Attempts):
                 and head.content_length is not None
                 and head.status < 500
                 and head.dated
+                and body.trailers is None
                 and not self._streaming
                 and self._pool.sticky is None
                 and request.exchange is None
@@ -208,7 +198,7 @@ class Forward(Attempts):
             connection = self._connection
             assert connection is not None
             connection.limit(self._pool.timeouts.idle)
-            request.stream_from(connection.transport)
+            request.stream_from(connection.producer)
 
     def _pass_informational(self, heads: list[ResponseHead]) -> None:
         request = self._request
@@ -231,18 +221,8 @@ class Forward(Attempts):
         assert connection is not None
         assert server is not None
         self._phase = DONE
-        if connection.reader.reusable and not self._streaming and not connection.closed:
-            connection.owner = None
-            idle = server.idle
-            if idle.put(connection, now):
-                connection.limit(idle.settings.idle)
-            else:
-                connection.close()
-        else:
-            if self._streaming:
-                self._streaming = False
-                connection.transport.unregisterProducer()
-            connection.close()
+        connection.finish(now, not self._streaming)
+        self._streaming = False
         record = self._record
         record.attempts = self._attempts
         self._request.consumer = None
@@ -255,6 +235,7 @@ class Forward(Attempts):
         if request.head.upgrade is None or head.upgrade is None:
             self._attempt_failed(ExchangeError(errors.HTTP_UPGRADE_FAILED, "101 without a request for it"))
             return
+        assert isinstance(connection, ServerConnection)
         self._phase = RESPONDING
         tunnel = Tunnel(connection, self._tunnel_idle, self._tunnel_done)
         request.consumer = None
@@ -276,28 +257,39 @@ class Forward(Attempts):
     # What can go wrong.
 
     def server_failed(self, error: ExchangeError) -> None:
-        """The server connection broke, or said what is not HTTP."""
+        """The server connection broke, or said what is not HTTP, or the server gave up this exchange."""
         if self._phase == SENDING:
             connection = self._connection
             assert connection is not None
-            if connection.used > 1 and error.reason is errors.CONNECTION_TERMINATED and not connection.reader.begun:
-                self._kept_connection_was_gone()
-                return
-            self._attempt_failed(error)
+            if connection.reader.begun:
+                self._attempt_failed(error)
+            elif error.reason is errors.SERVER_LEAVING:
+                self._kept_connection_was_gone(error, unread=True)
+            elif connection.used > 1 and error.reason is errors.CONNECTION_TERMINATED:
+                self._kept_connection_was_gone(error, unread=False)
+            else:
+                self._attempt_failed(error)
         elif self._phase == RESPONDING:
             self._leave_server(ok=False)
             self._fail(error)
 
-    def _kept_connection_was_gone(self) -> None:
-        """The server had closed a kept connection before it read our request; no fault of the server."""
-        server = self._server
+    def _kept_connection_was_gone(self, error: ExchangeError, *, unread: bool) -> None:
+        """The server had closed a kept connection before it read our request; no fault of the server.
+
+        ``unread`` where it has said so. Connections of HTTP/1.1 that may be gone are only as many as were kept; of those that are
+        shared there are ever new ones, so that these excuses are counted.
+        """
+        server, connection = self._server, self._connection
         assert server is not None
-        if self._request.facts.method in IDEMPOTENT and self._can_replay():
+        assert connection is not None
+        if not connection.plain:
+            self._excuses -= 1
+        if self._excuses >= 0 and (unread or self._request.facts.method in IDEMPOTENT) and self._can_replay():
             self._drop_connection()
             self._attempts -= 1
             self._use(server)
         else:
-            self._attempt_failed(ExchangeError(errors.CONNECTION_TERMINATED, "a kept connection was closed"))
+            self._attempt_failed(ExchangeError(error.reason, error.detail or "a kept connection was closed"))
 
     def server_timed_out(self) -> None:
         """The server took too long: to take the request, to answer, or to go on."""

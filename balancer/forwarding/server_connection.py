@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from typing import TYPE_CHECKING, Any
-from typing import Protocol as Shape
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol, connectionDone
@@ -12,7 +11,13 @@ from twisted.python.failure import Failure
 
 from balancer import errors
 from balancer.errors import ExchangeError
+from balancer.forwarding.headers import with_framing
+from balancer.forwarding.server_side import Owner
+from balancer.model.headers import RawHeaders
 from balancer.net.timers import Entry, Wheel
+from balancer.wire.http1 import encode
+from balancer.wire.http1.body import Body
+from balancer.wire.http1.heads import RequestHead
 from balancer.wire.http1.responses import ResponseReader
 
 if TYPE_CHECKING:
@@ -23,38 +28,89 @@ __all__ = ["ServerConnection"]
 _PEEK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
 
-class _Owner(Shape):
-    """What a connection tells the exchange that uses it; :class:`~balancer.forwarding.exchange.Forward` is one."""
-
-    def response_came(self) -> None:
-        """More of the response is in the connection's reader."""
-
-    def server_failed(self, error: ExchangeError) -> None:
-        """The connection cannot complete the exchange."""
-
-    def server_timed_out(self) -> None:
-        """The time set by :meth:`ServerConnection.limit` is up."""
-
-
 class ServerConnection(Protocol):
-    """Bytes from one server go through ``reader`` to whoever owns the connection at the time.
+    """Bytes from one server go through ``reader`` to whoever owns the connection at the time: a :class:`~.server_side.ServerSide`.
 
     ``tunnel`` is set after a 101: bytes then go there, unread. ``expires`` is when the connection is too old to wait
     for another exchange; ``used`` counts the exchanges it carried.
     """
 
+    plain = True
+    version = "http1"
     transport: Any
 
     def __init__(self, server: Server, wheel: Wheel) -> None:
         self.server = server
         self.reader = ResponseReader()
-        self.owner: _Owner | None = None
+        self.owner: Owner | None = None
         self.tunnel: Any = None
         self.expires = 0.0
         self.used = 0
         self.closed = False
+        self._chunked = False
         self._wheel = wheel
         self._timer: Entry | None = None
+
+    # The request.
+
+    def send_plain(self, owner: Owner, method: str, data: bytes) -> None:
+        """Send a whole request."""
+        self.owner = owner
+        self.used += 1
+        self.reader.expect(method)
+        self.transport.write(data)
+
+    def send(
+        self,
+        owner: Owner,
+        method: str,
+        target: str,
+        headers: RawHeaders,
+        head: RequestHead,
+        length: int | None,
+        pieces: list[bytes],
+        body: Body | None,
+    ) -> None:
+        """Send a request, as far as it is there: see :meth:`.ServerSide.send`."""
+        self.owner = owner
+        self.used += 1
+        chunked = self._chunked = head.chunked and body is not None
+        self.reader.expect(method)
+        data = encode.request_head(method, target, with_framing(headers, head, length=length, chunked=chunked))
+        if body is not None and (pieces or chunked):
+            data += self._framed(pieces, body)
+        elif pieces:
+            data += b"".join(pieces)
+        self.transport.write(data)
+
+    def send_body(self, pieces: list[bytes], body: Body) -> None:
+        """Send more of the body."""
+        self.transport.write(self._framed(pieces, body))
+
+    def _framed(self, pieces: list[bytes], body: Body) -> bytes:
+        if not self._chunked:
+            return b"".join(pieces)
+        framed = [encode.chunk(piece) for piece in pieces]
+        if body.ended:
+            framed.append(encode.last_chunk(body.trailers) if body.trailers else encode.LAST_CHUNK)
+        return b"".join(framed)
+
+    def stream_from(self, producer: Any) -> None:
+        """Have ``producer`` produce the body, as fast as the server takes it."""
+        self.transport.registerProducer(producer, True)
+        producer.resumeProducing()
+
+    def streamed(self) -> None:
+        """The producer has nothing to produce any more."""
+        if not self.closed:
+            self.transport.unregisterProducer()
+
+    # The response.
+
+    @property
+    def producer(self) -> Any:
+        """What can be paused while the client takes no more."""
+        return self.transport
 
     def limit(self, seconds: float) -> None:
         """Allow ``seconds`` from now for what comes next."""
@@ -67,6 +123,10 @@ class ServerConnection(Protocol):
         """Start the present limit again from now."""
         if self._timer is not None:
             self._timer.touch()
+
+    def connectionMade(self) -> None:
+        """The connection is there."""
+        self.server.connections["http1"] += 1
 
     def dataReceived(self, data: bytes) -> None:
         """Read what the server sent."""
@@ -90,6 +150,7 @@ class ServerConnection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The server closed, or the network did."""
         self.closed = True
+        self.server.connections["http1"] -= 1
         if self._timer is not None:
             self._timer.end()
         if self.tunnel is not None:
@@ -100,7 +161,7 @@ class ServerConnection(Protocol):
             self._lost_by(self.owner, reason)
         self.reader.end()
 
-    def _lost_by(self, owner: _Owner, reason: Failure) -> None:
+    def _lost_by(self, owner: Owner, reason: Failure) -> None:
         reader = self.reader
         if reader.eof(clean=reason.check(ConnectionDone) is not None):
             owner.response_came()
@@ -117,6 +178,20 @@ class ServerConnection(Protocol):
             return False
         except OSError:
             return True
+
+    def finish(self, now: float, whole: bool) -> None:
+        """The response is complete: wait for the next exchange, where that is possible."""
+        if whole and self.reader.reusable and not self.closed:
+            self.owner = None
+            idle = self.server.idle
+            if idle.put(self, now):
+                self.limit(idle.settings.idle)
+            else:
+                self.close()
+            return
+        if not whole:
+            self.streamed()
+        self.close()
 
     def close(self) -> None:
         """End the connection now; its owner is not told."""

@@ -31,6 +31,7 @@ from twisted.internet import error, main
 from twisted.python import log
 from twisted.python.failure import Failure
 
+from balancer.net.gathering import flush_gathered
 from balancer.net.stream import Outbox, Stream
 
 try:
@@ -170,6 +171,8 @@ if EPollReactor is not None:
                     if why:
                         self._disconnectSelectable(transport, why, True)
             finally:
+                if outbox.gathered:
+                    flush_gathered(outbox.gathered)
                 outbox.is_open = False
                 waiting = outbox.waiting
                 for transport in waiting:

@@ -30,6 +30,8 @@ from twisted.internet.interfaces import IProtocol, IReactorFDSet
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
+from balancer.net.gathering import Gathered
+
 __all__ = ["GATHER_SIZE", "Outbox", "Stream"]
 
 READ_SIZE = 65536
@@ -51,13 +53,17 @@ _DONE = Failure(CONNECTION_DONE)
 
 
 class Outbox:
-    """The transports that have something to send at the end of this turn of the reactor, while there is one."""
+    """The transports that have something to send at the end of this turn of the reactor, while there is one.
 
-    __slots__ = ("is_open", "waiting")
+    ``gathered`` are those who make what they write when all is served: see :mod:`.gathering`.
+    """
+
+    __slots__ = ("gathered", "is_open", "waiting")
 
     def __init__(self) -> None:
         self.is_open = False
         self.waiting: list[Any] = []
+        self.gathered: list[Gathered] = []
 
 
 class Stream(tcp.Connection):

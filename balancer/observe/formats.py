@@ -22,6 +22,7 @@ __all__ = ["Clf", "Combined", "Haproxy", "Json", "balancer_access_log_formats"]
 
 _quoted = json.encoder.encode_basestring_ascii
 _UNSAFE = re.compile(r'[\x00-\x1f"\\\x7f-\U0010ffff]')
+_SPOKEN = {"": "", "http1": ',"server_protocol":"http1"', "h2": ',"server_protocol":"h2"'}
 _MILLISECONDS = tuple(f"{number:03}" for number in range(1000))
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -109,6 +110,7 @@ class Json:
         head = r.head
         accepted = ',"accept":0.000000' if head == 0.0 else f',"accept":{head:.6f}' if head > 0.0 else ""
         answered = f',"first_byte":{r.first_byte:.6f}' if r.first_byte >= 0 else ""
+        spoken = _SPOKEN[r.server_protocol]
         more = f',"queue":{r.queue:.6f}' if r.queue >= 0 else ""
         if r.reason:
             more += f',"reason":"{r.reason}","detail":{_quoted(r.detail)}'
@@ -126,7 +128,7 @@ class Json:
         return (
             f'{{"time":"{seconds.iso}.{_MILLISECONDS[int((started - second) * 1000)]}Z","listener":"{r.listener}"'
             f',{request},"status":{r.status},"route":{_quoted(r.route)}'
-            f',"pool":"{r.pool}","server":"{r.server}","attempts":{r.attempts},"bytes_in":{r.bytes_in}'
+            f',"pool":"{r.pool}","server":"{r.server}"{spoken},"attempts":{r.attempts},"bytes_in":{r.bytes_in}'
             f',"bytes_out":{r.bytes_out},"total":{r.total:.6f}{accepted}'
             f"{connected}{answered}{more}"
             f',"request_id":"{r.request_id}"}}'

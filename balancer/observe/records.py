@@ -30,6 +30,7 @@ class ExchangeRecord:
     route: str = ""
     pool: str = ""
     server: str = ""
+    server_protocol: str = ""  # "http1" or "h2", what the request was sent in; "" if it was sent nowhere
     status: int = 0
     reason: str = ""  # RFC 9209 error type, "" when all went well
     detail: str = ""

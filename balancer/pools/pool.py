@@ -162,7 +162,7 @@ class Pool:
         self.stop()
         for server in self.servers:
             if server.owner is self:
-                server.idle.close()
+                server.close_idle()
 
     # Choosing.
 
@@ -327,7 +327,7 @@ class Pool:
                     theirs.ejected_until = 0.0
             servers.append(theirs or mine)
         for gone in known.values():
-            gone.idle.close()
+            gone.close_idle()
         self.servers = tuple(servers)
         if self.sticky is not None and old.sticky is not None:
             self.sticky.adopt(old.sticky)

@@ -1,8 +1,8 @@
 """Whether a failed attempt may be repeated on another server.
 
 Three questions, all of which must be answered with yes: is this kind of failure to be retried, is it safe (a request
-that may have had its effect is repeated only if its method is idempotent, RFC 9110 section 9.2.2), and is there budget
-left? The budget keeps retries from multiplying the load of servers that fail because of it.
+that may have had its effect is repeated only if its method is idempotent, RFC 9110 section 9.2.2; one that the server says it
+has not looked at, RFC 9113 section 8.7, always), and is there budget left? The budget keeps retries from multiplying the load of servers that fail because of it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _CONNECT_FAILURES = frozenset(
         errors.TLS_ALERT_RECEIVED,
     )
 )
+_UNREAD = (errors.STREAM_REFUSED, errors.SERVER_LEAVING)
 _STATUS_PREFIX = "http_response_"
 _WINDOW = 10.0
 
@@ -95,7 +96,7 @@ class RetryPolicy:
         settings = self.settings
         if attempts > settings.attempts or reason.code not in self._codes:
             return False
-        if reason.code not in _CONNECT_FAILURES and method not in IDEMPOTENT:
+        if reason.code not in _CONNECT_FAILURES and method not in IDEMPOTENT and reason not in _UNREAD:
             return False
         now = self._now()
         age = now - self._since

@@ -24,6 +24,7 @@ from balancer.hooks.interfaces import IServer
 from balancer.model.address import Address
 from balancer.pools.events import ServerDrained, ServerUndrained
 from balancer.pools.idle import IdleConnections, KeepAlive
+from balancer.pools.shared import HTTP2Settings, SharedConnections
 
 if TYPE_CHECKING:
     from balancer.pools.pool import Pool
@@ -57,6 +58,11 @@ class Server:
         backup: whether it is used only while no other server can be.
         max_connections: most exchanges and sessions on it at a time, None for no limit.
         keep_alive: how idle connections to it are kept.
+        protocol: what it speaks: ``"http1"``, ``"h2"``, or ``"auto"``, which TLS is to find out for each connection.
+        http2: how connections of HTTP/2 are used.
+
+    ``idle`` are connections that wait for an exchange, ``shared`` those that carry many at a time, None where it speaks HTTP/1.1.
+    ``connections`` counts those of HTTP that are open, by protocol.
 
     Counters: ``active`` exchanges and sessions in flight, ``requests`` begun, ``failures`` among them, of which
     ``connect_failures`` never had a connection. ``latency`` is a peak-sensitive moving average of seconds to first
@@ -71,6 +77,7 @@ class Server:
         "address",
         "backup",
         "connect_failures",
+        "connections",
         "draining",
         "ejected_until",
         "ejections",
@@ -88,10 +95,12 @@ class Server:
         "open_to_known",
         "owner",
         "probed",
+        "protocol",
         "reason",
         "requests",
         "returned",
         "share",
+        "shared",
         "weight",
     )
 
@@ -104,6 +113,8 @@ class Server:
         backup: bool = False,
         max_connections: int | None = None,
         keep_alive: KeepAlive | None = None,
+        protocol: str = "http1",
+        http2: HTTP2Settings | None = None,
     ) -> None:
         self.address = address
         self.name = name or str(address)
@@ -112,6 +123,9 @@ class Server:
         self.backup = backup
         self.limit = _NO_LIMIT if max_connections is None else max_connections
         self.idle = IdleConnections(keep_alive or KeepAlive())
+        self.protocol = protocol
+        self.shared = None if protocol == "http1" else SharedConnections(http2 or HTTP2Settings())
+        self.connections = {"http1": 0, "h2": 0}
         self.owner: Pool | None = None
         # Traffic.
         self.active = 0
@@ -208,12 +222,33 @@ class Server:
             self.weight = self._written = other._written
         self.backup = other.backup
         self.limit = other.limit
+        if other.protocol != self.protocol:
+            self.close_idle()
+            self.protocol, self.shared = other.protocol, other.shared
+            self.idle = IdleConnections(other.idle.settings)
         self.idle.settings = other.idle.settings
+        if self.shared is not None and other.shared is not None:
+            self.shared.settings = other.shared.settings
+
+    def close_idle(self) -> None:
+        """Close the idle connections, and keep none from now on; those that are shared finish what they carry."""
+        self.idle.close()
+        if self.shared is not None:
+            self.shared.close()
 
     def drop_idle(self) -> None:
-        """Close the idle connections; those that come free later are kept as before."""
+        """Close the idle connections, and those that are shared once they are idle; those to come are kept as before."""
         self.idle.close()
         self.idle = IdleConnections(self.idle.settings)
+        if self.shared is not None:
+            self.shared.drop()
+
+    def give_up_idle(self) -> int:
+        """Close about a quarter of the idle connections, because descriptors are short; return how many."""
+        given_up = self.idle.give_up(max(1, len(self.idle) // 4))
+        if self.shared is not None:
+            given_up += self.shared.give_up(1)
+        return given_up
 
     # A name may have several addresses: they take turns, those that fail rest until the name is resolved again.
 

@@ -93,7 +93,7 @@ class DataPlane:
             for pool in () if self.snapshot is None else self.snapshot.pools.values():
                 pool.stop()
                 for server in pool.servers:
-                    server.idle.close()
+                    server.close_idle()
             self.runtime.close()
 
         return self.listeners.drain(timeout).addCallback(drained)

@@ -27,6 +27,7 @@ from balancer.forwarding.headers import (
     with_framing,
 )
 from balancer.forwarding.hops import SPECIAL, hop
+from balancer.forwarding.http2.heads import outgoing_fields
 from balancer.hooks.interfaces import IFilter
 from balancer.listeners.http.site import Site
 from balancer.model.address import Peer
@@ -77,6 +78,7 @@ class Explanation:
     route: str = ""
     action: str = "none"
     pool: str | None = None
+    protocol: str | None = None
     server: str | None = None
     status: int = 0
     reason: str = ""
@@ -98,6 +100,7 @@ class Explanation:
             "route": self.route or None,
             "action": self.action,
             "pool": self.pool,
+            "protocol": self.protocol,
             "server": self.server,
             "status": self.status or None,
             "reason": self.reason or None,
@@ -215,10 +218,18 @@ class _Walk:
             self._replied(reply, exchange)
             return
         length = len(sample.body.encode()) if sample.body is not None else None
-        headers = with_framing(list(exchange.headers), head, length=length, chunked=False)
-        found.request = _as_sent(exchange.method, exchange.target, headers)
         if decision.pool is not None:
             self._explain_pool(decision.pool, facts)
+        found.request = self._as_sent(exchange, head, length)
+
+    def _as_sent(self, exchange: Exchange, head: RequestHead, length: int | None) -> dict[str, Any]:
+        method, target, headers, version = exchange.method, exchange.target, list(exchange.headers), "1.1"
+        if self._found.protocol == "h2":
+            version, headers = "2", outgoing_fields(method, b"http", target, headers, length)
+        else:
+            headers = with_framing(headers, head, length=length, chunked=False)
+        fields = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers]
+        return {"method": method, "target": target, "version": version, "headers": fields}
 
     def _handshake(self, shelf: Shelf, sample: Sample, head: RequestHead) -> TLSInfo | None:
         """Return what a handshake for the sample would come to; None where it would be refused."""
@@ -278,7 +289,7 @@ class _Walk:
 
     def _explain_pool(self, name: str, facts: RequestFacts) -> None:
         found, pool = self._found, self._snapshot.pools[name]
-        found.pool = name
+        found.pool, found.protocol = name, self._snapshot.config.pools[name].spoken
         for server, eligible, why in pool.explain(facts, self._draw):
             found.candidates.append(
                 {"server": server.name, "address": str(server.address), "eligible": eligible, "because": why}
@@ -323,8 +334,3 @@ def _head(sample: Sample, site: Site) -> tuple[str, RequestHead]:
     if not reader.ready:
         raise BalancerError("the request is not complete: a header holds a line break?")
     return scheme, reader.ready[0].head
-
-
-def _as_sent(method: str, target: str, headers: RawHeaders) -> dict[str, Any]:
-    fields = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers]
-    return {"method": method, "target": target, "headers": fields}

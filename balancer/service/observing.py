@@ -151,6 +151,10 @@ class Observing:
         state = gauge("server_state", "1 for the state that the server is in.", ("pool", "server", "state"))
         active = gauge("server_active", "Exchanges and sessions in flight.", ("pool", "server"))
         idle = gauge("server_idle_connections", "Kept connections.", ("pool", "server"))
+        opened = gauge(
+            "server_connections", "Open connections of HTTP, by its version.", ("pool", "server", "protocol")
+        )
+        streams = gauge("server_streams", "Exchanges in flight on connections of HTTP/2.", ("pool", "server"))
         weight = gauge("server_weight", "The weight in force.", ("pool", "server"))
         waiting = gauge("pool_queue", "Requests waiting for a server with room.", ("pool",))
         panic = gauge("pool_panic", "1 while health is disregarded because no server is well.", ("pool",))
@@ -163,9 +167,14 @@ class Observing:
                 active.add_metric((name, server.name), server.active)
                 idle.add_metric((name, server.name), len(server.idle))
                 weight.add_metric((name, server.name), server.weight)
+                for protocol, count in server.connections.items():
+                    opened.add_metric((name, server.name, protocol), count)
+                if server.shared is not None:
+                    streams.add_metric((name, server.name), server.shared.in_flight)
         lost = counter("access_log_dropped_lines", "Lines lost because the log could not be written.", ())
         lost.add_metric((), self._log.dropped if self._log is not None else 0)
-        yield from (connections, refused, dropped, pauses, state, active, idle, weight, waiting, panic, lost)
+        yield from (connections, refused, dropped, pauses, state, active, idle, opened, streams, weight)
+        yield from (waiting, panic, lost)
         yield from http2_metrics(listeners)
         yield from self._plugin_metrics(snapshot)
         yield from self._certificate_metrics(snapshot)

@@ -16,6 +16,7 @@ from balancer.pools.queue import QueueSettings
 from balancer.pools.resolve import ResolveSettings
 from balancer.pools.retry import RetrySettings
 from balancer.pools.server import Server
+from balancer.pools.shared import HTTP2Settings
 from balancer.pools.sticky import Sticky, StickyCookie, StickyTable
 
 __all__ = ["built_pool"]
@@ -33,6 +34,8 @@ def built_pool(
 ) -> Pool:
     """Return the pool, not started; ``algorithm`` and ``probe`` are built, ``secret`` signs sticky cookies."""
     keep_alive = KeepAlive(settings.keep_alive.size, settings.keep_alive.idle, settings.keep_alive.max_age)
+    ping = settings.http2.ping
+    http2 = HTTP2Settings(settings.http2.streams, *((ping.interval, ping.timeout) if ping is not None else (0.0, 0.0)))
     servers = [
         Server(
             server.address,
@@ -41,6 +44,8 @@ def built_pool(
             backup=server.backup,
             max_connections=server.max_connections,
             keep_alive=keep_alive,
+            protocol=settings.spoken,
+            http2=http2,
         )
         for server in settings.servers
     ]

@@ -18,10 +18,12 @@ from twisted.web.server import Site as TwistedSite
 
 from balancer.config.listeners import AnyListener, UdpListener
 from balancer.errors import OUT_OF_RESOURCES, BalancerError, ExchangeError, Side
-from balancer.forwarding.server_connection import ServerConnection
+from balancer.forwarding.connector import ServerConnector
+from balancer.forwarding.server_side import ServerSide
 from balancer.listeners.accept import Gate
 from balancer.model.address import Address
 from balancer.net.connecting import connect
+from balancer.net.gathering import gathering
 from balancer.net.splice import Pipes
 from balancer.net.timers import Wheel
 from balancer.pools.events import Observer
@@ -71,6 +73,7 @@ class Runtime:
         self.observe_staples: Callable[[dict[str, bytes]], Any] = lambda _: None
         """Is told when there are other OCSP answers, by the fingerprint of their certificate."""
         self.pipes = Pipes()
+        self._connector = ServerConnector(self._dial, self.wheel, gathering(reactor))
         self.overload = Overload(reactor, random.random)
         self.observing = Observing(reactor, self.overload.look)
         self.observe_exchange = self.observing.exchange
@@ -135,17 +138,20 @@ class Runtime:
         """Return the gate of ``listener``, below the one of the whole process."""
         return Gate(connections, per_client, above=self._gate)
 
-    def connect_http(self, server: Server, timeout: float) -> Deferred[ServerConnection]:
-        """Open an HTTP connection to ``server``."""
+    def connect_http(self, server: Server, timeout: float, *, alone: bool = False) -> Deferred[ServerSide]:
+        """Find, or open, a connection of HTTP to ``server``: see :class:`~balancer.forwarding.connector.ServerConnector`."""
+        return self._connector(server, timeout, alone=alone)
+
+    def _dial(self, server: Server, then: Callable[[str], Any], alpn: tuple[str, ...], timeout: float) -> Deferred[Any]:
+        """Connect to one of the addresses of ``server``; ``then`` makes the protocol, once it is known which of ``alpn`` to speak."""
         endpoint = server.next_endpoint()
-        connecting = self.connect(endpoint, ServerConnection(server, self.wheel), timeout)
 
         def failed(failure: Failure) -> Failure:
             if isinstance(failure.value, ExchangeError) and failure.value.reason.side is Side.SERVER:
                 server.endpoint_failed(endpoint)
             return failure
 
-        return connecting.addErrback(failed)
+        return self.connect(endpoint, then(""), timeout).addErrback(failed)
 
     def connect_session(self, address: Address, protocol: Any, timeout: float) -> Deferred[Any]:
         """Open a connection whose bytes may go through the kernel."""
@@ -169,7 +175,7 @@ class Runtime:
         given_up = 0
         for pool in self._pools.values():
             for server in pool.servers:
-                given_up += server.idle.give_up(max(1, len(server.idle) // 4))
+                given_up += server.give_up_idle()
         self.given_up += given_up
         return given_up
 

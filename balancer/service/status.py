@@ -66,6 +66,7 @@ def _pool(pool: Pool, settings: PoolSettings) -> dict[str, Any]:
         else "passive only"
         if settings.passive is not None
         else "none",
+        "protocol": settings.spoken,
         "servers": [
             {
                 "name": server.name,
@@ -75,6 +76,9 @@ def _pool(pool: Pool, settings: PoolSettings) -> dict[str, Any]:
                 "weight": server.weight,
                 "active": server.active,
                 "idle": len(server.idle),
+                "http1_connections": server.connections["http1"],
+                "h2_connections": server.connections["h2"],
+                "streams": server.shared.in_flight if server.shared is not None else 0,
                 "requests": server.requests,
                 "failures": server.failures,
                 "reason": server.reason,

@@ -70,6 +70,19 @@ class ExplainTests(CommandTestCase):
         found = json.loads(self.explain("--json", "--client-ip", "192.0.2.1", "/users/7"))
         self.assertEqual((found["route"], found["pool"], found["captures"]), ("users", "users", {"id": "7"}))
 
+    def test_protocol(self) -> None:
+        """What the pool's servers speak is said, and the request is shown as it would be sent in it."""
+        text = _TEXT.replace("pools:\n", "pools:\n  modern: {servers: ['192.0.2.9:1'], protocol: h2}\n")
+        text = text.replace("routes:\n", "routes:\n      - {match: {path: /modern}, pool: modern}\n", 1)
+        file = self.file(text)
+        shown = self.balancer("explain", file, "-H", "X-One: 1", "/modern").stdout
+        self.assertIn("modern  (speaks h2)", shown)
+        self.assertIn("GET /modern HTTP/2\n", shown)
+        self.assertIn(":authority: localhost\n", shown)
+        self.assertIn("x-one: 1\n", shown)
+        found = json.loads(self.balancer("explain", file, "--json", "/users/7").stdout)
+        self.assertEqual((found["protocol"], found["request"]["version"]), ("http1", "1.1"))
+
     def test_chance(self) -> None:
         """With a seed what chance decides is the same each time; without, both pools are seen."""
         words = ("--json", "-H", "Host: canary.example", "/x")

@@ -40,6 +40,17 @@ class TableTests(SynchronousTestCase):
         self.assertNotIn("…", shown)
         self.assertEqual(_shown(servers_table(servers), 1000).count(_WHY), 2)
 
+    def test_http2(self) -> None:
+        """Where servers are spoken to in HTTP/2, connections and the exchanges on them are shown."""
+        counts = {"weight": 1, "active": 9, "requests": 10, "failures": 0, "reason": "", "state": "up"}
+        servers = [
+            {"name": "a", "h2_connections": 2, "streams": 7, **counts},
+            {"name": "b", "h2_connections": 0, "streams": 0, **counts},
+        ]
+        lines = [line.split() for line in _shown(servers_table(servers)).splitlines()]
+        self.assertEqual(lines[0], ["server", "state", "weight", "active", "h2", "streams", "requests", "failures"])
+        self.assertEqual(lines[1], ["a", "up", "1", "9", "2", "7", "10", "0"])
+
     def test_drained_while_down(self) -> None:
         """Whoever drains a server that is down sees that it is drained."""
         for state, draining, words in (

@@ -35,6 +35,29 @@ class ListenerTests(SynchronousTestCase):
         self.assertIsNone(listener.trusted_proxies)
         self.assertEqual(listener.routes[0].name, "x")
 
+    def test_http2(self) -> None:
+        """HTTP/2 is spoken unless that is switched off; its limits may be set one by one."""
+        for keys, expected in [
+            ("", 100),
+            ("http2: true, ", 100),
+            ("http2: {streams: 7}, ", 7),
+            ("http2: false, ", None),
+        ]:
+            listener = _listener(f"{keys}bind: '*:80', pool: app")
+            assert isinstance(listener, HttpListener)
+            self.assertEqual(None if listener.http2 is None else listener.http2.streams, expected)
+        self.assertEqual(
+            _problems(
+                "bind: '*:1', pool: app, http2: {streams: 0, stream_window: 4GiB, connection_window: 1KiB, stream: 1}"
+            ),
+            [
+                "http2.streams: expected a value of 1 or more, got 0",
+                "http2.stream_window: expected a value of 2147483647 or less, got '4GiB'",
+                "http2.connection_window: expected a value of 65535 or more, got '1KiB'",
+                "http2.stream: unknown key 'stream'; did you mean 'streams'?",
+            ],
+        )
+
     def test_tcp(self) -> None:
         """TCP has its own timeouts and routes."""
         listener = _listener(

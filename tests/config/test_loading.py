@@ -99,10 +99,7 @@ class ReadTests(SynchronousTestCase):
                 "8:9: listeners.web.routes[1]: expected an action: one of pool, split, redirect, respond, resource",
                 "12:9: pools.app.servers[0].address: expected 'address': host:port, [v6]:port, name:port or unix:/path",
                 "12:9: pools.app.servers[0].adress: unknown key 'adress'; did you mean 'address'?",
-                (
-                    "13:5: pools.app.secret: unknown key 'secret'; there are: algorithm, health, keep_alive, panic,"
-                    " passive, queue, resolve, retry, servers, sticky, timeouts"
-                ),
+                "13:5: pools.app.secret: unknown key 'secret'",
                 "13:13: pools.app.secret: expected the environment variable NOPE to be set, or a default: ${NOPE:-default}",
             ],
         )

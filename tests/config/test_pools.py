@@ -65,6 +65,15 @@ class PoolTests(SynchronousTestCase):
             assert sticky is not None
             self.assertEqual([name for name in ("cookie", "source_ip", "header") if getattr(sticky, name)], [kind])
 
+    def test_protocol(self) -> None:
+        """Without TLS, HTTP/2 must be asked for; how it is used can be set then."""
+        self.assertEqual(
+            [_pool(protocol=each).spoken for each in (None, "auto", "http1", "h2")], ["http1", "http1", "http1", "h2"]
+        )
+        http2 = _pool(protocol="h2").http2
+        self.assertEqual(http2.model_dump(), {"streams": 100, "ping": {"interval": 30.0, "timeout": 10.0}})
+        self.assertIsNone(_pool(protocol="h2", http2={"ping": False}).http2.ping)
+
     def test_refused(self) -> None:
         """What is wrong is said at its key."""
         for keys, expected in [
@@ -93,6 +102,11 @@ class PoolTests(SynchronousTestCase):
                     "retry.on[0]: expected connect_failure, reset or a status from 500 to 599, got 'timeout'",
                     "retry.on[1]: expected connect_failure, reset or a status from 500 to 599, got 404",
                 ],
+            ),
+            ("protocol: http2", ["protocol: expected http1, h2 or auto, got 'http2'"]),
+            (
+                "http2: {streams: 5}",
+                ["pools.app: expected protocol: h2 (or auto, with tls) where http2 is set: this pool speaks HTTP/1.1"],
             ),
             ("panic: on", ["panic: expected true or false, got 'on' (did you mean 'true'?)"]),
             ("first_byte: 5s", ["first_byte: unknown key 'first_byte' here: it belongs under 'timeouts'"]),

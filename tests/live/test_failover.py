@@ -22,7 +22,7 @@ http {{
   access_log off; keepalive_requests 100000;
   client_body_temp_path {folder}/1; proxy_temp_path {folder}/2; fastcgi_temp_path {folder}/3;
   uwsgi_temp_path {folder}/4; scgi_temp_path {folder}/5;
-  server {{ listen 127.0.0.1:{port}; location / {{ add_header X-Server {name}; return 200 "{name}"; }} }}
+  server {{ listen 127.0.0.1:{port}{listen}; {more} location / {{ add_header X-Server {name}; return 200 "{name}"; }} }}
 }}
 """
 
@@ -30,13 +30,13 @@ http {{
 class Nginx:
     """One nginx that says its name; may be ended and started again."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, listen: str = "", more: str = "") -> None:
         self.name = name
         self.port = free_port()
         self._folder = folder / name
         self._folder.mkdir()
         self._file = self._folder / "nginx.conf"
-        self._file.write_text(_NGINX.format(folder=self._folder, port=self.port, name=name))
+        self._file.write_text(_NGINX.format(folder=self._folder, port=self.port, name=name, listen=listen, more=more))
         self.start()
 
     def start(self) -> None:

@@ -81,7 +81,8 @@ class ChoosingTests(SynchronousTestCase):
         ours = {name for name in loaded if name.startswith("balancer")}
         allowed = {"balancer", "balancer.net"}
         allowed |= {
-            f"balancer.net.{name}" for name in ("adopted", "descriptors", "lag", "polling", "stream", "transports")
+            f"balancer.net.{name}"
+            for name in ("adopted", "descriptors", "gathering", "lag", "polling", "stream", "transports")
         }
         self.assertEqual({name for name in ours if not name.startswith("balancer.net.reactor")}, allowed)
         self.assertEqual([name for name in loaded if name.split(".")[0] in ("pydantic", "pluggy", "click")], [])

@@ -94,6 +94,13 @@ class JsonTests(SynchronousTestCase):
             },
         )
 
+    def test_server_protocol(self) -> None:
+        """What the server was asked in is there if it was asked."""
+        for protocol in ("http1", "h2"):
+            line = json.loads(Json().exchange(_exchange(server_protocol=protocol)))
+            self.assertEqual((line["server"], line["server_protocol"]), ("one", protocol))
+        self.assertNotIn("server_protocol", json.loads(Json().exchange(_exchange())))
+
     def test_exchange(self) -> None:
         """Everything is there, by name; what did not happen is not."""
         self.assertEqual(
@@ -123,6 +130,11 @@ class JsonTests(SynchronousTestCase):
                 "request_id": "id-1",
             },
         )
+
+    def test_http2(self) -> None:
+        """A request of HTTP/2 has its stream."""
+        found = json.loads(Json().exchange(_exchange(version="2.0", h2_stream=7)))
+        self.assertEqual((found["version"], found["h2_stream"]), ("2.0", 7))
 
     def test_trouble(self) -> None:
         """Reason, detail, time in the queue and notes of filters."""

@@ -70,6 +70,14 @@ class RetryTests(TestCase):
         for method in ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"):
             self.assertTrue(self.policy().allow(method, errors.CONNECTION_TERMINATED, 1))
 
+    def test_unread(self) -> None:
+        """What the server says it has not looked at may be repeated whatever the method, where resets are retried."""
+        for reason in (errors.STREAM_REFUSED, errors.SERVER_LEAVING):
+            self.assertTrue(self.policy().allow("POST", reason, 1))
+            self.assertFalse(self.policy(on=(503,)).allow("POST", reason, 1))
+        self.assertFalse(self.policy().allow("POST", errors.STREAM_RESET, 1))
+        self.assertTrue(self.policy().allow("GET", errors.STREAM_RESET, 1))
+
     def test_sessions(self) -> None:
         """At layer 4 only connecting is repeated."""
         self.assertTrue(self.policy().allow(None, errors.CONNECTION_REFUSED, 1))

@@ -9,6 +9,7 @@ from balancer.hooks.interfaces import IServer
 from balancer.model.address import Address
 from balancer.pools.idle import KeepAlive
 from balancer.pools.server import Server
+from balancer.pools.shared import HTTP2Settings
 from tests.pools.pieces import Watched, server
 
 ONE, TWO, THREE = (Address("192.0.2.1", 80), Address("192.0.2.2", 80), Address("2001:db8::3", 80))
@@ -109,6 +110,20 @@ class ServerTests(TestCase):
         one.configure_as(new)
         self.assertEqual((one.weight, one.backup, one.max_connections, one.idle.settings.size), (7, True, 3, 2))
         self.assertEqual(one.active, 2)
+
+    def test_another_protocol(self) -> None:
+        """Connections of the protocol that it spoke are not used any more; the settings of HTTP/2 follow the configuration."""
+        one, kept = server("a"), Idle()
+        one.idle.put(kept, 0.0)
+        one.configure_as(server("a", protocol="h2"))
+        self.assertEqual((kept.closed, one.protocol, one.idle.closed), (True, "h2", False))
+        shared = one.shared
+        one.configure_as(server("a", protocol="h2", http2=HTTP2Settings(streams=5)))
+        self.assertIs(one.shared, shared)
+        assert shared is not None
+        self.assertEqual(shared.settings.streams, 5)
+        one.configure_as(server("a"))
+        self.assertEqual((one.shared, shared.closed), (None, True))
 
     def test_drop_idle(self) -> None:
         """Idle connections can be dropped, those that come free later are kept."""

@@ -45,6 +45,10 @@ __all__ = ["HTTP2Channel"]
 _log = Logger()
 
 
+_HEARD = 256 * 1024
+"""Bytes that a client may still send, unheard, when its connection ends: to read them is what a flood is after."""
+
+
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class HTTP2Channel(Serving, Protocol):
     """One client connection that speaks HTTP/2, and what its session tells.
@@ -79,10 +83,12 @@ class HTTP2Channel(Serving, Protocol):
         self._left = left
         self._gather = gather
         self._soon = soon
-        self._reading = False
+        self._busy = False  # in the session's hands; who has output then sets this:
+        self._more = False
         self._gathered = False
         self._pulling = False
         self._ending: Ending | None = None
+        self._heard = 0  # bytes that came since
         self._patience = patience.Patience(self)
         self._timer = wheel.schedule(self._patience.span, self._timed_out)
 
@@ -99,20 +105,25 @@ class HTTP2Channel(Serving, Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Read what the client sent."""
         if self._ending is not None:
-            self._ending.data_came()
+            self._heard += len(data)
+            if self._heard > _HEARD:
+                self.abort()
+            else:
+                self._ending.data_came()
             return
         session = self.session
         now = self._now = self.site_now().now()
         session.at(now)
-        self._reading = True
+        self._busy = True
         try:
             session.feed(data)
         except SessionError as error:
             self._broken(error)
             return
         finally:
-            self._reading = False
-        self.has_output()
+            self._busy = False
+        if self._more or session.pending:
+            self.has_output()
 
     def readConnectionLost(self) -> None:
         """The client sends no more, nor can it take much: it does not say any more how much it takes."""
@@ -161,7 +172,9 @@ class HTTP2Channel(Serving, Protocol):
 
     def has_output(self) -> None:
         """Write what the session has to say: at the end of the batch that the reactor serves, if it does, else now."""
-        if not (self._reading or self._gathered or self.is_full):
+        if self._busy:
+            self._more = True
+        elif not (self._gathered or self.is_full):
             if self._gather(self):
                 self._gathered = True
             else:
@@ -178,21 +191,21 @@ class HTTP2Channel(Serving, Protocol):
             _log.failure("an HTTP/2 connection failed")
             self.abort()
 
-    _flush = flush
-
-    def _failed(self) -> None:
-        self.abort()
-
     def _write(self) -> None:
         session, transport = self.session, self.transport
-        while True:
-            data = session.output()
-            if data:
-                transport.write(data)
-                if self.is_full:
-                    return
-            elif not self._unread or not self._reset_unread():
-                break
+        self._busy = True
+        try:
+            while True:
+                self._more = False
+                data = session.output()
+                if data:
+                    transport.write(data)
+                    if self.is_full:
+                        return
+                if not (self._more or (self._unread and self._reset_unread())):
+                    break
+        finally:
+            self._busy = False
         if self.stage == LEAVING and not session.open_streams and not self.requests:
             self._end()
 

@@ -15,6 +15,7 @@ class _Over:
     connect_allowed = False
     settled = True
     open_streams = 0
+    pending = False
 
     def at(self, _: float) -> None: ...
 

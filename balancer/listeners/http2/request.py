@@ -306,6 +306,9 @@ class StreamRequest(ClientRequest):
     def _forget_unsent(self) -> None:
         self._fields = None
 
+    def live(self) -> None:
+        """A stream of events is no different: a client that leaves resets its stream, or ends its half, and is gone."""
+
     # Upgrades: there are none in HTTP/2; what comes instead (RFC 8441) is to begin here.
 
     @property

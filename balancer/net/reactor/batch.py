@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from balancer.net.gathering import Gathered, flush_gathered
+
 __all__ = ["BATCH_SIZE", "CORK_SIZE", "COST", "Batch"]
 
 BATCH_SIZE = 1024 * 1024
@@ -30,14 +32,18 @@ CORK_SIZE = 32768
 
 
 class Batch:
-    """The reactor's inbox and outbox; ``is_serving`` while what is written is kept for the end."""
+    """The reactor's inbox and outbox; ``is_serving`` while what is written is kept for the end.
 
-    __slots__ = ("inbox", "is_serving", "look", "loop", "outbox", "room")
+    ``gathered`` are those who make what they write when all is served: see :mod:`balancer.net.gathering`.
+    """
+
+    __slots__ = ("gathered", "inbox", "is_serving", "look", "loop", "outbox", "room")
 
     def __init__(self, loop: Any) -> None:
         self.loop = loop
         self.inbox: list[tuple[Any, bytes]] = []
         self.outbox: list[Any] = []  # Plain, and who writes to one
+        self.gathered: list[Gathered] = []
         self.is_serving = False
         self.look: Callable[[], Any] | None = None  # called after each
         self.room = BATCH_SIZE
@@ -76,6 +82,8 @@ class Batch:
                 else:
                     connection._ended_reading()
         finally:
+            if self.gathered:
+                flush_gathered(self.gathered)
             self.is_serving = False
             outbox = self.outbox
             for writer in outbox:

@@ -9,7 +9,7 @@ __all__ = ["merged_plugins", "merged_status"]
 
 _WORST = ("down", "ejected", "draining", "up")
 _LISTENER_SUMS = ("connections", "refused")
-_SERVER_SUMS = ("active", "idle", "requests", "failures")
+_SERVER_SUMS = ("active", "idle", "http1_connections", "h2_connections", "streams", "requests", "failures")
 _ACCOUNT_SUMS = ("calls", "errors", "overruns", "seconds", "skipped")
 
 

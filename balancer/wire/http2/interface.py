@@ -11,6 +11,8 @@ A :class:`Session` is fed what arrives and calls :class:`Told` for what that mea
 Header lists are ordered raw pairs, names in lower case, pseudo-fields first; cookie crumbs are joined (RFC 9113 section 8.2.3).
 Malformed messages (section 8.1.1) never arrive: the session resets their stream itself.
 
+Once the peer has said GOAWAY and no stream is open, there is nothing to wait for: the connection is to be closed.
+
 Flow control is back-pressure: what was received counts against the peer's windows until :meth:`Session.took` says that it was
 passed on; what is to be sent waits inside the session as far as the peer's windows do not allow it, and :meth:`Session.queued`
 says how much.
@@ -67,12 +69,12 @@ class Limits:
     """What the peer may do.
 
     ``streams`` at a time; ``stream_window`` and ``connection_window`` bytes on their way to us; ``head_size`` bytes of a header list
-    (as RFC 9113 section 10.5.1 counts it) and ``header_count`` fields: longer lists, up to :data:`TOLERATED` times these, still come
+    (as RFC 9113 section 6.5.2 counts it) and ``header_count`` fields: longer lists, up to :data:`TOLERATED` times these, still come
     (whoever reads them may answer 431), beyond that the connection ends. ``resets``, ``pings``, ``settings``, ``empty_frames``,
     ``priorities`` and ``crumbs`` (WINDOW_UPDATEs by less than 256 bytes) are how many of each may come in ``span`` seconds of the time
-    that :meth:`Session.at` is told; resets that the peer makes the session send count as well. ``continuations`` is how many frames one
-    header list may take besides its first. Beyond, ENHANCE_YOUR_CALM. Our SETTINGS are to be acknowledged within ``settings_timeout``
-    seconds. ``connect_protocol`` announces RFC 8441.
+    that :meth:`Session.at` is told. Resets that the peer makes the session send count as well; resets and crumbs are counted of clients
+    only, as a server may shed load. ``continuations`` is how many frames one header list may take besides its first. Beyond,
+    ENHANCE_YOUR_CALM. Our SETTINGS are to be acknowledged within ``settings_timeout`` seconds. ``connect_protocol`` announces RFC 8441.
     """
 
     streams: int = 100
@@ -114,7 +116,11 @@ class Told(Protocol):
         """The stream is over before its end: reset by the peer, or by the session because of what the peer did."""
 
     def room_came(self, stream: int) -> None:
-        """What was queued on a stream that had more than :data:`LOW_WATER` bytes is below it now."""
+        """What was queued on a stream that had more than :data:`LOW_WATER` bytes is below it now.
+
+        Only what the peer's windows hold back counts: :meth:`Session.queued`, asked after :meth:`Session.send`, says whether to wait for
+        this. Called within ``feed`` and ``output``.
+        """
 
     def settings_came(self) -> None:
         """The peer's settings have arrived, or changed."""
@@ -178,7 +184,7 @@ class Session(Protocol):
         """Give the peer room for ``size`` bytes more, of those that ``data_came`` brought; also of streams that are over."""
 
     def reset(self, stream: int, code: int) -> None:
-        """End a stream; nothing that is queued on it is sent. Streams that are over are let be."""
+        """End a stream; what the peer's windows held back is not sent. Streams that are over are let be."""
 
     def ping(self, data: bytes) -> None:
         """Ask for an answer; ``data`` is 8 bytes."""
@@ -188,6 +194,10 @@ class Session(Protocol):
 
     def stalled(self, seconds: float) -> list[int]:
         """Return the streams on which something is queued and nothing of it went for so many seconds of the time told."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether :meth:`feed` has left something to be written, besides what its user said meanwhile."""
 
     @property
     def settled(self) -> bool:

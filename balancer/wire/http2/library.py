@@ -131,7 +131,8 @@ class Library:
         functions.nghttp2_option_set_max_send_header_block_length(option, 1 << 20)
         # The session counts these itself, in the way that its limits say.
         if hasattr(functions, "nghttp2_option_set_max_continuations"):
-            functions.nghttp2_option_set_max_continuations(option, limits.continuations)
+            # Versions that were mended for CVE-2024-28182 count a frame again whenever its header comes in another piece.
+            functions.nghttp2_option_set_max_continuations(option, 10 * (limits.continuations + 1))
         if hasattr(functions, "nghttp2_option_set_stream_reset_rate_limit"):
             functions.nghttp2_option_set_stream_reset_rate_limit(option, 1 << 30, 1 << 20)
         return option

@@ -6,7 +6,7 @@ from collections import deque
 
 from balancer.model.headers import RawHeaders
 
-__all__ = ["Stream", "window_update"]
+__all__ = ["Stream"]
 
 
 class Stream:
@@ -87,8 +87,3 @@ class Stream:
     def __repr__(self) -> str:
         sides = f"{'receiving' if self.receiving else 'received'} {'sending' if self.sending else 'sent'}"
         return f"<Stream {self.number} {sides} queued={self.queued}>"
-
-
-def window_update(stream: int, increment: int) -> bytes:
-    """Return a WINDOW_UPDATE frame."""
-    return b"\0\0\4\x08\0" + stream.to_bytes(4, "big") + increment.to_bytes(4, "big")

@@ -8,26 +8,62 @@ counts what costs a receiver more than it costs the sender, in windows of ``span
 * frames that carry nothing and end nothing, and frames of unknown types (CVE-2019-9518)
 * PRIORITY and PRIORITY_UPDATE (CVE-2019-9513), and WINDOW_UPDATEs by a few bytes (:meth:`Watch.crumb`, CVE-2019-9511)
 * CONTINUATION frames of one header list, which have no window (CVE-2024-27316)
+
+What a server resets or gives back in small pieces is its own affair: those are counted of clients only.
+Streams that were left out when a higher one was begun are closed; what comes on them is refused here as well.
 """
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Callable
+from functools import lru_cache
 
-from balancer.wire.http2.interface import ENHANCE_YOUR_CALM, Limits
+from balancer.wire.http2.frames import (
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEAD,
+    HEADERS,
+    HIGHEST,
+    PADDED,
+    PING,
+    PREFACE,
+    PRIORITY,
+    PRIORITY_UPDATE,
+    PUSH_PROMISE,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+)
+from balancer.wire.http2.interface import ENHANCE_YOUR_CALM, PROTOCOL_ERROR, Limits
 
-__all__ = ["PREFACE", "Watch"]
+__all__ = ["Watch"]
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_HEAD = struct.Struct(">HBBB")  # length, high and low; type; flags
-_unpack = _HEAD.unpack_from
+_unpack: Callable[[bytes, int], tuple[int, int, int, int, int]] = HEAD.unpack_from
 
-DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
-PRIORITY_UPDATE = 16
-END_STREAM, ACK, END_HEADERS, PADDED = 1, 1, 4, 8
-
+_MORE, _TOO_MUCH = -1, -2
+_GAPS = 64
 _FEW = 256
 """A WINDOW_UPDATE by fewer bytes is a crumb."""
+
+
+@lru_cache(maxsize=64)
+def _most(limits: Limits, of_clients: bool) -> dict[str, int]:
+    most = {
+        "PINGs": limits.pings,
+        "SETTINGS": limits.settings,
+        "empty frames": limits.empty_frames,
+        "PRIORITY frames": limits.priorities,
+    }
+    if of_clients:
+        most |= {
+            "resets": limits.resets,
+            "refusals": 10 * limits.resets,
+            "tiny WINDOW_UPDATEs": limits.crumbs,
+        }
+    return most
 
 
 class Watch:
@@ -36,31 +72,31 @@ class Watch:
     __slots__ = (
         "_continued",
         "_counts",
+        "_gaps",
         "_head",
         "_left",
         "_limits",
         "_most",
+        "_next",
         "_now",
+        "_server",
         "_since",
+        "code",
         "words",
     )
 
     def __init__(self, limits: Limits, preface: bool) -> None:
         self._limits = limits
+        self._server = preface
         self._left = len(PREFACE) if preface else 0  # bytes up to the next frame's header
         self._head = b""  # the beginning of a header that is not complete
         self._continued = 0
+        self._next = 1  # the stream that HEADERS are to come on, if none is left out; what servers send does not count
+        self._gaps: list[tuple[int, int]] = []  # numbers left out, the last ones
         self._now = self._since = 0.0
         self._counts: dict[str, int] = {}
-        self._most = {
-            "resets": limits.resets,
-            "refusals": 10 * limits.resets,
-            "PINGs": limits.pings,
-            "SETTINGS": limits.settings,
-            "empty frames": limits.empty_frames,
-            "PRIORITY frames": limits.priorities,
-            "tiny WINDOW_UPDATEs": limits.crumbs,
-        }
+        self._most = _most(limits, preface)
+        self.code = ENHANCE_YOUR_CALM
         self.words = ""
 
     def at(self, now: float) -> None:
@@ -68,32 +104,24 @@ class Watch:
         self._now = now
 
     def scan(self, data: bytes) -> int:
-        """Look at what arrived; return how many bytes of it may be read: all, or those before the frame that is one too many."""
-        left = self._left
+        """Look at what arrived; return how many bytes of it may be read: all, or those before the frame that is one too many.
+
+        If it is not all, ``code`` and ``words`` say why. Hand-tuned: most frames are HEADERS in one piece, of the next stream.
+        """
         end = len(data)
         if self._head:
-            head = self._head + data[: 9 - len(self._head)]
-            if len(head) < 9:
-                self._head = head
-                return end
-            done = 9 - len(self._head)
-            self._head = b""
-            high, low, kind, flags = _unpack(head)
-            length = high << 8 | low
-            if kind > 1 or not flags & 4 or not length:
-                padding = data[done] if length and done < end else 255
-                if not self._weigh(kind, flags, length, padding):
-                    return 0
-            at = done + length
+            at = self._rest_of_head(data)
+            if at < 0:
+                return end if at == _MORE else 0
         else:
-            at = left
+            at = self._left
         while at + 9 <= end:
-            high, low, kind, flags = _unpack(data, at)
+            high, low, kind, flags, number = _unpack(data, at)
             length = high << 8 | low
-            if kind > 1 or not flags & 4 or not length:  # most are HEADERS in one piece
-                padding = data[at + 9] if length and at + 9 < end else 255
-                if not self._weigh(kind, flags, length, padding):
-                    return at
+            if kind == 1 and flags & 4 and length and number == self._next:
+                self._next = number + 2
+            elif not self._weigh(kind, flags, number, length, data[at + 9] if length and at + 9 < end else 255):
+                return at
             at += 9 + length
         if at > end:
             self._left = at - end
@@ -102,13 +130,31 @@ class Watch:
             self._head = data[at:]
         return end
 
-    def _weigh(self, kind: int, flags: int, length: int, padding: int) -> bool:
+    def _rest_of_head(self, data: bytes) -> int:
+        """Go on with a header that came in pieces; return where the next frame begins, _MORE or _TOO_MUCH."""
+        done = 9 - len(self._head)
+        head = self._head + data[:done]
+        if len(head) < 9:
+            self._head = head
+            return _MORE
+        high, low, kind, flags, number = _unpack(head, 0)
+        length = high << 8 | low
+        if not self._weigh(kind, flags, number, length, data[done] if length and done < len(data) else 255):
+            return _TOO_MUCH
+        self._head = b""
+        return done + length
+
+    def _weigh(self, kind: int, flags: int, number: int, length: int, padding: int) -> bool:
         """Count a frame; ``padding`` is its payload's first byte. Return whether it may come."""
         if kind == DATA:
+            if self._gaps and self._is_skipped(number & HIGHEST):
+                return False
             empty = not length or (flags & PADDED and padding >= length - 1)
             return bool(flags & END_STREAM or not empty) or self.count("empty frames")
         if kind == HEADERS:
             self._continued = 0
+            if not self._begun(number & HIGHEST):
+                return False
             return bool(length) or self.count("empty frames")
         if kind == CONTINUATION:
             self._continued += 1
@@ -116,7 +162,7 @@ class Watch:
                 self.words = f"more than {self._limits.continuations} CONTINUATION frames of one header list"
                 return False
             return bool(length or flags & END_HEADERS) or self.count("empty frames")
-        if kind == WINDOW_UPDATE or kind == GOAWAY:
+        if kind in (WINDOW_UPDATE, GOAWAY):
             return True
         if kind == RST_STREAM:
             return self.count("resets")
@@ -124,9 +170,29 @@ class Watch:
             return self.count("PINGs")
         if kind == SETTINGS:
             return self.count("SETTINGS")
-        if kind == PRIORITY or kind == PRIORITY_UPDATE:
+        if kind in (PRIORITY, PRIORITY_UPDATE):
             return self.count("PRIORITY frames")
         return kind == PUSH_PROMISE or self.count("empty frames")
+
+    def _begun(self, number: int) -> bool:
+        """Note the stream that HEADERS come on; return whether they may."""
+        behind = self._next
+        if number < behind:
+            return not (self._gaps and self._is_skipped(number))
+        if self._server and number > behind and number & 1 and behind & 1:
+            self._gaps.append((behind, number))
+            if len(self._gaps) > _GAPS:
+                del self._gaps[0]
+        self._next = number + 2
+        return True
+
+    def _is_skipped(self, number: int) -> bool:
+        """Whether a stream is closed because one with a higher number was begun before it (RFC 9113 section 5.1.1)."""
+        for first, behind in self._gaps:
+            if first <= number < behind:
+                self.code, self.words = PROTOCOL_ERROR, "a stream with a lower number than the one before"
+                return True
+        return False
 
     def provoked(self) -> bool:
         """Count a stream that we reset because of what the peer did; return whether it may go on."""
@@ -146,9 +212,8 @@ class Watch:
             self._since = self._now
             self._counts.clear()
         number = self._counts[what] = self._counts.get(what, 0) + 1
-        if number > self._most[what]:
-            self.words = f"more than {self._most[what]} {what} in {self._limits.span:g} s"
-            return False
-        return True
-
-    code = ENHANCE_YOUR_CALM
+        most = self._most.get(what)
+        if most is None or number <= most:
+            return True
+        self.words = f"more than {most} {what} in {self._limits.span:g} s"
+        return False

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import h2.connection
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from balancer.listeners.http.channel import HTTPChannel
+from balancer.listeners.http2.channel import HTTP2Channel
 from balancer.listeners.shedding import Shedding
+from balancer.model.address import Peer
+from balancer.model.origin import Origin
+from balancer.model.tls import TLSInfo
 from tests.listeners.http2.conversation import Client, ConversationTestCase, Pipe
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -178,6 +184,24 @@ class BeginningTests(ConversationTestCase):
         pipe.clear()
         pipe.protocol.dataReceived(PREFACE)  # type: ignore[attr-defined]
         self.assertTrue(pipe.value().startswith(_REFUSED))
+
+    def test_agreed_on(self) -> None:
+        """With TLS it is what the handshake agreed on, and nothing else."""
+        self.listen(HELLO)
+        for alpn, kind in (("h2", HTTP2Channel), ("http/1.1", HTTPChannel), ("", HTTPChannel)):
+            pipe = Pipe()
+            origin = Origin(Peer("192.0.2.1", 1), Peer("192.0.2.2", 443), TLSInfo("TLSv1.3", "x", alpn=alpn))
+            channel: Any = self.listener.speak(origin, lambda _: None)
+            self.assertIsInstance(channel, kind)
+            pipe.protocol = channel  # type: ignore[attr-defined]
+            channel.makeConnection(pipe)
+            if alpn == "h2":
+                client = Client(channel, pipe)
+                self.assertEqual(client.body(client.ask()), b"hello")
+                self.assertEqual((self.records[-1].client, self.records[-1].facts.scheme), ("192.0.2.1", "https"))  # type: ignore[union-attr]
+            else:
+                channel.dataReceived(PREFACE)
+                self.assertTrue(pipe.value().startswith(_REFUSED))
 
     def test_half_a_preface(self) -> None:
         """What begins like HTTP/2 and is not ends with GOAWAY."""

@@ -32,10 +32,12 @@ class Wire(StringTransport):
 class Talk:
     """One probe of one server."""
 
-    def __init__(self, probe: Any, address: str = "192.0.2.1:8080") -> None:
+    def __init__(self, probe: Any, address: str = "192.0.2.1:8080", protocol: str = "http1") -> None:
         self.wire = Wire()
         self.protocol: Any = None
-        self.outcome: Deferred[str] = probe.probe(self._connect, Server(Address.parse(address), "app"))
+        self.outcome: Deferred[str] = probe.probe(
+            self._connect, Server(Address.parse(address), "app", protocol=protocol)
+        )
 
     def _connect(self, protocol: Any) -> Deferred[Any]:
         self.protocol = protocol

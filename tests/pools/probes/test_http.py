@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import RequestReceived
 from pydantic import ValidationError
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import TestCase
@@ -193,3 +197,81 @@ class SettingsTests(TestCase):
             with self.assertRaises(ValidationError) as caught:
                 HTTPProbeSettings.model_validate(settings)
             self.assertIn(words, str(caught.exception))
+
+
+class HTTP2Tests(TestCase):
+    """The same, asked of a server that speaks HTTP/2."""
+
+    def ask(self, **settings: Any) -> Talk:
+        """Begin, and let the server hear it."""
+        self.events: list[Any] = []
+        self.server = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+        self.server.initiate_connection()
+        talk = Talk(probe(**settings), protocol="h2")
+        self.hear(talk)
+        return talk
+
+    def hear(self, talk: Talk) -> None:
+        self.events += self.server.receive_data(talk.sent())
+
+    def answer(self, talk: Talk, status: int = 200, *pieces: bytes) -> None:
+        """Let the server answer."""
+        self.server.send_headers(1, [(":status", str(status))])
+        for piece in pieces:
+            self.server.send_data(1, piece)
+        self.server.end_stream(1)
+        talk.say(self.server.data_to_send())
+
+    def test_request(self) -> None:
+        """Method, path, host and headers are as configured."""
+        talk = self.ask(method="HEAD", path="/healthz", host="shop.example", headers={"X-Probe": "1"})
+        (request,) = [dict(event.headers) for event in self.events if isinstance(event, RequestReceived)]
+        self.assertEqual(
+            request,
+            {
+                ":method": "HEAD",
+                ":scheme": "http",
+                ":authority": "shop.example",
+                ":path": "/healthz",
+                "user-agent": "balancer-health-check",
+                "accept": "*/*",
+                "x-probe": "1",
+            },
+        )
+        talk.outcome.cancel()
+        self.failureResultOf(talk.outcome, CancelledError)
+
+    def test_status(self) -> None:
+        """The status counts; the connection is closed."""
+        talk = self.ask()
+        self.answer(talk, 200)
+        self.assertEqual((self.successResultOf(talk.outcome), talk.wire.closed), ("200 OK", "closed"))
+        talk = self.ask()
+        self.answer(talk, 503)
+        self.assertEqual(str(self.failureResultOf(talk.outcome, ProbeError).value), "503 Service Unavailable")
+
+    def test_body(self) -> None:
+        """So does the body, however it comes."""
+        talk = self.ask(contains="well")
+        self.answer(talk, 200, b"all is ", b"we", b"ll")
+        self.assertEqual(self.successResultOf(talk.outcome), "200 OK")
+        talk = self.ask(contains="well")
+        self.answer(talk, 200, b"all is ill")
+        self.assertIn("does not contain", str(self.failureResultOf(talk.outcome, ProbeError).value))
+
+    def test_failures(self) -> None:
+        """A server that resets the stream, closes, or speaks something else is not well."""
+        talk = self.ask()
+        self.server.reset_stream(1, ErrorCodes.INTERNAL_ERROR)
+        talk.say(self.server.data_to_send())
+        self.assertEqual(
+            str(self.failureResultOf(talk.outcome, ProbeError).value), "the stream was reset: INTERNAL_ERROR"
+        )
+        talk = self.ask()
+        self.server.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
+        talk.say(self.server.data_to_send())
+        self.assertIn("ENHANCE_YOUR_CALM", str(self.failureResultOf(talk.outcome, ProbeError).value))
+        talk = self.ask().say(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        self.assertIn("not HTTP/2", str(self.failureResultOf(talk.outcome, ProbeError).value))
+        talk = self.ask().hang_up()
+        self.failureResultOf(talk.outcome, ProbeError)

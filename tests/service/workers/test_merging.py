@@ -11,6 +11,7 @@ from balancer.service.workers.merging import merged_plugins, merged_status
 
 def _status(connections: int, state: str = "up", reason: str = "", name: str = "s") -> dict[str, Any]:
     server = {"name": name, "state": state, "reason": reason, "active": 1, "idle": 2, "requests": 3, "failures": 4}
+    server |= {"http1_connections": 5, "h2_connections": 6, "streams": 7}
     return {
         "overload": {"lag": connections / 10, "limit": 0.25, "share": 0.0, "turned_away": {"web": 1}},
         "listeners": [{"name": "web", "connections": connections, "refused": 1}],
@@ -28,6 +29,7 @@ class StatusTests(TestCase):
         self.assertEqual((merged["overload"]["lag"], merged["overload"]["turned_away"]), (0.3, {"web": 3}))
         server = merged["pools"][0]["servers"][0]
         self.assertEqual([server[key] for key in ("active", "idle", "requests", "failures")], [2, 4, 6, 8])
+        self.assertEqual([server[key] for key in ("http1_connections", "h2_connections", "streams")], [15, 18, 21])
         self.assertEqual((server["state"], server["reason"]), ("ejected", "failed 5 in a row"))
 
     def test_differences(self) -> None:
