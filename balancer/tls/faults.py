@@ -100,7 +100,7 @@ def alert_name(number: int) -> str:
     return _ALERTS.get(number, f"alert {number}")
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818 - a word of operators
     """TLS cannot go on: ``kind`` is one of the words above, ``alert`` the number of the one that came, if one did."""
 
     def __init__(self, kind: str, words: str, alert: int | None = None) -> None:
