@@ -115,6 +115,13 @@ CONNECTION_LIMIT_REACHED = Reason(
     "connection_limit_reached", 503, Side.US, False, "A connection limit is reached and the queue is full."
 )
 QUEUE_TIMEOUT = Reason("connection_limit_reached", 503, Side.US, False, "No server became free in time.")
+TLS_PROTOCOL_ERROR = Reason(
+    "tls_protocol_error", 502, Side.SERVER, True, "The server and the balancer do not agree on TLS."
+)
+TLS_CERTIFICATE_ERROR = Reason(
+    "tls_certificate_error", 502, Side.SERVER, True, "The server's certificate is not the right one."
+)
+TLS_ALERT_RECEIVED = Reason("tls_alert_received", 502, Side.SERVER, True, "The server refused TLS.")
 HTTP_REQUEST_ERROR = Reason("http_request_error", 400, Side.CLIENT, False, "The request is not valid HTTP.")
 HTTP_REQUEST_TIMEOUT = Reason("http_request_error", 408, Side.CLIENT, False, "The request did not arrive in time.")
 HTTP_REQUEST_DENIED = Reason("http_request_denied", 403, Side.US, False, "The request was refused by a rule.")

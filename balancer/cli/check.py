@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ import click
 from balancer.cli.loading import FILE, complaints, offline, say_problems
 from balancer.config.lint import lint
 from balancer.model.units import counted
+from balancer.service.certificate_lint import lint_certificates
 from balancer.service.lint import lint_routes
 
 __all__ = ["check"]
@@ -25,7 +27,11 @@ def check(file: Path, linted: bool) -> None:
     """
     with complaints():
         snapshot = offline(file)
-        doubts = [*lint(snapshot.config), *lint_routes(snapshot)] if linted else []
+        doubts = (
+            [*lint(snapshot.config), *lint_routes(snapshot), *lint_certificates(snapshot, time.time())]
+            if linted
+            else []
+        )
     if doubts:
         say_problems(sorted(doubts, key=lambda doubt: (doubt.line, doubt.column)), word="warning")
         sys.exit(1)

@@ -12,7 +12,15 @@ from urllib.parse import quote
 import click
 from rich.markup import escape
 
-from balancer.cli.tables import accounts_table, packages_table, servers_table, spoken, state_in_words, terminal
+from balancer.cli.tables import (
+    accounts_table,
+    certificates_table,
+    packages_table,
+    servers_table,
+    spoken,
+    state_in_words,
+    terminal,
+)
 from balancer.model.address import Address
 from balancer.model.units import counted, format_duration
 
@@ -117,6 +125,8 @@ def status(admin: Admin, as_json: bool) -> None:
             f"listener [bold]{escape(listener['name'])}[/] {spoken(listener)} on {escape(addresses)},"
             f" {counted(listener['connections'], 'flow' if listener['protocol'] == 'udp' else 'connection')}"
         )
+        if listener.get("certificates"):
+            screen.print(certificates_table(listener["certificates"]))
     for pool in found["pools"]:
         speaks = "" if pool["protocol"] == "http1" else f", speaks {pool['protocol']}"
         screen.print(f"pool [bold]{escape(pool['name'])}[/] {escape(pool['algorithm'])}{speaks}")

@@ -16,9 +16,11 @@ from balancer.cli.explain_session import show_session
 from balancer.cli.loading import FILE, complaints, offline
 from balancer.cli.tables import terminal
 from balancer.errors import BalancerError
+from balancer.model.units import counted
 from balancer.service.explaining import Explanation, Sample
 from balancer.service.explaining import explain as explained
 from balancer.service.explaining_sessions import SessionSample, explain_session, is_session
+from balancer.tls.clients import read_client_certificate
 
 __all__ = ["explain"]
 
@@ -43,6 +45,13 @@ def _header(text: str) -> tuple[str, str]:
     "--sni", default=None, metavar="NAME", help="Server name that a TLS client of tcp://… asks for; '' for none."
 )
 @click.option("--alpn", multiple=True, metavar="PROTOCOL", help="A protocol that it offers; may be repeated.")
+@click.option(
+    "--client-cert",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FILE",
+    help="The certificate (PEM) that the client shows, taken for verified.",
+)
 @click.option("--seed", type=int, default=None, help="Makes what chance decides repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(
@@ -54,6 +63,7 @@ def explain(
     listener: str | None,
     sni: str | None,
     alpn: tuple[str, ...],
+    client_cert: Path | None,
     seed: int | None,
     as_json: bool,
 ) -> None:
@@ -73,10 +83,11 @@ def explain(
     if sni is not None or alpn:
         raise click.UsageError("--sni and --alpn are for sessions: tcp://HOST:PORT or tls://NAME:PORT")
     method, url = request if len(request) == 2 else ("POST" if data is not None else "GET", request[0])
-    sample = Sample(url, method, [_header(text) for text in headers], client_ip, data, listener)
     draw = random.Random(seed).random if seed is not None else random.random
     with complaints():
         try:
+            shown = read_client_certificate(client_cert) if client_cert is not None else None
+            sample = Sample(url, method, [_header(text) for text in headers], client_ip, data, listener, shown)
             found = explained(offline(file), sample, draw)
         except (UnicodeError, ValueError) as error:
             raise BalancerError(f"the request cannot be read: {error}") from None
@@ -106,10 +117,21 @@ def _explain_session(
 def _show(console: Console, sample: Sample, found: Explanation) -> None:
     console.print(f"[bold]{escape(sample.method)} {escape(sample.url)}[/] from {escape(sample.client_ip)}")
     console.print(f"listener  {escape(found.listener)}")
+    for each in found.certificates:
+        until = each["wrong"] or f"until {each['expires']}, {counted(each['days'], 'day')} left"
+        console.print(
+            f"shown     [{'red' if each['wrong'] else 'green'}]{escape(each['name'])}[/] ({each['kind']}"
+            f" for {escape(', '.join(each['names']) or 'nobody')}; {escape(until)})"
+        )
+    if found.reason and not found.status:
+        console.print(f"[red]{escape(found.reason)}[/]")
+        return
+    if found.hsts:
+        console.print(f"hsts      {escape(found.hsts)}")
     if found.route:
         captures = ", ".join(f"{name}={value}" for name, value in found.captures.items())
         console.print(f"route     [green]{escape(found.route)}[/]{f'  ({escape(captures)})' if captures else ''}")
-    elif found.action == "none" and found.status != 400:
+    elif found.action == "none" and found.status == 404:
         console.print("route     [red]none matches[/]")
     for each in found.filters:
         console.print(f"filter    {escape(each['filter'])} ({each['at']}): {escape(each['does'])}")

@@ -14,7 +14,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-__all__ = ["accounts_table", "packages_table", "servers_table", "spoken", "state_in_words", "terminal"]
+__all__ = [
+    "accounts_table",
+    "certificates_table",
+    "packages_table",
+    "servers_table",
+    "spoken",
+    "state_in_words",
+    "terminal",
+]
 
 _ENDLESS = 100_000
 _COLUMNS = {"h2_connections": "h2"}
@@ -70,6 +78,23 @@ def accounts_table(accounts: Iterable[Mapping[str, Any]]) -> Table:
         state = "[red]switched off[/]" if account["tripped"] else "[green]on[/]"
         cells = (str(account[key]) for key in ("package", "kind", "name", "calls", "errors", "overruns", "skipped"))
         table.add_row(*map(escape, cells), state)
+    return table
+
+
+def certificates_table(certificates: Iterable[Mapping[str, Any]]) -> Table:
+    """Return a table of a listener's certificates, as the admin API has them."""
+    table = _table(["certificate", "key", "days left", "expires", "OCSP"], "for", indent=2)
+    for each in certificates:
+        days = each["days"]
+        colour = "red" if each["wrong"] or days < 7 else "yellow" if days < 30 else "green"
+        table.add_row(
+            escape(each["name"]),
+            each["kind"],
+            f"[{colour}]{days}[/]",
+            escape(each["wrong"] or each["expires"]),
+            "stapled" if each["stapled"] else "",
+            escape(", ".join(each["names"])),
+        )
     return table
 
 

@@ -14,6 +14,7 @@ from balancer.config.binds import admin, binds
 from balancer.config.document import BROKEN, Document, Loc
 from balancer.config.raw import entries_of, get, items_of, protocol_of
 from balancer.config.routes import ACTIONS
+from balancer.config.tls import encryption
 from balancer.errors import Problem
 from balancer.model.address import Address
 from balancer.model.patterns import PathPattern
@@ -87,8 +88,12 @@ def _destinations(document: Document) -> Iterator[Problem]:
         if "routes" in listener and pool:
             message = "expected either 'routes' or 'pool', which is short for one route; got both"
             yield document.problem(("listeners", name, "pool"), message, "action", key=True)
-        elif "routes" not in listener and not pool:
+        elif "routes" not in listener and not pool and not _only_redirects(listener):
             yield document.problem(("listeners", name), "expected 'routes' or 'pool'", "missing")
+
+
+def _only_redirects(listener: dict[str, Any]) -> bool:
+    return protocol_of(listener) == "http" and listener.get("redirect_https") not in (None, False)
 
 
 def _names(document: Document) -> Iterator[Problem]:
@@ -229,6 +234,7 @@ _PARTS: tuple[Callable[[Document], Iterator[Problem]], ...] = (
     _unknown_pools,
     _actions,
     _destinations,
+    encryption,
     _names,
     _addresses,
     _tests,

@@ -8,7 +8,7 @@ further plug-ins (the checks of a filter), so this goes on until no marker is le
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
@@ -70,7 +70,10 @@ def _tidy(node: Any) -> None:
     if "default" in node:
         _write_default(node)
     for key, value in node.items():
-        if key != "default":
+        if key == "properties":  # whose keys are a configuration's, 'default' among them
+            for each in value.values():
+                _tidy(each)
+        elif key != "default":
             _tidy(value)
 
 
@@ -160,7 +163,8 @@ def _settings(factory: Any, references: dict[Any, Any]) -> dict[str, Any]:
     bare = getattr(factory, "bare", "")
     if bare:
         field = factory.settings.model_fields[bare]
-        forms.append(TypeAdapter(field.annotation).json_schema(ref_template=_REF))
+        whole: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+        forms.append(TypeAdapter(whole).json_schema(ref_template=_REF))
     if not _required(factory):
         forms.append({"type": "null"})
     return forms[0] if len(forms) == 1 else {"anyOf": forms}

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from balancer.config.listeners import HttpListener
+from balancer.config.listeners import AnyListener, HttpListener
 from balancer.config.matches import Match, SessionMatch, StreamMatch
 from balancer.config.paths import missing_paths
 from balancer.config.routes import Route
 from balancer.config.schema import Config
 from balancer.errors import Problem
 from balancer.model.address import Address
+from balancer.model.patterns import PathPattern
 
 __all__ = ["lint"]
 
@@ -67,7 +68,9 @@ def _idle_servers(config: Config) -> Iterator[Problem]:
 
 def _open_ends(config: Config) -> Iterator[Problem]:
     for name, listener in config.listeners.items():
-        if any(route.match in (Match(), SessionMatch(), StreamMatch()) for route in listener.routes):
+        if any(route.match in (Match(), SessionMatch(), StreamMatch()) for route in listener.routes) or _redirects(
+            listener
+        ):
             continue
         if any(
             isinstance(route.match, StreamMatch) and (route.match.sni or route.match.alpn) for route in listener.routes
@@ -77,6 +80,32 @@ def _open_ends(config: Config) -> Iterator[Problem]:
         yield config.problem(
             ("listeners", name), f"no route without 'match': what none of them takes is {fate}", "no-catch-all"
         )
+
+
+def _redirects(listener: AnyListener) -> bool:
+    return isinstance(listener, HttpListener) and listener.redirect_https is not None
+
+
+def _shadowed_routes(config: Config) -> Iterator[Problem]:
+    """Routes of listeners that redirect everything."""
+    for name, listener in config.listeners.items():
+        if not isinstance(listener, HttpListener) or listener.redirect_https is None:
+            continue
+        for at, route in enumerate(listener.routes):
+            paths = route.match.path
+            if paths and not any(_may_be_challenge(pattern) for pattern in paths):
+                message = (
+                    "'redirect_https' answers first: only /.well-known/acme-challenge/** gets as far as the routes"
+                )
+                yield config.problem(("listeners", name, "routes", at), message, "unreachable-route")
+
+
+def _may_be_challenge(pattern: PathPattern) -> bool:
+    if pattern.kind == "regex":
+        return True
+    wanted = (".well-known", "acme-challenge")
+    parts = zip(pattern.segments, wanted, strict=False)
+    return all(part == each or part.startswith("{") for part, each in parts)
 
 
 def _loose_regexes(config: Config) -> Iterator[Problem]:
@@ -180,6 +209,7 @@ _RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _slow_probes,
     _idle_servers,
     _open_ends,
+    _shadowed_routes,
     _loose_regexes,
     _sticky,
     _trust,

@@ -19,9 +19,10 @@ from balancer.config.fields import (
     PositiveDuration,
     PositiveSize,
 )
-from balancer.config.forms import Many, Switch, one_of
+from balancer.config.forms import Many, Switch, given, one_of
 from balancer.config.http2 import ListenerHttp2
 from balancer.config.routes import Route, SessionRoute, StreamRoute
+from balancer.config.tls import Hsts, ListenerTls, RedirectHttps
 from balancer.config.websockets import WebSocketSettings
 from balancer.hooks.settings import Settings, Size
 from balancer.model.suggestions import did_you_mean
@@ -47,6 +48,14 @@ HelloSize = Annotated[Size, Field(ge=1024, le=64 * 1024)]
 
 PROTOCOLS = ("http", "tcp", "udp")
 """What a listener may speak."""
+
+
+_ONLY_REDIRECTS = {
+    "required": ["redirect_https"],
+    "properties": {"redirect_https": {"not": {"enum": [None, False]}}},
+    "not": {"anyOf": [{"required": ["routes"]}, given("pool")]},
+}
+"""In the JSON Schema, a listener that has no routes because it redirects everything."""
 
 
 class ListenerLimits(Settings):
@@ -121,7 +130,10 @@ class _Listener(Settings):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return one_of(handler(schema), "routes", "pool", null=("routes",))
+        found = one_of(handler(schema), "routes", "pool", null=("routes",))
+        if "redirect_https" in cls.model_fields:
+            found["oneOf"].append(_ONLY_REDIRECTS)
+        return found
 
 
 def _protocol(value: Any) -> Any:
@@ -151,6 +163,13 @@ class HttpListener(_Listener):
     http2: Annotated[ListenerHttp2 | None, Switch()] = Field(
         default=ListenerHttp2(), description="Speak HTTP/2 with clients that want to; false: HTTP/1.1 only."
     )
+    tls: ListenerTls | None = Field(default=None, description="Speak TLS; none: plain.")
+    redirect_https: Annotated[RedirectHttps | None, Switch()] = Field(
+        default=None, description="Send every client to the same address by https; routes are not needed then."
+    )
+    hsts: Annotated[Hsts | None, Switch()] = Field(
+        default=None, description="Strict-Transport-Security with every answer, where there is 'tls'."
+    )
 
 
 class TcpListener(_Listener):
@@ -163,6 +182,7 @@ class TcpListener(_Listener):
     backlog: Positive = Field(default=4096, description="Connections that may wait to be accepted.")
     timeouts: TcpTimeouts = Field(default=TcpTimeouts(), description="How long sessions may be silent.")
     tcp: TcpSettings = Field(default=TcpSettings(), description="What is looked at of sessions.")
+    tls: ListenerTls | None = Field(default=None, description="Speak TLS with clients; servers get plain bytes.")
 
 
 class UdpListener(_Listener):

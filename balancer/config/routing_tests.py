@@ -9,7 +9,7 @@ from pydantic import Field, StrictInt, field_validator, model_validator
 
 from balancer.config.fields import HeaderName, HeaderValue, Ip, Method, Protocol, ServerName
 from balancer.config.forms import Many
-from balancer.hooks.settings import Settings, StringMatch
+from balancer.hooks.settings import LocalPath, Settings, StringMatch
 
 __all__ = ["ExpectedOutcome", "RoutingTest", "SampleRequest"]
 
@@ -33,6 +33,9 @@ class SampleRequest(Settings):
     sni: ServerName | None = Field(default=None, description="Server name that a TLS client of tcp://… asks for.")
     alpn: Annotated[tuple[Protocol, ...], Many()] = Field(
         default=(), description="Protocols that a TLS client of tcp://… or tls://… offers."
+    )
+    client_certificate: LocalPath | None = Field(
+        default=None, description="PEM file with the certificate that the client shows, taken for verified."
     )
 
     @field_validator("url")

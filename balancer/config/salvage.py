@@ -21,7 +21,7 @@ __all__ = ["Remainder", "remainder"]
 
 _ROUNDS = 50
 """How often validation may find that what is left is not whole, before it is given up."""
-_WHOLE = ("match", "split", "redirect", "respond", "resource", "algorithm", "health", "sticky", "access_log")
+_WHOLE = ("match", "split", "redirect", "respond", "resource", "algorithm", "health", "sticky", "access_log", "tls")
 """Sections that mean something else when a part of them is taken out; they go as a whole."""
 _ENTRIES = ("filters", "servers", "tests")
 """Lists whose entries go as a whole."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from balancer.forwarding.certified import client_certificate_fields
 from balancer.model.address import IPAddress, Peer
 from balancer.model.facts import RequestFacts
 from balancer.model.headers import RawHeaders, first
@@ -31,6 +32,7 @@ __all__ = [
     "request_frame",
     "response_frame",
     "with_framing",
+    "with_hsts",
 ]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -39,6 +41,7 @@ VIA = {version: value for version, (_, value) in _VIA.items()}
 """What a message is given that was received with such a version (RFC 9110 section 7.6.3)."""
 VIA_LINES = {version: b"%b: %b\r\n" % pair for version, pair in _VIA.items()}
 """The same as lines of HTTP/1.1."""
+_HSTS = b"Strict-Transport-Security"
 _PLAIN_ID = re.compile(rb"[!#-\[\]-~]{1,128}")  # no quotes or backslashes, which would mean something in a log
 
 
@@ -59,17 +62,23 @@ class TrustedPeers:
 
 @dataclass(frozen=True, slots=True)
 class HeaderPolicy:
-    """What is added to requests and answers."""
+    """What is added to requests and answers.
+
+    ``client_certificates``: servers are told who the client has proved to be (RFC 9440). ``hsts`` is the value of
+    ``Strict-Transport-Security`` in every answer, ``b""`` for none.
+    """
 
     trusted: TrustedPeers
     via: bool = True
     request_id: bool = True
+    client_certificates: bool = False
+    hsts: bytes = b""
 
 
 class Arrival:
     """The connection a request came on: its two ends, whether the peer is trusted, and the lines that follow from them."""
 
-    __slots__ = ("_block", "_lines", "local", "peer", "scheme", "tls", "trusted")
+    __slots__ = ("_block", "_lines", "certified", "local", "peer", "scheme", "tls", "trusted")
 
     def __init__(self, origin: Origin, policy: HeaderPolicy) -> None:
         self.peer = peer = origin.peer
@@ -77,6 +86,10 @@ class Arrival:
         self.scheme = origin.scheme
         self.tls = origin.tls
         self.trusted = bool(policy.trusted) and (not peer.host or peer.ip in policy.trusted)
+        self.certified: RawHeaders = []
+        """What servers are told of the client's certificate."""
+        if policy.client_certificates and self.tls is not None and self.tls.client is not None:
+            self.certified = client_certificate_fields(self.tls.client)
         self._lines: RawHeaders | None = None
         self._block: bytes | None = None
 
@@ -95,6 +108,7 @@ class Arrival:
                 (b"X-Forwarded-For", (self.peer.host or "unix").encode()),
                 (b"X-Forwarded-Proto", self.scheme.encode()),
                 (b"X-Forwarded-Port", b"%d" % self.local.port),
+                *self.certified,
             ]
         return self._lines
 
@@ -152,6 +166,7 @@ def outgoing(
     headers += head.plain
     if arrival.trusted:
         _extend_forwarding(headers, head.forwarding or [], host, arrival)
+        headers += arrival.certified
     else:
         headers += arrival.lines
         if host is not None:
@@ -190,13 +205,19 @@ def request_frame(
 def response_frame(head: ResponseHead, policy: HeaderPolicy) -> tuple[bytes, bytes]:
     """Return the head of a whole response for a client whose connection is kept: what is before and after the id."""
     tail = b"Content-Length: %d\r\n" % (head.content_length or 0)
+    headers, block = head.plain, head.block
+    if policy.hsts:
+        headers, block = with_hsts(headers, policy.hsts), None
     if policy.via:
         tail += VIA_LINES[head.version]
     if policy.request_id:
-        return encode.response_head(
-            head.status, head.reason, head.plain, tail + b"X-Request-Id: ", head.block
-        ), b"\r\n\r\n"
-    return encode.response_head(head.status, head.reason, head.plain, tail + b"\r\n", head.block), b""
+        return encode.response_head(head.status, head.reason, headers, tail + b"X-Request-Id: ", block), b"\r\n\r\n"
+    return encode.response_head(head.status, head.reason, headers, tail + b"\r\n", block), b""
+
+
+def with_hsts(headers: RawHeaders, value: bytes) -> RawHeaders:
+    """Return ``headers`` with our ``Strict-Transport-Security``, instead of any that a server sent (RFC 6797 section 8.1)."""
+    return [*(pair for pair in headers if pair[0].lower() != b"strict-transport-security"), (_HSTS, value)]
 
 
 def with_framing(headers: RawHeaders, head: RequestHead, *, length: int | None, chunked: bool) -> RawHeaders:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IProtocolFactory
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 from zope.interface import implementer
 
 from balancer import errors
@@ -21,11 +21,13 @@ from balancer.forwarding.peeking import HelloPolicy
 from balancer.forwarding.session import SHUTDOWN, Session, to_peer
 from balancer.forwarding.side import Side
 from balancer.listeners.accept import Gate
+from balancer.listeners.encrypted import Handshake, Handshakes
 from balancer.listeners.opening import Opening
 from balancer.listeners.ports import Ports
 from balancer.listeners.shedding import NEVER, Shedding
 from balancer.model.address import Address, Peer
 from balancer.model.facts import SessionFacts
+from balancer.model.origin import Origin
 from balancer.model.units import counted
 from balancer.net.connecting import connect
 from balancer.net.listening import BACKLOG
@@ -33,6 +35,7 @@ from balancer.net.splice import Pipes
 from balancer.net.timers import Wheel
 from balancer.observe.records import SessionRecord
 from balancer.routing.l4 import L4Routes, decide
+from balancer.tls.server_contexts import ServerContexts
 
 if TYPE_CHECKING:
     from balancer.pools.pool import Pool
@@ -45,7 +48,7 @@ Connector = Callable[[Address, Any, float], "Deferred[Any]"]
 
 @dataclass(frozen=True, slots=True)
 class TCPSettings:
-    """What a reload may change: routes, pools by name, seconds of idleness allowed, who is turned away.
+    """What a reload may change: routes, pools by name, seconds of idleness allowed, who is turned away, how TLS is spoken.
 
     ``hello_timeout`` in seconds and ``hello_size`` in bytes are for the client's ClientHello, which is looked at where a route asks
     for what is in it; otherwise a client may be silent, and the server speak first.
@@ -55,6 +58,7 @@ class TCPSettings:
     pools: Mapping[str, Pool]
     idle: float = 600.0
     shedding: Shedding = NEVER
+    tls: ServerContexts | None = None
     hello_timeout: float = 5.0
     hello_size: int = 16384
 
@@ -112,6 +116,9 @@ class TCPListener:
         """Called when no connection could be accepted for want of descriptors."""
         self.gate = gate
         self.sessions: set[Session] = set()
+        self.handshakes = Handshakes()
+        """What its TLS handshakes came to."""
+        self._shaking: set[Handshake] = set()
         self._reactor = reactor
         self.binds = tuple(binds)
         self._settings = settings
@@ -172,6 +179,8 @@ class TCPListener:
         The Deferred fires when the last session is gone and its record written.
         """
         closed = self.stop_accepting()
+        for handshake in tuple(self._shaking):
+            handshake.abort()
         if self.sessions:
             drained: Deferred[None] = Deferred()
             self._drained = drained
@@ -184,8 +193,8 @@ class TCPListener:
         for session in tuple(self.sessions):
             session.abort(SHUTDOWN)
 
-    def buildProtocol(self, address: IAddress) -> Side | None:
-        """Begin a session for a client at ``address`` and return its client side; None refuses the client."""
+    def buildProtocol(self, address: IAddress) -> IProtocol | None:
+        """Begin a session for a client at ``address`` and return its client side, or its TLS; None refuses the client."""
         peer = to_peer(address)
         settings = self._settings
         if settings.shedding.share and settings.shedding.sheds(self.name):
@@ -193,6 +202,25 @@ class TCPListener:
             return None
         if not self.gate.admit(peer.host):
             return None
+        contexts = settings.tls
+        if contexts is None:
+            return self._begin(peer, settings).client
+
+        def speak(handshake: Handshake, origin: Origin) -> Side:
+            self._shaking.discard(handshake)
+            session = self._begin(peer, settings)
+            session.record.tls = origin.tls
+            return session.client
+
+        def left(handshake: Handshake) -> None:
+            self._shaking.discard(handshake)
+            self.gate.leave(peer.host)
+
+        handshake = Handshake(contexts, self._wheel, self.handshakes, speak, left)
+        self._shaking.add(handshake)
+        return handshake.protocol
+
+    def _begin(self, peer: Peer, settings: TCPSettings) -> Session:
         record = SessionRecord("tcp")
         record.listener = self.name
         session = Session(
@@ -208,7 +236,7 @@ class TCPListener:
             hello=settings.hello,
         )
         self.sessions.add(session)
-        return session.client
+        return session
 
     def _turned_away(self, peer: Peer) -> None:
         record = SessionRecord("tcp")

@@ -62,7 +62,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self.is_open = False
-        self.waiting: list[Stream] = []
+        self.waiting: list[Any] = []
         self.gathered: list[Gathered] = []
 
 
@@ -244,6 +244,14 @@ class Stream(tcp.Connection):
             outbox.waiting.append(self)
             return
         self._send_now(data)
+
+    def join_batch(self, writer: Any) -> bool:
+        """Have ``writer.flush()``, which must not raise, called at the end of the reactor's batch; False if none is being served."""
+        outbox = self._outbox
+        if outbox is None or not outbox.is_open:
+            return False
+        outbox.waiting.append(writer)
+        return True
 
     def flush(self) -> None:
         """Send what the outbox holds for this connection."""

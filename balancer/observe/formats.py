@@ -9,12 +9,14 @@ import json
 import re
 import time
 from collections.abc import Iterable
+from functools import lru_cache
 
 from zope.interface import implementer
 
 from balancer.hooks import hookimpl
 from balancer.hooks.interfaces import Factory, IAccessLogFormat, IFactory
 from balancer.model.frames import WebSocketRecord
+from balancer.model.tls import TLSInfo
 from balancer.observe.records import ExchangeRecord, SessionRecord
 
 __all__ = ["Clf", "Combined", "Haproxy", "Json", "balancer_access_log_formats"]
@@ -65,6 +67,9 @@ def _json_request(r: ExchangeRecord) -> str:
                 text += f',"user_agent":{_quoted(value.decode("latin-1"))}'
             elif lowered == b"referer":
                 text += f',"referer":{_quoted(value.decode("latin-1"))}'
+    tls = r.facts.tls if r.facts is not None else None
+    if tls is not None:
+        text += f',"tls":{_json_tls(tls)}'
     return text
 
 
@@ -84,6 +89,21 @@ def _json_websocket(counts: WebSocketRecord) -> str:
     if counts.pings:
         said["pings"] = counts.pings
     return f',"websocket":{json.dumps(said, separators=(",", ":"))}'
+
+
+@lru_cache(maxsize=1024)
+def _json_tls(tls: TLSInfo) -> str:
+    """Return how a connection is protected as a JSON object; made once for the requests of a connection."""
+    found: dict[str, object] = {"version": tls.version, "cipher": tls.cipher}
+    if tls.sni:
+        found["sni"] = tls.sni
+    if tls.alpn:
+        found["alpn"] = tls.alpn
+    found["resumed"] = tls.resumed
+    if tls.client is not None:
+        found["client"] = tls.client.subject
+        found["client_fingerprint"] = tls.client.fingerprint
+    return json.dumps(found, separators=(",", ":"))
 
 
 @implementer(IAccessLogFormat)
@@ -143,6 +163,8 @@ class Json:
             more = f',"datagrams_in":{r.datagrams_in},"datagrams_out":{r.datagrams_out}'
         if r.sni is not None:
             more += f',"sni":{_quoted(r.sni)},"alpn":[{",".join(map(_quoted, r.alpn))}]'
+        if r.tls is not None:
+            more += f',"tls":{_json_tls(r.tls)}'
         if r.queue >= 0:
             more += f',"queue":{r.queue:.6f}'
         if r.connect >= 0:

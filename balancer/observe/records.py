@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from balancer.model.facts import RequestFacts
 from balancer.model.frames import WebSocketRecord
+from balancer.model.tls import TLSInfo
 
 __all__ = ["ExchangeRecord", "SessionRecord"]
 
@@ -73,6 +74,7 @@ class SessionRecord:
         "server",
         "sni",
         "started",
+        "tls",
         "total",
     )
 
@@ -97,3 +99,4 @@ class SessionRecord:
         self.queue = -1.0
         self.connect = -1.0
         self.total = -1.0
+        self.tls: TLSInfo | None = None  # of the client's side

@@ -25,6 +25,9 @@ _CONNECT_FAILURES = frozenset(
         errors.DESTINATION_IP_UNROUTABLE,
         errors.CONNECTION_REFUSED,
         errors.CONNECTION_TIMEOUT,
+        errors.TLS_PROTOCOL_ERROR,
+        errors.TLS_CERTIFICATE_ERROR,
+        errors.TLS_ALERT_RECEIVED,
     )
 )
 _UNREAD = (errors.STREAM_REFUSED, errors.SERVER_LEAVING)

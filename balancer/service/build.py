@@ -18,12 +18,15 @@ from balancer.config.listeners import AnyListener, HttpListener, TcpListener
 from balancer.config.loading import UNKNOWN_NAME, Loaded, load, without_collecting
 from balancer.config.matches import OWN_KEYS
 from balancer.config.schema import Plugins
+from balancer.config.tls import Hsts
 from balancer.errors import ConfigurationError, PluginError, Problem
 from balancer.filters import builtins as filters
+from balancer.filters.redirect_https import RedirectHttps
 from balancer.forwarding.headers import HeaderPolicy, TrustedPeers
 from balancer.forwarding.proxy import ProxyResource
 from balancer.forwarding.tunnel import TunnelSettings
 from balancer.forwarding.upgrades import Upgrades
+from balancer.hooks.interfaces import IFilter
 from balancer.hooks.loading import load as load_plugins
 from balancer.hooks.plugged import Plugged
 from balancer.hooks.registry import Registry
@@ -38,11 +41,14 @@ from balancer.pools.pool import Pool
 from balancer.pools.probes import builtins as probes
 from balancer.routing.matchers import builtins as matchers
 from balancer.routing.route import UnknownNameError
+from balancer.service.encryption import encryption
 from balancer.service.http2 import http2_limits
 from balancer.service.pools import built_pool
 from balancer.service.routes import built_filters, http_table, session_routes, websocket_policy
 from balancer.service.runtime import Runtime
 from balancer.service.snapshot import ListenerSettings, Snapshot
+from balancer.tls.server_contexts import ServerContexts
+from balancer.tls.shelf import Shelf
 from balancer.wire.http1.heads import HeadLimits
 
 __all__ = ["built", "loaded", "registry_for", "wrong_in_building"]
@@ -106,6 +112,8 @@ class _Builder:
         if runtime is not None:
             found.registry.clock = runtime.reactor
         self._problems: list[Problem] = []
+        self._directory = found.document.directory
+        self._shelves: dict[str, Shelf] = {}
 
     def problems(self) -> list[Problem]:
         """Return what is wrong with what can be built."""
@@ -128,7 +136,7 @@ class _Builder:
             self._try(("listeners", name), partial(self._listener, name, listeners, pools))
         if self._problems:
             raise ConfigurationError(self._problems)
-        return Snapshot(config, self._registry, pools, listeners, made.get("access_log_formats"))
+        return Snapshot(config, self._registry, pools, listeners, made.get("access_log_formats"), self._shelves)
 
     def _try(self, place: tuple[str | int, ...], build: Callable[[], None]) -> None:
         try:
@@ -179,6 +187,7 @@ class _Builder:
                 pools,
                 settings.timeouts.idle,
                 self._shedding(settings),
+                self._encrypt(name, settings),
                 hello_timeout=settings.timeouts.hello,
                 hello_size=settings.tcp.hello_size,
             )
@@ -193,6 +202,19 @@ class _Builder:
                 self._shedding(settings),
             )
 
+    def _encrypt(self, name: str, settings: HttpListener | TcpListener) -> ServerContexts | None:
+        """Return what a listener speaks TLS by, None if it speaks none; what is wrong is reported."""
+        if settings.tls is None:
+            return None
+
+        def report(place: tuple[str | int, ...], error: Exception) -> None:
+            self._report(("listeners", name, *place), error)
+
+        runtime = self._runtime
+        shelf, contexts = encryption(name, settings, self._directory, runtime.certificates, runtime.ticket_keys, report)
+        self._shelves[name] = shelf
+        return contexts
+
     def _shedding(self, settings: AnyListener) -> Shedding:
         return self._runtime.overload.shedding if settings.limits.shed else NEVER
 
@@ -205,6 +227,8 @@ class _Builder:
         tunnels = TunnelSettings(runtime.wheel, settings.timeouts.idle, websocket_policy(settings.websocket))
         upgrades = Upgrades(name, tunnels, runtime.observing.metrics.websockets)
         proxy = ProxyResource(pools, runtime.connect_http, upgrades)
+        auth = settings.tls.client_auth if settings.tls is not None else None
+        client_certificates = auth is not None and auth.headers
         trusted = self._config.trusted_proxies if settings.trusted_proxies is None else settings.trusted_proxies
         return Site(
             listener=name,
@@ -212,14 +236,17 @@ class _Builder:
             observe=runtime.observe_exchange,
             draw=runtime.draw,
             new_id=runtime.new_id,
-            filters=built_filters(settings.filters, self._registry, report),
-            policy=HeaderPolicy(TrustedPeers(trusted), http.via, http.request_id),
+            filters=(*_redirecting(settings), *built_filters(settings.filters, self._registry, report)),
+            policy=HeaderPolicy(
+                TrustedPeers(trusted), http.via, http.request_id, client_certificates, _hsts(settings.hsts)
+            ),
             limits=HeadLimits(
                 http.head_size,
                 http.header_count,
                 http.header_size,
                 http.uri_size,
                 frozenset(allowed.lower().encode("ascii") for allowed in http.allow_underscores),
+                client_certificates,
             ),
             timeouts=HTTPTimeouts(
                 settings.timeouts.head,
@@ -231,4 +258,23 @@ class _Builder:
             body_size=http.body_size,
             twisted_site=runtime.twisted_site,
             shedding=self._shedding(settings),
+            tls=self._encrypt(name, settings),
         )
+
+
+def _redirecting(settings: HttpListener) -> tuple[IFilter, ...]:
+    """Return the filter of ``redirect_https``, which goes before all others."""
+    redirect = settings.redirect_https
+    if redirect is None:
+        return ()
+    return (RedirectHttps(redirect.port, redirect.status, challenges=bool(settings.routes)),)
+
+
+def _hsts(settings: Hsts | None) -> bytes:
+    """Return the value of ``Strict-Transport-Security`` (RFC 6797 section 6.1)."""
+    if settings is None:
+        return b""
+    value = f"max-age={settings.max_age:.0f}"
+    if settings.include_subdomains:
+        value += "; includeSubDomains"
+    return (value + "; preload" if settings.preload else value).encode("ascii")

@@ -6,6 +6,7 @@ selection. ``balancer explain`` prints what this returns, ``balancer test`` comp
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -21,6 +22,7 @@ from balancer.forwarding.headers import (
     believed_client,
     believed_request_id,
     believed_scheme,
+    facts_of,
     outgoing,
     with_framing,
 )
@@ -36,22 +38,26 @@ from balancer.model.facts import RequestFacts
 from balancer.model.headers import RawHeaders
 from balancer.model.origin import Origin
 from balancer.model.target import BadTargetError
+from balancer.model.tls import ClientCertificate, TLSInfo
 from balancer.routing import explain as routing_explain
 from balancer.routing.answer import answer
 from balancer.routing.decide import decide
+from balancer.service.certificates import certificate_report
 from balancer.service.snapshot import Snapshot
+from balancer.tls.shelf import Shelf
 from balancer.wire.http1 import encode
 from balancer.wire.http1.heads import RequestHead
 from balancer.wire.http1.requests import RequestReader
 
 __all__ = ["Explanation", "Sample", "explain"]
 
+_OWN_PORTS = {"http": 80, "https": 443}
 _EXPLAINED_ID = "00000000-0000-7000-8000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A request to explain: ``url`` absolute or a path; headers as text pairs."""
+    """A request to explain: ``url`` absolute or a path; headers as text pairs; the certificate that the client shows, if any."""
 
     url: str
     method: str = "GET"
@@ -59,11 +65,15 @@ class Sample:
     client_ip: str = "127.0.0.1"
     body: str | None = None
     listener: str | None = None
+    client_certificate: ClientCertificate | None = None
 
 
 @dataclass(slots=True)
 class Explanation:
-    """What would become of one request. ``status`` is what the balancer itself would answer, 0 if a server answers."""
+    """What would become of one request. ``status`` is what the balancer itself would answer, 0 if a server answers.
+
+    ``certificates`` are those that could be shown, one for each kind of key, with ``name``, ``names``, ``kind``, ``expires`` and ``days``.
+    """
 
     listener: str
     route: str = ""
@@ -81,6 +91,9 @@ class Explanation:
     filters: list[dict[str, str]] = field(default_factory=list)
     candidates: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[dict[str, str]] = field(default_factory=list)
+    certificates: list[dict[str, Any]] = field(default_factory=list)
+    sni: str | None = None
+    hsts: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the explanation as plain values, under the keys of ``balancer explain --json``."""
@@ -100,6 +113,9 @@ class Explanation:
             "filters": self.filters,
             "candidates": self.candidates,
             "rejected": self.rejected,
+            "sni": self.sni,
+            "certificates": self.certificates,
+            "hsts": self.hsts,
         }
 
 
@@ -129,9 +145,16 @@ def _site(snapshot: Snapshot, sample: Sample) -> tuple[str, Site]:
         return sample.listener, sites[sample.listener]
     if not sites:
         raise BalancerError("the configuration has no HTTP listener to explain a request for")
-    port = urlsplit(sample.url).port if "://" in sample.url else None
+    if "://" not in sample.url:
+        return next(iter(sites.items()))
+    parts = urlsplit(sample.url)
+    port = parts.port or _OWN_PORTS.get(parts.scheme.lower())
     for name in sites:
-        if port is not None and port in _ports(snapshot, name):
+        if port in _ports(snapshot, name):
+            return name, sites[name]
+    encrypted = parts.scheme.lower() == "https"
+    for name in sites:
+        if (name in snapshot.shelves) == encrypted:
             return name, sites[name]
     return next(iter(sites.items()))
 
@@ -156,13 +179,17 @@ class _Walk:
         found, site, policy = self._found, self._site, self._site.policy
         scheme, head = _head(sample, site)
         ip_address(sample.client_ip)  # raises ValueError
+        shelf = self._snapshot.shelves.get(found.listener)
+        tls = None
+        if shelf is not None and ("://" not in sample.url or scheme == "https"):
+            scheme = "https"
+            tls = self._handshake(shelf, sample, head)
+            if tls is None:
+                return
         peer = Peer(sample.client_ip, 0)
         local = Peer("127.0.0.1", (_ports(self._snapshot, found.listener) or [0])[0])
-        arrival = Arrival(Origin(peer, local, scheme=scheme), policy)
-        client = believed_client(head, arrival, policy)
-        facts = RequestFacts(
-            head.method, head.target, head.headers, client, arrival.local, believed_scheme(head, arrival), head.version
-        )
+        arrival = Arrival(Origin(peer, local, tls, scheme=scheme), policy)
+        facts = facts_of(head, arrival, believed_client(head, arrival, policy), believed_scheme(head, arrival))
         facts.path  # noqa: B018 - raises BadTargetError
         onward = hop(head) if head.method in SPECIAL else head
         if isinstance(onward, Reply):
@@ -209,6 +236,31 @@ class _Walk:
         fields = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers]
         return {"method": method, "target": target, "version": version, "headers": fields}
 
+    def _handshake(self, shelf: Shelf, sample: Sample, head: RequestHead) -> TLSInfo | None:
+        """Return what a handshake for the sample would come to; None where it would be refused."""
+        found = self._found
+        host = RequestFacts(head.method, head.target, head.headers, Peer("", 0), Peer("", 0)).host
+        sni = found.sni = "" if _is_address(host) else host
+        shown = {identity.fingerprint for identity in shelf.choice.of(sni)}
+        found.certificates = [
+            report
+            for report, identity in zip(certificate_report(shelf, time.time()), shelf.choice.identities, strict=True)
+            if identity.fingerprint in shown
+        ]
+        settings = getattr(self._snapshot.config.listeners[found.listener], "tls", None)
+        auth = settings.client_auth if settings is not None else None
+        if not shown:
+            found.reason = (
+                f"the handshake is refused: no certificate is for {sni or 'a client that names no host'} (strict_sni)"
+            )
+            return None
+        if auth is not None and auth.mode == "require" and sample.client_certificate is None:
+            found.reason = "the handshake is refused: the client has to show a certificate (client_auth)"
+            return None
+        found.hsts = self._site.policy.hsts.decode("ascii") or None
+        client = sample.client_certificate if auth is not None else None
+        return TLSInfo("TLSv1.3", "TLS_AES_256_GCM_SHA384", sni, "http/1.1", client=client)
+
     def _run(self, place: str, filters: Sequence[IFilter], exchange: Exchange) -> Reply | None:
         before = len(exchange.ran)
         outcome = run_requests(filters, exchange)
@@ -249,6 +301,14 @@ class _Walk:
             )
             if eligible and found.server is None:
                 found.server = server.name
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _filter_name(each: IFilter) -> str:

@@ -177,6 +177,42 @@ class Observing:
         yield from (waiting, panic, lost)
         yield from http2_metrics(listeners)
         yield from self._plugin_metrics(snapshot)
+        yield from self._certificate_metrics(snapshot)
+        yield from self._handshake_metrics(listeners)
+
+    @staticmethod
+    def _handshake_metrics(listeners: Listeners) -> Iterator[Metric]:
+        handshakes = counter(
+            "tls_handshakes",
+            "TLS handshakes with clients: done, by version, or what they failed for.",
+            ("listener", "outcome", "version"),
+        )
+        resumed = counter("tls_resumed", "Handshakes that went on with an earlier session.", ("listener",))
+        for listener in listeners:
+            if isinstance(listener, UDPListener):
+                continue
+            counts = listener.handshakes
+            for version, count in counts.done.items():
+                handshakes.add_metric((listener.name, "done", version), count)
+            for kind, count in counts.failed.items():
+                handshakes.add_metric((listener.name, kind, ""), count)
+            if counts.done:
+                resumed.add_metric((listener.name,), counts.resumed)
+        yield from (handshakes, resumed)
+
+    @staticmethod
+    def _certificate_metrics(snapshot: Snapshot) -> Iterator[Metric]:
+        expiry = gauge(
+            "tls_certificate_expiry_timestamp_seconds",
+            "End of the certificate, in seconds since the epoch.",
+            ("listener", "certificate", "kind"),
+        )
+        stapled = gauge("tls_certificate_stapled", "1 while an OCSP answer goes with it.", ("listener", "certificate"))
+        for listener, shelf in snapshot.shelves.items():
+            for identity in shelf.choice.identities:
+                expiry.add_metric((listener, identity.name, identity.kind), identity.not_after)
+                stapled.add_metric((listener, identity.name), int(identity.staple is not None))
+        yield from (expiry, stapled)
 
     @staticmethod
     def _plugin_metrics(snapshot: Snapshot) -> Iterator[Metric]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from pathlib import Path
 
 from balancer.config.routing_tests import ExpectedOutcome, RoutingTest
 from balancer.listeners.http.site import Site
 from balancer.service.explaining import Explanation, Sample, explain
 from balancer.service.explaining_sessions import SessionSample, explain_session, is_session
 from balancer.service.snapshot import Snapshot
+from balancer.tls.clients import read_client_certificate
+from balancer.tls.pem import UnusableError
 
 __all__ = ["Report", "Result", "run_tests"]
 
@@ -55,7 +58,11 @@ def run_tests(snapshot: Snapshot) -> Report:
     )
     results, covered = [], set()
     for test in snapshot.config.tests:
-        found = _explained(snapshot, test)
+        try:
+            found = _explained(snapshot, test)
+        except UnusableError as error:
+            results.append(Result(test.name, (f"client_certificate: {error}",)))
+            continue
         if found.route:
             covered.add(f"{found.listener}/{found.route}")
         results.append(Result(test.name, tuple(_differences(test.expect, found))))
@@ -76,7 +83,9 @@ def _explained(snapshot: Snapshot, test: RoutingTest) -> Explanation:
 def _sample(test: RoutingTest) -> Sample:
     request = test.request
     headers = [(name, value) for name, values in request.headers.items() for value in values]
-    return Sample(request.url, request.method, headers, str(request.client_ip), request.body, test.listener)
+    path = request.client_certificate
+    shown = read_client_certificate(Path(path)) if path is not None else None
+    return Sample(request.url, request.method, headers, str(request.client_ip), request.body, test.listener, shown)
 
 
 def _differences(expect: ExpectedOutcome, found: Explanation) -> list[str]:

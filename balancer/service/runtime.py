@@ -11,11 +11,13 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import Site as TwistedSite
 
-from balancer.errors import OUT_OF_RESOURCES, ExchangeError, Side
+from balancer.config.listeners import AnyListener, UdpListener
+from balancer.errors import OUT_OF_RESOURCES, BalancerError, ExchangeError, Side
 from balancer.forwarding.connector import ServerConnector
 from balancer.forwarding.server_side import ServerSide
 from balancer.listeners.accept import Gate
@@ -28,18 +30,29 @@ from balancer.net.timers import Wheel
 from balancer.pools.events import Observer
 from balancer.pools.pool import Pool
 from balancer.pools.server import Server
+from balancer.service.certificates import Certificates, threads_of
 from balancer.service.observing import Observing, log_event
 from balancer.service.overload import Overload
+from balancer.service.posting import posts
 from balancer.service.snapshot import Snapshot
+from balancer.service.stapling import Stapler
+from balancer.tls.tickets import TicketKeys
 from balancer.wire.ids import new_id
 
 __all__ = ["Runtime"]
+
+_log = Logger()
 
 
 def default_connections() -> int:
     """Return how many client connections the descriptors allow: 80 % of half, the other half is for servers."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(16, int(soft / 2 * 0.8))
+
+
+def _staples(settings: AnyListener) -> bool:
+    tls = None if isinstance(settings, UdpListener) else settings.tls
+    return tls is not None and tls.ocsp
 
 
 class Runtime:
@@ -55,6 +68,11 @@ class Runtime:
         self.observe_pool: Observer = log_event
         """Is told what happens to servers."""
         self.wheel = Wheel(reactor)
+        self.certificates = Certificates(self.wheel, threads_of(reactor))
+        self.certificates.changed = self._shows_another
+        self.stapler = Stapler(self.wheel, posts(reactor, "ocsp"), self._answered, draw=random.random)
+        self.observe_staples: Callable[[dict[str, bytes]], Any] = lambda _: None
+        """Is told when there are other OCSP answers, by the fingerprint of their certificate."""
         self.pipes = Pipes()
         self._connector = ServerConnector(self._dial, self.wheel, gathering(reactor))
         self.overload = Overload(reactor, random.random)
@@ -63,10 +81,13 @@ class Runtime:
         self.observe_session = self.observing.session
         self.draw = random.random
         self.new_id = new_id
+        self.ticket_keys = TicketKeys()
         self.secret = secret or secrets.token_hex(32)
         self.twisted_site = TwistedSite(Resource(), reactor=reactor)
         self._gate = self.gate()
         self._pools: Mapping[str, Pool] = {}
+        self._snapshot: Snapshot | None = None
+        self._stapled: list[str] = []
         self.given_up = 0
         """Idle connections to servers that were closed because descriptors were short."""
 
@@ -78,10 +99,37 @@ class Runtime:
         """Take the limits and the observers of ``snapshot`` into use."""
         limits = snapshot.config.limits
         self._pools = snapshot.pools
+        self.watch(snapshot)
         self._gate.connections = limits.connections if limits.connections is not None else default_connections()
         self._gate.per_client = limits.connections_per_client
         self.overload.use(limits.shed_after)
         self.observing.use(snapshot)
+
+    def watch(self, snapshot: Snapshot) -> None:
+        """Watch the files of the certificates of ``snapshot``, and have their authorities asked."""
+        self._snapshot = snapshot
+        self._stapled = [name for name, each in snapshot.config.listeners.items() if _staples(each)]
+        self.certificates.use(snapshot.shelves)
+        self._ask_authorities()
+
+    def _ask_authorities(self) -> None:
+        """Have the authorities asked about the certificates of the moment."""
+        known = {} if self._snapshot is None else self._snapshot.shelves
+        shelves = [known[name] for name in self._stapled if name in known]
+        self.stapler.use([identity for shelf in shelves for identity in shelf.choice.identities])
+
+    def _answered(self, staples: dict[str, bytes]) -> None:
+        self.certificates.staple(staples)
+        self.observe_staples(staples)
+
+    def _shows_another(self, listener: str) -> None:
+        """A listener has other certificates, or other answers of authorities, to show."""
+        if self._snapshot is not None:
+            try:
+                self._snapshot.show(listener)
+            except BalancerError as error:
+                _log.error("listener {listener}: {error}; what was there stays", listener=listener, error=error)
+        self._ask_authorities()
 
     def start(self, pool: Pool) -> None:
         """Let ``pool`` begin to probe and to look up names."""
@@ -135,6 +183,8 @@ class Runtime:
         return given_up
 
     def close(self) -> None:
-        """Measure no more, and write out what is not written yet."""
+        """Measure and watch no more, and write out what is not written yet."""
+        self.certificates.stop()
+        self.stapler.stop()
         self.overload.lag.stop()
         self.observing.close()

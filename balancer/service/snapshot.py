@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from balancer.config.schema import Config
 from balancer.hooks.interfaces import IAccessLogFormat
@@ -12,6 +12,7 @@ from balancer.listeners.http.site import Site
 from balancer.listeners.tcp import TCPSettings
 from balancer.listeners.udp import UDPSettings
 from balancer.pools.pool import Pool
+from balancer.tls.shelf import Shelf
 
 __all__ = ["ListenerSettings", "Snapshot"]
 
@@ -23,7 +24,7 @@ class Snapshot:
     """A configuration, built and checked, with nothing of it open or running yet.
 
     ``listeners`` holds what each listener serves by, under its name; ``log_format`` makes the lines of the access log,
-    None where there is no log.
+    None where there is no log; ``shelves`` holds the certificates of each listener that has some.
     """
 
     config: Config
@@ -31,3 +32,11 @@ class Snapshot:
     pools: Mapping[str, Pool]
     listeners: Mapping[str, ListenerSettings]
     log_format: IAccessLogFormat | None = None
+    shelves: Mapping[str, Shelf] = field(default_factory=dict)
+
+    def show(self, listener: str) -> None:
+        """Have a listener show what is on its shelf now, to clients that come from now on."""
+        settings, shelf = self.listeners[listener], self.shelves[listener]
+        contexts = None if isinstance(settings, UDPSettings) else settings.tls
+        if contexts is not None:
+            contexts.use(shelf.choice, shelf.authorities)

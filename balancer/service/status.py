@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from balancer.config.pools import Pool as PoolSettings
 from balancer.model.units import format_duration
 from balancer.pools.pool import Pool
+from balancer.service.certificates import certificate_report
 from balancer.service.http2 import http2_library
 from balancer.service.listening import Listeners
 from balancer.service.snapshot import Snapshot
@@ -39,12 +41,19 @@ def outline_of(snapshot: Snapshot, addresses: Callable[[str], Sequence[str]]) ->
                 "http2": http2_library(listener),
                 "connections": 0,
                 "refused": 0,
+                **_certificates(snapshot, name),
             }
             for name, listener in config.listeners.items()
         ],
         "pools": [_pool(pool, config.pools[name]) for name, pool in snapshot.pools.items()],
         "packages": [package for package in snapshot.registry.report() if not package.get("builtin")],
     }
+
+
+def _certificates(snapshot: Snapshot, listener: str) -> dict[str, Any]:
+    """Return what there is to say of a listener's certificates; nothing where it speaks no TLS."""
+    shelf = snapshot.shelves.get(listener)
+    return {} if shelf is None else {"certificates": certificate_report(shelf, time.time())}
 
 
 def _pool(pool: Pool, settings: PoolSettings) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from tests.cli.commands import CommandTestCase
+from tests.tls.authority import Authority
 
 _TEXT = """\
 listeners:
@@ -112,3 +114,63 @@ class ExplainTests(CommandTestCase):
             found = self.balancer("explain", self.file(_TEXT), *words, status=1 if words[0] == "--client-ip" else 2)
             self.assertTrue(found.stderr)
         self.assertIn("400", self.explain("/a%zz"))
+
+
+_TLS = """\
+listeners:
+  plain: {bind: "127.0.0.1:8080", redirect_https: 8443}
+  web:
+    bind: 127.0.0.1:8443
+    hsts: true
+    tls: {certificates: shop.pem, strict_sni: true, client_auth: {ca: ca.pem, mode: MODE}}
+    routes:
+      - {name: alice, match: {client_certificate: {subject: CN=alice}}, pool: app}
+      - {name: rest, respond: 403}
+pools: {app: {servers: ["10.0.0.1:80"]}}
+"""
+
+
+class TLSTests(CommandTestCase):
+    """Requests that come by https."""
+
+    def explain(self, *words: str, mode: str = "optional") -> str:
+        file = self.file(_TLS.replace("MODE", mode))
+        authority = Authority("CA")
+        there = Path(file).parent
+        authority.issue("shop.example").write(there / "shop.pem")
+        authority.issue(subject="CN=alice", client=True).write(there / "alice.pem", there / "alice.key")
+        (there / "ca.pem").write_bytes(authority.issued.cert)
+        return self.balancer("explain", file, *(word.replace("DIR", str(there)) for word in words)).stdout
+
+    def test_certificate(self) -> None:
+        """Which certificate is shown, of what kind, for how long."""
+        text = self.explain("https://shop.example/")
+        self.assertRegex(text, r"shown +shop.pem \(ecdsa for shop.example; until .* UTC, 8\d days left\)")
+        self.assertIn("hsts      max-age=31536000", text)
+        self.assertIn("route     rest", text)
+        found = json.loads(self.explain("--json", "https://shop.example/"))
+        self.assertEqual([(each["name"], each["kind"]) for each in found["certificates"]], [("shop.pem", "ecdsa")])
+        self.assertEqual((found["sni"], found["hsts"]), ("shop.example", "max-age=31536000"))
+
+    def test_refused(self) -> None:
+        """Handshakes that come to nothing, and why."""
+        self.assertIn(
+            "refused: no certificate is for other.example (strict_sni)", self.explain("https://other.example/")
+        )
+        self.assertIn("(client_auth)", self.explain("https://shop.example/", mode="require"))
+
+    def test_client_certificate(self) -> None:
+        """What a client shows decides, and goes to the server; what it says does not."""
+        shown = ("https://shop.example/", "-H", "X-Client-Cert-Subject: CN=admin", "--client-cert", "DIR/alice.pem")
+        text = self.explain(*shown)
+        self.assertIn("route     alice", text)
+        self.assertIn("X-Client-Cert-Subject: CN=alice", text)
+        self.assertNotIn("admin", text)
+        self.assertIn("route     rest", self.explain(*shown[:3]))
+
+    def test_redirect(self) -> None:
+        """The filter that sends clients to https."""
+        text = self.explain("http://shop.example/a?b")
+        self.assertIn("redirect_https (listener): redirects to https on port 8443 with 308", text)
+        self.assertIn("location  https://shop.example:8443/a?b", text)
+        self.assertNotIn("none matches", text)

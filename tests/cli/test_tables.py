@@ -9,7 +9,14 @@ from io import StringIO
 from rich.console import Console, RenderableType
 from twisted.trial.unittest import SynchronousTestCase
 
-from balancer.cli.tables import accounts_table, packages_table, servers_table, state_in_words, terminal
+from balancer.cli.tables import (
+    accounts_table,
+    certificates_table,
+    packages_table,
+    servers_table,
+    state_in_words,
+    terminal,
+)
 
 _WHY = "The server refused the connection. (192.0.2.101:18001: Connection refused)"
 
@@ -84,3 +91,23 @@ class TerminalTests(SynchronousTestCase):
         self.patch(sys, "stdout", StringIO())
         self.patch(os, "environ", {})
         self.assertGreater(terminal().width, 1000)
+
+
+class CertificatesTableTests(SynchronousTestCase):
+    """Certificates of a listener."""
+
+    def test_rows(self) -> None:
+        """Days left, and what is wrong in the place of the end."""
+        good = {
+            "name": "a.pem",
+            "kind": "rsa",
+            "days": 80,
+            "expires": "2026-01-01 00:00 UTC",
+            "wrong": "",
+            "stapled": True,
+            "names": ["a.example", "b.example"],
+        }
+        bad = good | {"name": "b.pem", "days": -3, "wrong": "expired on 2020-01-01 00:00 UTC", "stapled": False}
+        lines = _shown(certificates_table([good, bad]), 200).splitlines()
+        self.assertRegex(lines[1], r"a\.pem +rsa +80 +2026-01-01 00:00 UTC +stapled +a\.example, b\.example")
+        self.assertRegex(lines[2], r"b\.pem +rsa +-3 +expired on 2020-01-01 00:00 UTC +a\.example")

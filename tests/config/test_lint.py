@@ -55,6 +55,18 @@ class LintTests(SynchronousTestCase):
             with self.subTest(code):
                 self.assertEqual(self._codes(old, new), [code])
 
+    def test_redirected(self) -> None:
+        """A listener that redirects everything needs no route for the rest; routes behind it that nobody reaches are named."""
+        redirecting = "  plain: {bind: '*:80', redirect_https: true, routes: [ROUTES]}\npools:"
+        for routes, codes in [
+            ("{match: {path: /.well-known/acme-challenge/**}, pool: app}", []),
+            ("{match: {path: '/{any}/acme-challenge/x'}, pool: app}", []),
+            ("{match: {path: {regex: '^/x'}}, pool: app}", []),
+            ("{pool: app}", []),
+            ("{match: {path: [/a, /b/**]}, pool: app}", ["unreachable-route"]),
+        ]:
+            self.assertEqual(self._codes("pools:", redirecting.replace("ROUTES", routes)), codes, routes)
+
     def test_nothing_watches(self) -> None:
         """Without health check and passive detection nobody notices a dead server."""
         self.assertEqual(self._codes("health: {probe: http}", "passive: false"), ["no-health-check", "no-detection"])

@@ -21,6 +21,7 @@ from balancer.forwarding.headers import (
 from balancer.model.address import Peer
 from balancer.model.headers import RawHeaders
 from balancer.model.origin import Origin
+from balancer.model.tls import ClientCertificate, TLSInfo
 from balancer.wire.http1 import encode
 from balancer.wire.http1.heads import RequestHead
 from balancer.wire.http1.responses import ResponseHead
@@ -169,6 +170,44 @@ class ViaTests(SynchronousTestCase):
             self.assertIn((b"Via", version.encode() + b" balancer"), outgoing(head, b"a", _arrival("::1"), TRUSTED, ""))
             self.assertIn(line, b"".join(request_frame(head, "/", b"a", _arrival("::1"), TRUSTED)))
             self.assertIn(line, b"".join(response_frame(ResponseHead(200, b"OK", [], version), TRUSTED)))
+
+
+ALICE = ClientCertificate("CN=alice", "CN=CA", (), "ab", "1", 0.0, "")
+CERTIFIED = HeaderPolicy(TRUSTED.trusted, client_certificates=True)
+
+
+class ClientCertificateTests(SynchronousTestCase):
+    """Servers are told who the client has proved to be."""
+
+    def _sent(self, peer: str, policy: HeaderPolicy, client: ClientCertificate | None) -> dict[bytes, bytes]:
+        origin = Origin(Peer(peer, 5000), LOCAL, TLSInfo("TLSv1.3", "", client=client))
+        arrival = Arrival(origin, policy)
+        found = outgoing(_head(), b"a", arrival, policy, "id")
+        if not arrival.trusted:
+            before, after = request_frame(_head(), "/", b"a", arrival, policy)
+            self.assertEqual(before + b"id" + after, encode.request_head("GET", "/", found))
+        return dict(found)
+
+    def test_told(self) -> None:
+        """With and without trusted peers before us, where it is wanted and there is a certificate."""
+        for peer in ("192.0.2.1", "10.0.0.9"):
+            self.assertEqual(self._sent(peer, CERTIFIED, ALICE)[b"X-Client-Cert-Subject"], b"CN=alice")
+            self.assertNotIn(b"X-Client-Cert-Subject", self._sent(peer, CERTIFIED, None))
+            self.assertNotIn(b"X-Client-Cert-Subject", self._sent(peer, TRUSTED, ALICE))
+
+
+class HstsTests(SynchronousTestCase):
+    """Strict-Transport-Security."""
+
+    def test_ours(self) -> None:
+        """It is in every answer once: ours, not the server's."""
+        policy = HeaderPolicy(TrustedPeers(), hsts=b"max-age=5")
+        head = ResponseHead(200, b"OK", [(b"X", b"1"), (b"strict-transport-security", b"max-age=0")], "1.1")
+        head.plain = list(head.headers)
+        found = b"".join(response_frame(head, policy))
+        self.assertIn(b"X: 1\r\nStrict-Transport-Security: max-age=5\r\n", found)
+        self.assertNotIn(b"max-age=0", found)
+        self.assertIn(b"max-age=0", b"".join(response_frame(head, TRUSTED)))
 
 
 class FramingTests(SynchronousTestCase):

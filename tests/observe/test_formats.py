@@ -7,7 +7,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from balancer.model.address import Peer
+from balancer.model.facts import RequestFacts
 from balancer.model.frames import WebSocketRecord
+from balancer.model.tls import ClientCertificate, TLSInfo
 from balancer.observe.formats import Clf, Combined, Haproxy, Json
 from balancer.observe.records import ExchangeRecord, SessionRecord
 
@@ -65,6 +68,33 @@ def _session(**changes: Any) -> SessionRecord:
 
 
 class JsonTests(SynchronousTestCase):
+    def _tls(self, tls: TLSInfo | None) -> Any:
+        peer = Peer("192.0.2.7", 1)
+        facts = RequestFacts("GET", "/", [], peer, peer, tls=tls)
+        return json.loads(Json().exchange(_exchange(facts=facts))).get("tls")
+
+    def test_tls(self) -> None:
+        """How the connection was protected, and who the client has proved to be; of plain connections nothing."""
+        self.assertIsNone(self._tls(None))
+        self.assertEqual(
+            self._tls(TLSInfo("TLSv1.2", "X", resumed=True)), {"version": "TLSv1.2", "cipher": "X", "resumed": True}
+        )
+        session = json.loads(Json().session(_session(tls=TLSInfo("TLSv1.3", "Y", "shop.example"))))
+        self.assertEqual(session["tls"]["sni"], "shop.example")
+        client = ClientCertificate(NASTY[:-1], "CN=CA", (), "ab", "1", 0.0, "")
+        self.assertEqual(
+            self._tls(TLSInfo("TLSv1.3", "Y", "shop.example", "h2", client=client)),
+            {
+                "version": "TLSv1.3",
+                "cipher": "Y",
+                "sni": "shop.example",
+                "alpn": "h2",
+                "resumed": False,
+                "client": NASTY[:-1],
+                "client_fingerprint": "ab",
+            },
+        )
+
     def test_server_protocol(self) -> None:
         """What the server was asked in is there if it was asked."""
         for protocol in ("http1", "h2"):

@@ -216,6 +216,9 @@ class HTTPChannel(Protocol):
         policy = site.policy
         arrival = self._arrival
         if arrival is None or self._policy is not policy:
+            if arrival is not None:  # a reload
+                self._reader.use(site.limits, incoming)
+                self._last = None
             self._policy = policy
             arrival = self._arrival = self._arrive(policy)
         if site.shedding.share and site.shedding.sheds(site.listener):

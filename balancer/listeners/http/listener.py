@@ -11,11 +11,12 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IProtocolFactory
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 from zope.interface import implementer
 
 from balancer.forwarding.websocket import CLOSING
 from balancer.listeners.accept import Gate
+from balancer.listeners.encrypted import Handshake, Handshakes
 from balancer.listeners.http.channel import HTTPChannel
 from balancer.listeners.http.overloaded import turned_away_at_once
 from balancer.listeners.http.site import Site
@@ -37,6 +38,8 @@ LAST_REQUEST = 0.5
 
 AnyChannel = HTTPChannel | HTTP2Channel
 """A client's connection."""
+AnyConnection = AnyChannel | Handshake
+"""The same, and those of which nobody knows yet what will be spoken."""
 
 
 @implementer(IProtocolFactory)
@@ -72,7 +75,9 @@ class HTTPListener:
         self.short_of_descriptors: Callable[[], Any] | None = None
         """Called when no connection could be accepted for want of descriptors."""
         self.gate = gate
-        self.channels: set[AnyChannel] = set()
+        self.channels: set[AnyConnection] = set()
+        self.handshakes = Handshakes()
+        """What its TLS handshakes came to."""
         self.http2 = Counts()
         """What its HTTP/2 connections came to."""
         self._reactor = reactor
@@ -175,14 +180,28 @@ class HTTPListener:
     def _site_now(self) -> Site:
         return self._site
 
-    def buildProtocol(self, address: IAddress) -> AnyChannel | None:
-        """Return the channel for a client at ``address``; None refuses it."""
+    def buildProtocol(self, address: IAddress) -> IProtocol | None:
+        """Return the channel for a client at ``address``, or its TLS; None refuses it."""
         host = getattr(address, "host", None) or ""
         if not self.gate.admit(host):
             return None
-        return self.speak(None, partial(self._left, host))
+        left = partial(self._left, host)
+        contexts = self._site.tls
+        if contexts is None:
+            return self.speak(None, left)
 
-    def speak(self, origin: Origin | None, left: Callable[[AnyChannel], None]) -> AnyChannel:
+        def speak(handshake: Handshake, origin: Origin) -> IProtocol:
+            self.channels.discard(handshake)
+            channel = self.speak(origin, left)
+            if handshake.is_ending:
+                self._reactor.callLater(0.0, channel.announce_end)  # once it has its connection
+            return channel
+
+        handshake = Handshake(contexts, self._wheel, self.handshakes, speak, left, http=True)
+        self.channels.add(handshake)
+        return handshake.protocol
+
+    def speak(self, origin: Origin | None, left: Callable[[AnyConnection], None]) -> AnyChannel:
         """Return the channel for a connection: of the version that TLS has agreed on, else of HTTP/1.1.
 
         Who begins a plain connection with the preface of HTTP/2 is then served in that.
@@ -204,7 +223,7 @@ class HTTPListener:
         self.channels.add(channel)
         return channel
 
-    def _http2_channel(self, left: Callable[[AnyChannel], None], origin: Origin | None) -> HTTP2Channel:
+    def _http2_channel(self, left: Callable[[AnyConnection], None], origin: Origin | None) -> HTTP2Channel:
         later = partial(self._reactor.callLater, 0)
         return HTTP2Channel(self._site_now, self._wheel, left, self._gather, later, self.http2, origin)
 
@@ -220,7 +239,7 @@ class HTTPListener:
             channel.announce_end()
         channel.dataReceived(data)
 
-    def _left(self, host: str, channel: AnyChannel) -> None:
+    def _left(self, host: str, channel: AnyConnection) -> None:
         self.gate.leave(host)
         self.channels.discard(channel)
         if not self.channels and self._drained is not None:
@@ -230,7 +249,7 @@ class HTTPListener:
     def turns_away(self, descriptor: int, client: Any) -> bool:
         """Answer, while there is more to do than can be done, a connection that was just accepted; then close it."""
         site = self._site
-        return site.shedding.share > 0.0 and turned_away_at_once(descriptor, client, site)
+        return site.shedding.share > 0.0 and site.tls is None and turned_away_at_once(descriptor, client, site)
 
     def doStart(self) -> None:
         """Part of the interface; a port begins."""

@@ -48,9 +48,10 @@ _MOST = 16 * 1024
 def answer(site: Site, request_id: str, *, close: bool, head_only: bool = False) -> bytes:
     """Return the whole response."""
     policy = site.policy
-    return b"%bDate: %b\r\n%b%b%b\r\n%b" % (
+    return b"%bDate: %b\r\n%b%b%b%b\r\n%b" % (
         _HEAD,
         http_date(),
+        b"Strict-Transport-Security: %b\r\n" % policy.hsts if policy.hsts else b"",
         b"Via: 1.1 balancer\r\n" if policy.via else b"",
         b"X-Request-Id: %b\r\n" % request_id.encode("ascii") if policy.request_id else b"",
         b"Connection: close\r\n" if close else b"",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from balancer.forwarding.ends import TunnelEnd
-from balancer.forwarding.headers import VIA_LINES, Arrival, response_frame
+from balancer.forwarding.headers import VIA_LINES, Arrival, response_frame, with_hsts
 from balancer.forwarding.tunnel import Tunnel
 from balancer.listeners.http.client_request import NO_BODY, ClientRequest
 from balancer.listeners.http.recording import note
@@ -115,6 +115,8 @@ class Request(ClientRequest):
         if self.keep_alive and (not self.body.ended or self.channel.draining):
             self.keep_alive = False
         policy = self.site.policy
+        if policy.hsts:
+            headers, block = with_hsts(headers, policy.hsts), None
         if policy.via:
             tail.append(VIA_LINES[version])
         if policy.request_id:

@@ -15,6 +15,7 @@ from balancer.hooks.interfaces import IFilter
 from balancer.listeners.shedding import NEVER, Shedding
 from balancer.observe.records import ExchangeRecord
 from balancer.routing.table import RouteTable
+from balancer.tls.server_contexts import ServerContexts
 from balancer.wire.http1.heads import HeadLimits
 from balancer.wire.http2.interface import Limits
 
@@ -50,7 +51,8 @@ class Site:
 
     ``observe`` takes the record of each exchange at its end; ``draw`` returns a float in [0, 1); ``new_id`` a request
     id; ``shedding`` says who is turned away; ``twisted_site`` is what mounted Twisted resources see as their site. ``body_size`` limits request bodies in
-    bytes, None for no limit. ``http2`` is what clients may do that speak it, None where it is not spoken.
+    bytes, None for no limit. ``tls`` is what is spoken TLS by, None where connections are plain; ``http2`` what clients may do
+    that speak it, None where it is not spoken.
     """
 
     listener: str
@@ -66,5 +68,6 @@ class Site:
     body_size: int | None = None
     twisted_site: Any = None
     shedding: Shedding = NEVER
+    tls: ServerContexts | None = None
     now: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from balancer.forwarding.headers import VIA, Arrival
+from balancer.forwarding.headers import VIA, Arrival, with_hsts
 from balancer.listeners.http.client_request import NO_BODY, ClientRequest
 from balancer.listeners.http.recording import note
 from balancer.listeners.http.site import Site
@@ -145,6 +145,9 @@ class StreamRequest(ClientRequest):
             status, headers = self._filtered(exchange, status, headers)
         self.responded = True
         self.record.status = status
+        policy = self.site.policy
+        if policy.hsts:
+            headers = with_hsts(headers, policy.hsts)
         fields = response_fields(status, headers)
         if status in NO_BODY or status < 200:
             self._silent = True
@@ -154,7 +157,6 @@ class StreamRequest(ClientRequest):
             self._silent = True
         if length is not None:
             fields.append((b"content-length", b"%d" % length))
-        policy = self.site.policy
         if policy.via:
             fields.append((b"via", VIA[version]))
         self._fields = fields
@@ -173,7 +175,8 @@ class StreamRequest(ClientRequest):
         policy = self.site.policy
         listed = head.listed
         if listed is None or listed[0] is not policy:
-            fields = response_fields(head.status, head.plain)
+            headers = with_hsts(head.plain, policy.hsts) if policy.hsts else head.plain
+            fields = response_fields(head.status, headers)
             fields.append((b"content-length", b"%d" % (head.content_length or 0)))
             if policy.via:
                 fields.append((b"via", VIA[head.version]))

@@ -12,12 +12,9 @@ Served one by one, as libuv reads them, an HTTP exchange costs about a tenth mor
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from balancer.net.gathering import Gathered, flush_gathered
-
-if TYPE_CHECKING:
-    from balancer.net.reactor.writing import Plain
 
 __all__ = ["BATCH_SIZE", "CORK_SIZE", "COST", "Batch"]
 
@@ -45,7 +42,7 @@ class Batch:
     def __init__(self, loop: Any) -> None:
         self.loop = loop
         self.inbox: list[tuple[Any, bytes]] = []
-        self.outbox: list[Plain] = []
+        self.outbox: list[Any] = []  # Plain, and who writes to one
         self.gathered: list[Gathered] = []
         self.is_serving = False
         self.look: Callable[[], Any] | None = None  # called after each

@@ -102,6 +102,14 @@ class Plain:
         else:
             self._write_with_care(data)
 
+    def join_batch(self, writer: Any) -> bool:
+        """Have ``writer._flush()`` called at the end of the batch, ``_failed()`` if that raises; False if none is being served."""
+        batch = self._batch
+        if not batch.is_serving:
+            return False
+        batch.outbox.append(writer)
+        return True
+
     def _flush(self) -> None:
         """Send what was kept for the end of the batch."""
         corked, size = self._corked, self._corked_size

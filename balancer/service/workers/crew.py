@@ -18,6 +18,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.protocols.amp import Command
 
 from balancer.service.workers.process import READY, STARTING, WorkerProcess
 from balancer.service.workers.protocol import STOP
@@ -149,6 +150,11 @@ class Crew:
     def reachable(self) -> list[WorkerProcess]:
         """Those that may have something to say: serving or draining."""
         return [worker for worker in self.all if worker.state is not STARTING]
+
+    def say(self, command: type[Command], limit: float, **arguments: Any) -> Deferred[Any]:
+        """Say something to all that are ready; fires when all have answered, or will not within ``limit`` seconds."""
+        said = [worker.call(command, limit, **arguments) for worker in self.reachable if worker.state is READY]
+        return DeferredList(said, consumeErrors=True)
 
     def stop(self, timeout: float, how: str = STOP) -> Deferred[None]:
         """Let all drain for ``timeout`` seconds and end; fires when all are gone."""

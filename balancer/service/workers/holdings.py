@@ -117,6 +117,7 @@ class Holdings:
                 pool.adopt(old[name])
         self.sockets.swap()
         self._side.swap(wanted.config)
+        self._runtime.watch(wanted.snapshot)
         self._columns.keep(wanted.columns)
         self.now = wanted
         if old:

@@ -22,6 +22,8 @@ _OTHERWISE: dict[str, Callable[[float, float], float]] = {
     "balancer_plugin_tripped": max,
     "balancer_shedding_share": max,
     "balancer_server_state": max,
+    "balancer_tls_certificate_expiry_timestamp_seconds": min,
+    "balancer_tls_certificate_stapled": min,
 }
 
 _Labels = tuple[tuple[str, str], ...]

@@ -48,6 +48,7 @@ from balancer.service.workers.protocol import (
     Abandon,
     Prepare,
     Reopen,
+    Staple,
     Swap,
     Tell,
 )
@@ -89,6 +90,7 @@ class Master(Service):
         inheritance = self._succession.inheritance
         self._runtime = Runtime(reactor, inheritance.secret)
         self._runtime.observe_pool = self._happened
+        self._runtime.observe_staples = self._tell_staples
         self._metrics = SummedMetrics(self._runtime.observing.metrics, self._gather_metrics)
         self._side = SidePorts(reactor, self._metrics.text, self, Opening(reactor, inheritance.take))
         self._holdings = Holdings(self._runtime, self._side, inheritance)
@@ -174,6 +176,7 @@ class Master(Service):
             return
         worker.becomes_ready()
         self._tell(self._holdings.state())  # what has happened since, of which only those that are ready are told
+        self._tell_staples(self._runtime.certificates.staples)
         _log.info("{worker} serves, pid {pid}", worker=worker.name, pid=worker.pid)
         crew, _ = self._running()
         if not self._accepting and len(crew.ready) == crew.wanted:
@@ -206,9 +209,11 @@ class Master(Service):
             self._tell(self._holdings.state_of(event.pool, event.server))
 
     def _tell(self, state: list[Any]) -> Deferred[Any]:
-        workers = [] if self._crew is None else [each for each in self._crew.reachable if each.state is READY]
-        told = [each.call(Tell, ANSWERING, state=state) for each in workers]
-        return DeferredList(told, consumeErrors=True)
+        return succeed(None) if self._crew is None else self._crew.say(Tell, ANSWERING, state=state)
+
+    def _tell_staples(self, staples: dict[str, bytes]) -> None:
+        if self._crew is not None:
+            self._crew.say(Staple, ANSWERING, staples={key: answer.hex() for key, answer in staples.items()})
 
     def _in_turn(self, doing: Coroutine[Any, Any, Any]) -> Deferred[Any]:
         return self._lock.run(Deferred.fromCoroutine, doing)

@@ -7,6 +7,7 @@
       │ <─────────────────── Prepare ──── │   this configuration, these sockets: build it, change nothing
       │ <─────────────── Swap/Abandon ─── │   serve by what is prepared, or forget it
       │ <─────────────────────── Tell ─── │   this is how servers are doing
+      │ <───────────────────── Staple ─── │   this is what authorities say of certificates
       │ <──────────────── Ask, Reopen ─── │   metrics, status, plugins; open the access log anew
       │ <─────────────────────── Beat ─── │   are you there?
       │ ── Said ────────────────────────> │   a line for the log
@@ -25,7 +26,21 @@ from twisted.protocols import amp
 
 from balancer.errors import BalancerError
 
-__all__ = ["Abandon", "Ask", "Beat", "Farewell", "Hello", "Large", "Prepare", "Reopen", "Said", "Stop", "Swap", "Tell"]
+__all__ = [
+    "Abandon",
+    "Ask",
+    "Beat",
+    "Farewell",
+    "Hello",
+    "Large",
+    "Prepare",
+    "Reopen",
+    "Said",
+    "Staple",
+    "Stop",
+    "Swap",
+    "Tell",
+]
 
 STOP, RETIRE, STEERED, HAND_OVER = "stop", "retire", "steered", "hand over"
 
@@ -92,6 +107,12 @@ class Tell(_Command):
     """How servers are doing: a list of values as of :mod:`.server_state`."""
 
     arguments = [(b"state", Large())]
+
+
+class Staple(_Command):
+    """What authorities say of certificates: answers (OCSP, DER in hexadecimal) by the fingerprint of the certificate."""
+
+    arguments = [(b"staples", Large())]
 
 
 class Ask(_Command):

@@ -47,6 +47,7 @@ from balancer.service.workers.protocol import (
     Prepare,
     Reopen,
     Said,
+    Staple,
     Stop,
     Swap,
     Tell,
@@ -79,6 +80,7 @@ class WorkerRuntime(Runtime):
         self.columns: dict[str, int] = {EVERYTHING: 0}
         super().__init__(reactor, secret)
         self.observe_pool = _log_ours
+        self.certificates.tells = False  # the master does
 
     def gate(self) -> SharedGate:
         """Return the gate of all workers."""
@@ -105,6 +107,9 @@ class WorkerRuntime(Runtime):
 
     def start(self, pool: Pool) -> None:
         """Begin nothing: the master probes and resolves."""
+
+    def _ask_authorities(self) -> None:
+        """Ask nobody: the master does, and passes on what they say."""
 
 
 def _log_ours(event: PoolEvent) -> None:
@@ -211,6 +216,13 @@ class Worker(amp.AMP):
         snapshot = None if self._plane is None else self._plane.snapshot
         if snapshot is not None:
             take_over(snapshot.pools, state)
+        return {}
+
+    @Staple.responder
+    def staple(self, staples: dict[str, str]) -> dict[str, Any]:
+        """Show certificates with what their authorities say of them."""
+        if self._runtime is not None:
+            self._runtime.certificates.staple({key: bytes.fromhex(text) for key, text in staples.items()})
         return {}
 
     @Beat.responder

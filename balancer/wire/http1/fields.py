@@ -7,9 +7,11 @@ one dictionary look-up and no lower-casing: measured 1.1 µs less per request of
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 __all__ = [
+    "CLIENT_CERTIFICATE",
     "CONNECTION",
     "CONTENT_LENGTH",
     "DATE",
@@ -44,6 +46,7 @@ FORWARDING = 9  # X-Forwarded-*, Forwarded, X-Real-IP: believed from trusted pee
 REQUEST_ID = 10
 ODD = 11  # a name with "_" or ".": other software may read it as another name
 DATE = 12  # of a response: passed on, and noted, as one without must be given one (RFC 9110 section 6.6.1)
+CLIENT_CERTIFICATE = 13  # what a TLS terminator says of the client's certificate (RFC 9440), in any spelling
 
 _REQUEST = {
     b"host": HOST,
@@ -79,6 +82,9 @@ _PROTECTED = frozenset(
     [b"authorization", b"cookie", b"host", b"content-length", b"content-type", b"content-encoding", b"via"]
 ) | {name for name, kind in _REQUEST.items() if kind in (FORWARDING, REQUEST_ID)}
 
+# "_" and ".", because servers that make variables of names (CGI, WSGI) take them for "-".
+_CLIENT_CERTIFICATE = re.compile(rb"(?:x[-_.])?client[-_.]cert(?:[-_.].*)?\Z", re.DOTALL)
+
 _MEMO_SIZE = 4096
 _request_memo: dict[bytes, int] = {}
 _response_memo: dict[bytes, int] = {}
@@ -88,7 +94,10 @@ def request_kind(name: bytes) -> int:
     """Return the kind of the request field ``name``, in any case."""
     kind = _request_memo.get(name)
     if kind is None:
-        kind = _REQUEST.get(name.lower(), ODD if b"_" in name or b"." in name else PLAIN)
+        lowered = name.lower()
+        kind = _REQUEST.get(lowered, ODD if b"_" in name or b"." in name else PLAIN)
+        if b"client" in lowered and _CLIENT_CERTIFICATE.match(lowered):
+            kind = CLIENT_CERTIFICATE
         if len(_request_memo) < _MEMO_SIZE and len(name) <= 64:
             _request_memo[name] = kind
     return kind

@@ -11,7 +11,7 @@ from balancer.model.headers import RawHeaders
 from balancer.wire.http1 import encode, fields
 from balancer.wire.http1.body import Body
 
-__all__ = ["HeadLimits", "Incoming", "RequestHead", "is_host", "judge"]
+__all__ = ["HeadLimits", "Incoming", "RequestHead", "forget_client_certificates", "is_host", "judge"]
 
 _PORT = r"(?:[0-5]?[0-9]{0,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 _HOST = re.compile(rf"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]+)(?::{_PORT})?\Z".encode())
@@ -19,13 +19,17 @@ _HOST = re.compile(rf"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]+)(?::{_PO
 
 @dataclass(frozen=True, slots=True)
 class HeadLimits:
-    """Limits of a request's head, in bytes and fields; past them 414 or 431."""
+    """Limits of a request's head, in bytes and fields; past them 414 or 431. And which names are not taken from clients.
+
+    ``own_client_certificates``: what is said of client certificates is ours to say (:data:`~.fields.CLIENT_CERTIFICATE`).
+    """
 
     head_size: int = 32 * 1024
     header_count: int = 100
     header_size: int = 8 * 1024
     uri_size: int = 8 * 1024
     allow_odd_names: frozenset[bytes] = frozenset()
+    own_client_certificates: bool = False
 
 
 class RequestHead:
@@ -123,6 +127,7 @@ def judge(head: RequestHead, limits: HeadLimits) -> None:
     hosts = 0
     named: frozenset[bytes] = frozenset()
     upgrade: bytes | None = None
+    said_of_client = False
     for pair in head.headers:
         name, value = pair
         length = len(value)
@@ -169,6 +174,12 @@ def judge(head: RequestHead, limits: HeadLimits) -> None:
                 plain.append(pair)
             else:
                 head.dropped += 1
+        elif kind == fields.CLIENT_CERTIFICATE:
+            said_of_client = True
+            if (b"_" in name or b"." in name) and name.lower() not in limits.allow_odd_names:
+                head.dropped += 1
+            else:
+                plain.append(pair)
     if size > limits.head_size:
         raise ExchangeError(errors.HTTP_HEADERS_TOO_LARGE)
     if hosts != 1 and (hosts or head.version == "1.1"):
@@ -183,3 +194,14 @@ def judge(head: RequestHead, limits: HeadLimits) -> None:
         named -= {b"upgrade", b"te"}
         if named:
             plain[:] = [pair for pair in plain if pair[0].lower() not in named]
+    if said_of_client and limits.own_client_certificates:
+        forget_client_certificates(head)
+
+
+def forget_client_certificates(head: RequestHead) -> None:
+    """Take out of ``head`` what it says of the client's certificate: nobody, no matcher either, is to believe it."""
+    kept = [pair for pair in head.headers if fields.request_kind(pair[0]) != fields.CLIENT_CERTIFICATE]
+    if len(kept) != len(head.headers):
+        head.headers = kept
+        head.plain = [pair for pair in head.plain if fields.request_kind(pair[0]) != fields.CLIENT_CERTIFICATE]
+        head.block = head.frame = None

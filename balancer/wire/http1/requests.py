@@ -25,7 +25,7 @@ from balancer.errors import ExchangeError
 from balancer.model.headers import RawHeaders
 from balancer.wire.http1 import fields, first_line, repeats
 from balancer.wire.http1.body import BULK, Body
-from balancer.wire.http1.heads import HeadLimits, Incoming, RequestHead, judge
+from balancer.wire.http1.heads import HeadLimits, Incoming, RequestHead, forget_client_certificates, judge
 
 __all__ = ["MOST_READY", "Incoming", "RequestReader"]
 
@@ -205,6 +205,14 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         if rest:
             self.feed(rest)
+
+    def use(self, limits: HeadLimits, begun: Incoming) -> None:
+        """Read by ``limits`` from now on; what they do not let clients say is not said by what is read already either."""
+        self._limits = limits
+        self._last = None
+        if limits.own_client_certificates:
+            for incoming in (begun, *self.ready):
+                forget_client_certificates(incoming.head)
 
     def begun_with(self, data: bytes) -> bytes:
         """Return all that has come of a first line that was refused when ``data`` came."""

@@ -166,6 +166,13 @@ def request_head(headers: RawHeaders, limits: HeadLimits, *, ended: bool) -> Req
                 plain.append(pair)
             else:
                 head.dropped += 1
+        elif kind == fields.CLIENT_CERTIFICATE:
+            if limits.own_client_certificates:
+                continue  # ours to say: nobody, no matcher either, is to believe it
+            if (b"_" in name or b"." in name) and name not in limits.allow_odd_names:
+                head.dropped += 1
+            else:
+                plain.append(pair)
         elif kind in (fields.CONNECTION, fields.TRANSFER_ENCODING, fields.UPGRADE):
             raise ExchangeError(errors.HTTP_REQUEST_ERROR, f"{name.decode('latin-1')} is not of HTTP/2")
         listed.append(pair)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import h2.events
 
-from tests.listeners.http2.conversation import ConversationTestCase
+from balancer.listeners.http.site import Site
+from tests.listeners.http2.conversation import Client, ConversationTestCase
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -328,3 +330,49 @@ class BackPressureTests(ConversationTestCase):
             client.turn()
             self.assertGreater(len(client.body(stream)), before)
         self.assertEqual(client.body(stream), b"0123456789" * 50_000)
+
+
+class ClientCertificateTests(ConversationTestCase):
+    """Who a client has proved to be, and what it says of that itself."""
+
+    SPOOFED = ((b"x-client-cert-subject", b"CN=admin"), (b"client-cert", b":AA==:"), (b"x_client_cert_san", b"a"))
+
+    def _site(self, ours: bool) -> Site:
+        site = self.site("pool: web")
+        policy = replace(site.policy, client_certificates=ours)
+        return replace(site, policy=policy, limits=replace(site.limits, own_client_certificates=ours))
+
+    def test_ours_to_say(self) -> None:
+        """Where servers are told by us, what clients say is dropped, on connections that there are already too."""
+        self.listen()
+        client = self.client()
+        for ours in (False, True):
+            self.listener.swap(self._site(ours))
+            for _ in range(2):
+                client.ask(b"/", b"GET", *self.SPOOFED)
+                head = self.asked()
+                self.assertEqual((b"admin" in head, b":AA==:" in head), (not ours, not ours))
+                self.assertNotIn(b"x_client", head)
+                self.say(client, OK)
+
+
+class HstsTests(ConversationTestCase):
+    """Strict-Transport-Security."""
+
+    def test_every_answer(self) -> None:
+        """It is in answers of servers, instead of theirs, and in our own."""
+        self.listen()
+        site = self.site("pool: web")
+        self.listener.swap(replace(site, policy=replace(site.policy, hsts=b"max-age=5")))
+        client = self.client()
+        for _ in range(2):
+            stream = client.ask(b"/", b"GET")
+            self.asked()
+            self.say(client, b"HTTP/1.1 200 OK\r\nStrict-Transport-Security: max-age=0\r\nContent-Length: 2\r\n\r\nok")
+            self.assertEqual(self._values(client, stream), [b"max-age=5"])
+        stream = client.ask(b"/", b"TRACE")
+        self.assertEqual(self._values(client, stream), [b"max-age=5"])
+
+    def _values(self, client: Client, stream: int) -> list[bytes]:
+        (event,) = client.of(stream, h2.events.ResponseReceived)
+        return [value for name, value in event.headers if name == b"strict-transport-security"]

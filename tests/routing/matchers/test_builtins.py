@@ -21,6 +21,9 @@ class BuiltinsTests(unittest.TestCase):
         plugins.register(builtins)
         plugins.check_pending()
         (factories,) = plugins.hook.balancer_matchers()
-        self.assertEqual([each.name for each in factories], ["http_version", "local_port"])
+        self.assertEqual(
+            [each.name for each in factories],
+            ["client_certificate", "http_version", "local_port", "sni", "tls_version"],
+        )
         for each in factories:
             verifyObject(IFactory, each)

@@ -22,6 +22,19 @@ class FieldTests(SynchronousTestCase):
         self.assertEqual(fields.response_kind(b"Keep-Alive"), fields.HOP)
         self.assertEqual(fields.response_kind(b"X_Y"), fields.PLAIN)
 
+    def test_client_certificates(self) -> None:
+        """What says who a client has proved to be is known in every spelling that a server may read as the same."""
+        for name in (
+            b"Client-Cert",
+            b"client-cert-chain",
+            b"X-Client-Cert-Subject",
+            b"X_Client_Cert_SAN",
+            b"x.client-cert",
+        ):
+            self.assertEqual(fields.request_kind(name), fields.CLIENT_CERTIFICATE, name)
+        for name in (b"X-Client-Certificate", b"Client-Certs", b"X-My-Client-Cert", b"X-Client-IP"):
+            self.assertEqual(fields.request_kind(name), fields.PLAIN, name)
+
     def test_the_memo_is_bounded(self) -> None:
         """Ever new names do not fill the memory, and are still told apart."""
         for number in range(10_000):

@@ -221,6 +221,50 @@ _PIECES = (
 )
 
 
+_CERTIFIED = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nX-Client-Cert-Subject: CN=admin\r\nAccept: */*\r\nclient-CERT: :AA==:\r\n"
+    b"X_Client_Cert_Subject: CN=admin\r\nX-Client.Cert-SAN: DNS:a\r\nConnection: X-Client-Cert-Subject\r\n\r\n"
+)
+
+
+class ClientCertificateTests(SynchronousTestCase):
+    """What clients say of certificates themselves."""
+
+    def _names(self, limits: HeadLimits, data: bytes = _CERTIFIED) -> tuple[list[bytes], list[bytes]]:
+        reader = RequestReader(limits)
+        reader.feed(data)
+        head = reader.ready[-1].head
+        return [name for name, _ in head.plain], [name for name, _ in head.headers]
+
+    def test_ours_to_say(self) -> None:
+        """Where it is ours to say, nothing of it is left, in any spelling; not for servers, and not for matchers either."""
+        odd = frozenset([b"x_client_cert_subject", b"x-client.cert-san"])
+        for limits in (
+            HeadLimits(own_client_certificates=True),
+            HeadLimits(own_client_certificates=True, allow_odd_names=odd),
+        ):
+            for data in (_CERTIFIED, _CERTIFIED * 3):
+                self.assertEqual(self._names(limits, data), ([b"Accept"], [b"Host", b"Accept", b"Connection"]))
+
+    def test_not_ours(self) -> None:
+        """Elsewhere these are fields like any other."""
+        self.assertEqual(self._names(HeadLimits())[0], [b"Accept", b"client-CERT"])
+        self.assertEqual(len(self._names(HeadLimits())[1]), 7)
+        odd = HeadLimits(allow_odd_names=frozenset([b"x_client_cert_subject"]))
+        self.assertEqual(self._names(odd)[0], [b"Accept", b"client-CERT", b"X_Client_Cert_Subject"])
+
+    def test_from_now_on(self) -> None:
+        """New limits hold for what is read already too, and for what repeats it."""
+        reader = RequestReader(HeadLimits())
+        reader.feed(_CERTIFIED * 2)
+        first = reader.ready.pop(0)
+        reader.use(HeadLimits(own_client_certificates=True), first)
+        reader.feed(_CERTIFIED)
+        for incoming in (first, *reader.ready):
+            self.assertEqual([name for name, _ in incoming.head.plain], [b"Accept"])
+            self.assertIsNone(incoming.head.block)
+
+
 class _Forgetful(RequestReader):
     __slots__ = ()
 

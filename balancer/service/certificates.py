@@ -1,0 +1,173 @@
+"""The certificates of every listener of a process: read when a configuration is built, watched while it is in force.
+
+::
+
+    every 10 s ──> a thread looks at the files ──> what changed is shown: by new contexts, for handshakes that begin from then on
+
+Nothing of this is on the way of a connection: those that there are go on as they are.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from balancer.config.tls import ListenerTls
+from balancer.net.timers import Entry, Wheel
+from balancer.tls.cabinet import Cabinet
+from balancer.tls.cabinet import Entry as CertificateEntry
+from balancer.tls.shelf import Looked, Shelf, Wanted
+from balancer.tls.validity import days_left, moment, standing
+
+__all__ = ["EVERY", "Certificates", "certificate_report", "threads_of", "wanted_of"]
+
+EVERY = 10.0
+"""Seconds between two looks at the files."""
+
+_log = Logger()
+
+
+def wanted_of(settings: ListenerTls, directory: str) -> Wanted:
+    """Return what ``settings`` say of certificates; names of files are told relative to ``directory``."""
+    auth = settings.client_auth
+    return Wanted(
+        tuple(CertificateEntry(each.cert, each.key, each.chain) for each in settings.certificates),
+        directory,
+        settings.default,
+        settings.strict_sni,
+        auth.ca if auth is not None else "",
+        (auth.crl or "") if auth is not None else "",
+    )
+
+
+def certificate_report(shelf: Shelf, now: float) -> list[dict[str, Any]]:
+    """Return what operators want to know of each certificate on ``shelf``, as plain values."""
+    return [
+        {
+            "name": identity.name,
+            "names": list(identity.names),
+            "kind": identity.kind,
+            "expires": moment(identity.not_after),
+            "days": days_left(identity, now),
+            "wrong": standing(identity, now),
+            "serial": identity.serial,
+            "stapled": identity.staple is not None,
+        }
+        for identity in shelf.choice.identities
+    ]
+
+
+class Certificates:
+    """One per process.
+
+    Args:
+        wheel: the shared timer.
+        in_thread: calls a function without making the reactor wait for it.
+        wall: the time, in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        wheel: Wheel,
+        in_thread: Callable[[Callable[[], Any]], Deferred[Any]],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.cabinet = Cabinet()
+        self.staples: dict[str, bytes] = {}
+        """Answers of authorities (DER) by the fingerprint of their certificate."""
+        self.changed: Callable[[str], Any] = lambda _: None
+        """Called with the name of a listener that has something else to show."""
+        self.tells = True
+        """Whether changes are written to the log: where several processes look, one does."""
+        self._wheel = wheel
+        self._in_thread = in_thread
+        self._wall = wall
+        self._shelves: Mapping[str, Shelf] = {}
+        self._timer: Entry | None = None
+        self._looking = False
+
+    def shelf(self, settings: ListenerTls, directory: str) -> Shelf:
+        """Return the shelf of a listener with ``settings``, to be filled."""
+        return Shelf(wanted_of(settings, directory), self.cabinet)
+
+    def use(self, shelves: Mapping[str, Shelf]) -> None:
+        """Watch the files of ``shelves``, by listener, from now on."""
+        self._shelves = shelves
+        self.cabinet.forget_others({source for shelf in shelves.values() for source in shelf.sources})
+        if self.tells:
+            for text in self._wrong(shelves):
+                _log.warn("{text}", text=text)
+        if shelves and self._timer is None:
+            self._timer = self._wheel.schedule(EVERY, self._look)
+        elif not shelves:
+            self.stop()
+
+    def stop(self) -> None:
+        """Watch no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wrong(self, shelves: Mapping[str, Shelf]) -> Iterable[str]:
+        now = self._wall()
+        for listener, shelf in shelves.items():
+            for identity in shelf.choice.identities:
+                wrong = standing(identity, now)
+                if wrong:
+                    yield f"the certificate {identity.name} of listener {listener} {wrong}"
+            authorities = shelf.authorities
+            if authorities is not None and authorities.until <= now:
+                yield (
+                    f"a list of revoked certificates of listener {listener} is out of date since {moment(authorities.until)}:"
+                    " no client of that authority is let in"
+                )
+
+    def _look(self) -> None:
+        if self._looking:
+            return
+        self._looking = True
+        shelves = self._shelves
+        looking = self._in_thread(lambda: {name: shelf.look() for name, shelf in shelves.items()})
+        looking.addCallbacks(self._looked, self._failed, callbackArgs=(shelves,)).addBoth(self._again)
+
+    def _looked(self, found: dict[str, Looked], shelves: Mapping[str, Shelf]) -> None:
+        if shelves is not self._shelves:  # a reload came in between, and has read everything itself
+            return
+        for listener, looked in found.items():
+            changed, news, complaints = shelves[listener].take(looked, self.staples)
+            if self.tells:
+                for text in news:
+                    _log.info("listener {listener}: {text}", listener=listener, text=text)
+                for text in complaints:
+                    _log.error("listener {listener}: {text}; what was there stays", listener=listener, text=text)
+            if changed:
+                self.changed(listener)
+        if any(each.complaints for each in found.values()):
+            return
+        self.cabinet.forget_others({source for shelf in shelves.values() for source in shelf.sources})
+
+    def _failed(self, failure: Failure) -> None:
+        _log.failure("the files of certificates could not be looked at", failure)
+
+    def _again(self, _: object) -> None:
+        self._looking = False
+        if self._timer is not None:
+            self._timer = self._wheel.schedule(EVERY, self._look)
+
+    def staple(self, staples: Mapping[str, bytes]) -> None:
+        """Show each certificate with its answer in ``staples``, and without where there is none."""
+        self.staples = dict(staples)
+        for listener, shelf in self._shelves.items():
+            if shelf.staple(self.staples):
+                self.changed(listener)
+
+
+def threads_of(reactor: Any) -> Callable[[Callable[[], Any]], Deferred[Any]]:
+    """Return what calls a function in one of ``reactor``'s threads."""
+    return lambda call: deferToThreadPool(reactor, reactor.getThreadPool(), call)

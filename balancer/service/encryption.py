@@ -1,0 +1,62 @@
+"""From ``tls:`` of a listener to what it speaks TLS by: its certificates read, its contexts made."""
+
+from __future__ import annotations
+
+from balancer.config.listeners import HttpListener, TcpListener
+from balancer.errors import BalancerError
+from balancer.service.certificates import Certificates
+from balancer.service.routes import Report
+from balancer.tls.server_contexts import ServerContexts, ServerSettings
+from balancer.tls.shelf import Shelf
+from balancer.tls.tickets import TicketKeys
+
+__all__ = ["encryption", "offered"]
+
+
+def offered(settings: HttpListener | TcpListener) -> tuple[str, ...]:
+    """Return the protocols that a listener offers (ALPN): those asked for, of HTTP as far as they are spoken, best first."""
+    wanted = settings.tls.alpn if settings.tls is not None else ()
+    if isinstance(settings, TcpListener):
+        return wanted or ()
+    spoken = ("http/1.1",) if settings.http2 is None else ("h2", "http/1.1")
+    return spoken if wanted is None else tuple(name for name in wanted if name in spoken)
+
+
+def encryption(
+    name: str,
+    settings: HttpListener | TcpListener,
+    directory: str,
+    certificates: Certificates,
+    keys: TicketKeys,
+    report: Report,
+) -> tuple[Shelf, ServerContexts | None]:
+    """Return the certificates of the listener ``name``, and what it speaks TLS by; None where something is wrong with them.
+
+    ``directory`` is that of the configuration. What is wrong is reported, each certificate at its file.
+    """
+    tls = settings.tls
+    assert tls is not None
+    shelf = certificates.shelf(tls, directory)
+    faults = shelf.fill()
+    for fault in faults:
+        if fault.at >= 0:
+            place: tuple[str | int, ...] = ("tls", "certificates", fault.at, fault.part)
+        else:
+            place = ("tls", "default") if fault.part == "default" else ("tls", "client_auth", fault.part)
+        report(place, ValueError(fault.text))
+    if faults:
+        return shelf, None
+    shelf.staple(certificates.staples)
+    wanted = ServerSettings(
+        listener=name,
+        profile=tls.profile,
+        alpn=offered(settings),
+        client_auth=tls.client_auth.mode if tls.client_auth is not None else None,
+        handshake_timeout=tls.handshake_timeout,
+        tickets=tls.tickets is not None,
+    )
+    try:
+        return shelf, ServerContexts(wanted, shelf.choice, shelf.authorities, keys)
+    except BalancerError as error:
+        report(("tls",), error)
+        return shelf, None

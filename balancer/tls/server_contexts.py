@@ -1,0 +1,237 @@
+"""How one listener speaks TLS: a context for each set of certificates, chosen by the name that the client asks for.
+
+::
+
+    ClientHello ──SNI──> Choice.of(name) ──> certificates of each kind of key ──> their Context; OpenSSL picks what the client can check
+                              └── nobody's name: the default's, or with strict_sni the alert unrecognized_name
+
+A context is made when the first client asks for it (a millisecond), so that ten thousand certificates cost nothing at a start. Everything may be
+changed by :meth:`ServerContexts.use` while clients come and go: who is there already stays as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+from cryptography import x509
+
+from balancer.errors import BalancerError
+from balancer.model.tls import ClientCertificate, TLSInfo
+from balancer.tls.authorities import Authorities
+from balancer.tls.callbacks import callbacks_of
+from balancer.tls.choice import Choice
+from balancer.tls.choosing import library_in_use
+from balancer.tls.clients import client_certificate
+from balancer.tls.context import Context, context_for, trust
+from balancer.tls.faults import CERTIFICATE, NO_PROTOCOL, UNKNOWN_NAME, Fault
+from balancer.tls.identity import Identity
+from balancer.tls.library import Library, LibraryError
+from balancer.tls.session import Session
+from balancer.tls.tickets import TicketKeys
+
+__all__ = ["ServerContexts", "ServerSession", "ServerSettings"]
+
+_VERIFY, _MUST = 1, 2  # SSL_VERIFY_PEER, SSL_VERIFY_FAIL_IF_NO_PEER_CERT
+_OK, _FATAL, _NO_ANSWER = 0, 2, 3  # SSL_TLSEXT_ERR_…
+_UNRECOGNIZED_NAME = 112
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """How a listener speaks TLS, but for its certificates.
+
+    ``listener`` is its name, ``alpn`` the protocols offered, best first; ``client_auth`` whether clients may or must show a certificate;
+    ``handshake_timeout`` and ``lifetime``, how long a session may be resumed, are in seconds; without ``tickets`` none are.
+    """
+
+    listener: str = ""
+    profile: str = "intermediate"
+    alpn: tuple[str, ...] = ()
+    client_auth: Literal["optional", "require"] | None = None
+    handshake_timeout: float = 10.0
+    tickets: bool = True
+    lifetime: float = 24 * 3600.0
+
+
+class ServerContexts:
+    """How one listener speaks TLS.
+
+    Args:
+        settings: everything that the configuration says but for certificates.
+        choice: which certificates are shown to whom.
+        authorities: whose certificates clients may show; for ``client_auth``.
+        keys: of session tickets, the process's.
+        library: OpenSSL; by default the one this process uses.
+
+    Raises:
+        BalancerError: if the library does not take the default certificate or the authorities.
+    """
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        choice: Choice,
+        authorities: Authorities | None = None,
+        keys: TicketKeys | None = None,
+        library: Library | None = None,
+    ) -> None:
+        self.settings = settings
+        self.library = library or library_in_use()
+        self.keys = keys or TicketKeys()
+        self._callbacks = callbacks_of(self.library)
+        self._offered = tuple(name.encode("ascii") for name in settings.alpn)
+        self._chosen = {name: self.library.ffi.new("unsigned char[]", name) for name in self._offered}
+        self._contexts: dict[tuple[int, ...], Context] = {}
+        self.choice = choice
+        self.authorities = authorities
+        self.use(choice, authorities)
+
+    def use(self, choice: Choice, authorities: Authorities | None = None) -> None:
+        """Show these certificates, and believe these authorities, to who comes from now on; raises as the constructor, and changes nothing then."""
+        old = (self.choice, self.authorities, self._contexts)
+        self.choice, self.authorities, self._contexts = choice, authorities, {}
+        self._staples = {each.fingerprint: each.staple for each in choice.identities if each.staple is not None}
+        self._side = self._fingerprint()
+        try:
+            self._first = self._context(choice.default if not choice.strict else ())
+        except (LibraryError, BalancerError) as error:
+            self.choice, self.authorities, self._contexts = old
+            raise BalancerError(f"OpenSSL refuses a certificate: {error}") from error
+
+    def _fingerprint(self) -> bytes:
+        """Return what sessions must have in common to be resumed: the listener, and who may be a client of it."""
+        digest = hashlib.sha256(repr((self.settings.listener, self.settings.client_auth)).encode())
+        if self.authorities is not None and self.settings.client_auth is not None:
+            for each in (*self.authorities.certificates, *self.authorities.crls):
+                digest.update(each)
+        return digest.digest()
+
+    def _context(self, identities: tuple[Identity, ...]) -> Context:
+        key = tuple(map(id, identities))
+        found = self._contexts.get(key)
+        if found is None:
+            settings = self.settings
+            side = (self._side, settings.alpn, settings.tickets, settings.lifetime)
+            found = context_for(self.library, side, settings.profile, identities, self._equip)
+            self._contexts[key] = found
+        return found
+
+    def _equip(self, context: Context) -> None:
+        """Make a new context that of a server."""
+        library, pointer, settings = self.library, context.pointer, self.settings
+        library.cache_nothing(pointer)
+        library.demand(library.SSL_CTX_set_session_id_context(pointer, self._side, len(self._side)), "session id")
+        library.SSL_CTX_set_timeout(pointer, int(settings.lifetime))
+        if not settings.tickets:
+            library.forget_tickets(pointer)
+        elif library.has_ticket_keys:
+            library.lib.SSL_CTX_set_tlsext_ticket_key_evp_cb(pointer, self._callbacks.ticket)
+        library.choose_by_name(pointer, self._callbacks.name)
+        library.staple_by(pointer, self._callbacks.staple)
+        if self._offered:
+            library.SSL_CTX_set_alpn_select_cb(pointer, self._callbacks.protocol, library.null)
+        if settings.client_auth is not None and self.authorities is not None:
+            authorities = self.authorities
+            for der in trust(context, b"".join(authorities.certificates), authorities.crls):
+                with library.memory(der) as bio:
+                    certificate = library.d2i_X509_bio(bio, library.null)
+                library.SSL_CTX_add_client_CA(pointer, certificate)
+                library.X509_free(certificate)
+            mode = _VERIFY | (_MUST if settings.client_auth == "require" else 0)
+            library.SSL_CTX_set_verify(pointer, mode, library.null)
+
+    def session(self) -> ServerSession:
+        """Return a session for a client that has just connected."""
+        return ServerSession(self, self._first)
+
+    # Called by OpenSSL in the middle of a handshake.
+
+    def name_came(self, session: ServerSession, ssl: Any, alert: Any) -> int:
+        """Choose the certificates for the name that the client asks for."""
+        library = self.library
+        asked = library.SSL_get_servername(ssl, 0)
+        name = session.sni = library.text(asked).lower() if asked else ""
+        identities = self.choice.of(name)
+        if not identities:
+            session.refusal = Fault(UNKNOWN_NAME, f"no certificate for {name!r}" if name else "no name was asked for")
+            alert[0] = _UNRECOGNIZED_NAME
+            return _FATAL
+        context = self._context(identities)
+        session.context = context
+        if context is not self._first:
+            library.SSL_set_SSL_CTX(ssl, context.pointer)
+        return _OK if name else _NO_ANSWER
+
+    def protocols_came(self, session: ServerSession, out: Any, out_size: Any, asked: bytes) -> int:
+        """Choose the best of our protocols that the client speaks (RFC 7301 section 3.2)."""
+        spoken = set()
+        at = 0
+        while at < len(asked):
+            end = at + 1 + asked[at]
+            spoken.add(asked[at + 1 : end])
+            at = end
+        for name in self._offered:
+            if name in spoken:
+                out[0] = self._chosen[name]
+                out_size[0] = len(name)
+                return _OK
+        shown = ", ".join(sorted(name.decode("latin-1") for name in spoken))
+        session.refusal = Fault(
+            NO_PROTOCOL, f"the client speaks {shown}, and neither of {', '.join(self.settings.alpn)}"
+        )
+        return _FATAL
+
+    def staple_wanted(self, session: ServerSession, ssl: Any) -> int:
+        """Send what the certificate's authority says of it, where that is known."""
+        response = self._staples.get(session.context.shown(ssl))
+        if response is None:
+            return _NO_ANSWER
+        self.library.staple(ssl, response)
+        return _OK
+
+    def __repr__(self) -> str:
+        return f"<ServerContexts of {self.settings.listener}: {self.choice!r} with {self.library.name}>"
+
+
+class ServerSession(Session):
+    """A session of ours with a client; ``sni`` is the name it asked for, in lower case."""
+
+    __slots__ = ("context", "contexts", "refusal", "sni")
+
+    def __init__(self, contexts: ServerContexts, context: Context) -> None:
+        library = contexts.library
+        self.contexts = contexts
+        self.context = context
+        self.sni = ""
+        self.refusal: Fault | None = None
+        ssl = library.SSL_new(context.pointer)
+        super().__init__(library, ssl)
+        library.SSL_set_accept_state(ssl)
+
+    def _judge(self, fault: Fault) -> Fault:
+        if self.refusal is not None:
+            return self.refusal
+        if fault.kind is CERTIFICATE:
+            return Fault(CERTIFICATE, f"the client's certificate: {fault}")
+        return fault
+
+    def info(self) -> TLSInfo:
+        """Return what the handshake, which is done, came to."""
+        shown = self.peer_certificate if self.contexts.settings.client_auth is not None else None
+        return TLSInfo(
+            self.version,
+            self.cipher,
+            self.sni,
+            self.alpn if self.contexts.settings.alpn else "",
+            self.resumed,
+            _client_of(shown) if shown is not None else None,
+        )
+
+
+@lru_cache(maxsize=1024)
+def _client_of(der: bytes) -> ClientCertificate:
+    """Return what is known of a client's certificate; remembered, as to read one takes half a millisecond."""
+    return client_certificate(x509.load_der_x509_certificate(der))

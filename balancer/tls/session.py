@@ -1,0 +1,285 @@
+"""One TLS connection without a socket: ciphertext goes in, plaintext comes out, and the other way round.
+
+::
+
+    plain = session.receive(data)          # what the peer said, in one piece; b"" where there is nothing yet
+    if session.news:                       # something besides: look at out, established, peer_closed, fault
+        transport.write(session.take())    # what TLS itself has to say: handshake, alerts
+    transport.write(session.send(b"..."))
+
+No exception leaves :meth:`Session.receive`: what came before a fault is worth something, and the alert that answers it must be sent.
+
+Every byte of every connection comes through here, so it is written for speed: one buffer for all, no object for a record, and where
+what came is just one whole record, as with most requests, OpenSSL is not asked whether there is another.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from balancer.tls.faults import OURS, PROTOCOL, Fault
+from balancer.tls.library import BUFFER_SIZE, Library
+
+__all__ = ["Session"]
+
+_RECORD = 16384
+_HEADER = 5
+_SLICE = 65536
+"""Bytes that are encrypted before what comes of it is taken out: they stay in the processor's cache."""
+_WANT_READ, _CLOSED = 2, 6
+_BOTH = 3  # SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN
+_UNKNOWN = -1
+
+
+class Session:
+    """One connection.
+
+    Args:
+        library: whose functions are used.
+        ssl: the SSL, which becomes this session's; its side and what it verifies are set.
+
+    ``established`` says whether the handshake is done; ``peer_closed`` whether the peer has said that nothing more comes (close_notify);
+    ``fault`` why nothing more can come. ``news`` is set whenever one of them changes or there is something in :meth:`take`, and is the owner's to reset.
+    """
+
+    __slots__ = (
+        "_in",
+        "_library",
+        "_missing",
+        "_out",
+        "_ssl",
+        "_unsent",
+        "ended",
+        "established",
+        "fault",
+        "finished",
+        "news",
+        "peer_closed",
+    )
+
+    def __init__(self, library: Library, ssl: Any) -> None:
+        self._library = library
+        self._ssl = ssl
+        self._in, self._out = library.bios()
+        library.SSL_set_bio(ssl, self._in, self._out)
+        self._missing = 0  # bytes that the record has yet to come which OpenSSL has begun to read
+        self._unsent = b""
+        self.established = self.peer_closed = self.finished = self.ended = self.news = False
+        self.fault: Fault | None = None
+
+    # What comes.
+
+    def start(self) -> None:
+        """Say the first word of the handshake, if it is ours."""
+        self._shake()
+
+    def receive(self, data: bytes) -> bytes:
+        """Take ciphertext, and return the plaintext that it completes."""
+        library = self._library
+        ssl = self._ssl
+        size = len(data)
+        if self.fault is not None or self.peer_closed or not size or self.ended:
+            return b""
+        library.BIO_write(self._in, data, size)
+        if not self.established:
+            if not self._shake():
+                return b""
+            self._missing = _UNKNOWN
+        elif not self._missing and size > _HEADER and (data[3] << 8 | data[4]) + _HEADER == size:
+            got = library.SSL_read(ssl, library.buffer, BUFFER_SIZE)
+            if got > 0:
+                return library.view(library.buffer, got)[:]  # type: ignore[no-any-return]
+            return self._no_more(got, b"")
+        else:
+            self._missing = _after(self._missing, data, size)
+        return self._read_all()
+
+    def _read_all(self) -> bytes:
+        library, ssl, buffer = self._library, self._ssl, self._library.buffer
+        pieces: list[bytes] = []
+        filled = 0
+        library.ERR_clear_error()
+        while (got := library.SSL_read(ssl, buffer + filled, BUFFER_SIZE - filled)) > 0:
+            filled += got
+            if BUFFER_SIZE - filled < _RECORD:
+                pieces.append(library.view(buffer, filled)[:])
+                filled = 0
+        plain = library.view(buffer, filled)[:] if filled else b""
+        if pieces:
+            pieces.append(plain)
+            plain = b"".join(pieces)
+        return self._no_more(got, plain)
+
+    def _no_more(self, got: int, plain: bytes) -> bytes:
+        """See why nothing more could be read; return ``plain``."""
+        why = self._library.SSL_get_error(self._ssl, got)
+        if why != _WANT_READ:
+            if why == _CLOSED:
+                self.peer_closed = self.news = True
+            else:
+                self._fails()
+        self._collect()
+        return plain
+
+    def _shake(self) -> bool:
+        """Go on with the handshake; return whether it is done."""
+        library, ssl = self._library, self._ssl
+        library.ERR_clear_error()
+        library.now = self
+        try:
+            got = library.SSL_do_handshake(ssl)
+        finally:
+            library.now = None
+        if got == 1:
+            self.established = self.news = True
+            fault = self._accepts()
+            if fault is not None:
+                self.fault = fault
+        elif library.SSL_get_error(ssl, got) != _WANT_READ:
+            self._fails()
+        self._collect()
+        return got == 1 and self.fault is None
+
+    def _accepts(self) -> Fault | None:
+        """See whether the peer is who it is to be, beyond what OpenSSL looks at; return what is wrong."""
+        return None
+
+    def _fails(self) -> None:
+        library = self._library
+        verified = library.SSL_get_verify_result(self._ssl)
+        words = library.text(library.X509_verify_cert_error_string(verified)) if verified else ""
+        self.fault = self._judge(Fault.of(library.errors(), words))
+        self.news = True
+        while library.BIO_read(self._in, library.buffer, BUFFER_SIZE) > 0:  # what nobody reads any more
+            pass
+
+    def _judge(self, fault: Fault) -> Fault:
+        """Return ``fault`` as this side knows it better."""
+        return fault
+
+    def _collect(self) -> None:
+        """Take out what OpenSSL wrote by itself."""
+        library = self._library
+        got = library.BIO_read(self._out, library.buffer, BUFFER_SIZE)
+        if got > 0:
+            self._unsent += library.view(library.buffer, got)[:]
+            self.news = True
+
+    def take(self) -> bytes:
+        """Return what TLS itself has to send."""
+        unsent, self._unsent = self._unsent, b""
+        return unsent
+
+    # What goes.
+
+    def send(self, data: bytes) -> bytes:
+        """Return the ciphertext of ``data``, which must not be empty.
+
+        Raises:
+            Fault: if nothing can be sent any more.
+        """
+        library = self._library
+        size = len(data)
+        if size <= _SLICE:
+            if library.SSL_write(self._ssl, data, size) == size:
+                got = library.BIO_read(self._out, library.buffer, BUFFER_SIZE)
+                return library.view(library.buffer, got)[:]  # type: ignore[no-any-return]
+            raise self._cannot_send()
+        pieces: list[bytes] = []
+        with library.ffi.from_buffer(data) as start:
+            for at in range(0, size, _SLICE):
+                count = min(_SLICE, size - at)
+                if library.SSL_write(self._ssl, start + at, count) != count:
+                    raise self._cannot_send()
+                got = library.BIO_read(self._out, library.buffer, BUFFER_SIZE)
+                pieces.append(library.view(library.buffer, got)[:])
+        return b"".join(pieces)
+
+    def _cannot_send(self) -> Fault:
+        self._fails()
+        fault = self.fault
+        assert fault is not None
+        if fault.kind is PROTOCOL:
+            fault = self.fault = Fault(OURS, str(fault))
+        return fault
+
+    def finish(self) -> bytes:
+        """Return what tells the peer that nothing more comes (close_notify); once, and after a handshake only."""
+        if self.finished or self.ended or self.fault is not None or not self.established:
+            return b""
+        self.finished = True
+        library = self._library
+        library.ERR_clear_error()
+        library.SSL_shutdown(self._ssl)
+        self._collect()
+        return self.take()
+
+    def end(self) -> None:
+        """Give the memory back; nothing may be asked for any more but what is in attributes."""
+        if not self.ended:
+            self.ended = True
+            # A session that ends without both words of goodbye counts as broken, and is not resumed, unless it is told that it has heard them.
+            self._library.SSL_set_shutdown(self._ssl, _BOTH)
+            self._library.SSL_free(self._ssl)
+            self._ssl = self._in = self._out = None
+
+    def __del__(self) -> None:
+        if not getattr(self, "ended", True):
+            self.end()
+
+    # What was agreed on.
+
+    @property
+    def version(self) -> str:
+        """The protocol's version as OpenSSL calls it."""
+        return self._library.text(self._library.SSL_get_version(self._ssl))
+
+    @property
+    def cipher(self) -> str:
+        """The cipher as OpenSSL calls it."""
+        library = self._library
+        return library.text(library.SSL_CIPHER_get_name(library.SSL_get_current_cipher(self._ssl)))
+
+    @property
+    def alpn(self) -> str:
+        """The protocol agreed on, "" if none was."""
+        library = self._library
+        data, size = library.ffi.new("unsigned char **"), library.ffi.new("unsigned int *")
+        library.SSL_get0_alpn_selected(self._ssl, data, size)
+        return bytes(library.view(data[0], size[0])).decode("latin-1") if size[0] else ""
+
+    @property
+    def resumed(self) -> bool:
+        """Whether an earlier session goes on."""
+        return bool(self._library.SSL_session_reused(self._ssl))
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The peer's certificate in DER, None if it showed none."""
+        library = self._library
+        certificate = library.peer_certificate(self._ssl)
+        if not certificate:
+            return None
+        try:
+            return library.der(certificate)
+        finally:
+            library.X509_free(certificate)
+
+    def __repr__(self) -> str:
+        state = "failed" if self.fault else "established" if self.established else "in handshake"
+        return f"<{type(self).__name__} {'ended' if self.ended else state}>"
+
+
+def _after(missing: int, data: bytes, size: int) -> int:
+    """Return how many bytes the last record in ``data`` lacks, where the one before it lacked ``missing``.
+
+    ``_UNKNOWN`` where that cannot be said because a header is split; it then stays so.
+    """
+    if missing == _UNKNOWN:
+        return _UNKNOWN
+    at = missing
+    while at < size:
+        if at + _HEADER > size:
+            return _UNKNOWN
+        at += (data[at + 3] << 8 | data[at + 4]) + _HEADER
+    return at - size

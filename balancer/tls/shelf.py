@@ -1,0 +1,194 @@
+"""The certificates that one listener shows, and how others take their place while it runs.
+
+::
+
+    look()  in a thread: reads what has changed ──> Looked ──take()──> choice, authorities: swapped whole, or not at all
+
+Nothing that works is given up for something that does not: a file that is broken, half written or gone leaves what was read
+from it before in its place, and is complained of once. What is taken off a directory or a pattern is taken off the shelf, as
+long as something is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from balancer.tls.authorities import Authorities, read_authorities
+from balancer.tls.cabinet import Cabinet, Entry, Fault, Reading, read_all
+from balancer.tls.choice import Choice, UnknownDefaultError
+from balancer.tls.identity import Identity
+from balancer.tls.pem import UnusableError
+from balancer.tls.reading import Source
+from balancer.tls.validity import moment, standing
+
+__all__ = ["Looked", "Shelf", "Wanted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a listener's configuration says of its certificates; ``ca`` and ``crl`` are paths, ``""`` for none."""
+
+    entries: tuple[Entry, ...]
+    directory: str = ""
+    default: str = ""
+    strict: bool = False
+    ca: str = ""
+    crl: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What the files came to: ``found`` and ``authorities`` to be used, and the ``complaints``."""
+
+    found: tuple[tuple[int, Source, Identity], ...]
+    choice: Choice
+    authorities: Authorities | None
+    complaints: tuple[str, ...]
+
+
+class Shelf:
+    """The certificates of one listener. Nothing is read before :meth:`fill`.
+
+    ``choice`` says which is shown to whom, with the staples that there are; ``authorities`` who may sign clients' certificates.
+    """
+
+    def __init__(self, wanted: Wanted, cabinet: Cabinet) -> None:
+        self.wanted = wanted
+        self._cabinet = cabinet
+        self.found: tuple[tuple[int, Source, Identity], ...] = ()
+        """Each certificate with its source and the number of its entry; without staples."""
+        self._told: frozenset[str] = frozenset()
+        self.choice = Choice(())
+        self.authorities: Authorities | None = None
+
+    def fill(self) -> list[Fault]:
+        """Read everything for the first time; return all that is wrong. ``part`` may be ``ca``, ``crl`` or ``default`` too."""
+        reading = read_all(self.wanted.entries, self.wanted.directory, self._cabinet)
+        faults = list(reading.faults)
+        self.found = tuple((at, source, each) for at, source, each in reading.found if each is not None)
+        try:
+            self.choice = self._choice(self.found)
+        except UnknownDefaultError as error:
+            if not faults:  # it may be what is broken
+                faults.append(Fault(-1, "default", str(error)))
+        try:
+            self.authorities = self._read_authorities()
+        except _AuthorityError as error:
+            faults.append(Fault(-1, error.part, str(error)))
+        return faults
+
+    def _choice(self, found: tuple[tuple[int, Source, Identity], ...]) -> Choice:
+        wanted = self.wanted
+        return Choice([identity for _, _, identity in found], wanted.default, strict=wanted.strict)
+
+    def _read_authorities(self) -> Authorities | None:
+        wanted = self.wanted
+        if not wanted.ca:
+            return None
+        texts: dict[str, bytes] = {}
+        for part, path in (("ca", wanted.ca), ("crl", wanted.crl)):
+            try:
+                texts[part] = self._cabinet.text(Path(path)) if path else b""
+                found = read_authorities(texts["ca"], texts.get("crl", b""))
+            except UnusableError as error:
+                text = str(error)
+                raise _AuthorityError(part, text if path in text else f"{path}: {text}") from None
+        return found
+
+    @property
+    def sources(self) -> list[Source]:
+        """Where the certificates come from."""
+        return [source for _, source, _ in self.found]
+
+    # While the listener runs.
+
+    def look(self) -> Looked:
+        """Return what the files come to now; changes nothing, and may run in a thread."""
+        reading = read_all(self.wanted.entries, self.wanted.directory, self._cabinet)
+        complaints = [fault.text for fault in reading.faults]
+        found = tuple(self._kept(reading)) or self.found
+        choice = self.choice
+        try:
+            choice = self._choice(found)
+        except UnknownDefaultError as error:
+            complaints.append(str(error))
+            found = self.found
+        authorities = self.authorities
+        try:
+            authorities = self._read_authorities()
+        except _AuthorityError as error:
+            complaints.append(str(error))
+        return Looked(found, choice, authorities, tuple(complaints))
+
+    def _kept(self, reading: Reading) -> Iterator[tuple[int, Source, Identity]]:
+        """Yield what is to be shown: what was read, and what was read before where that is at fault now."""
+        before = {source.cert: identity for _, source, identity in self.found}
+        whole = {fault.at for fault in reading.faults} - {at for at, _, _ in reading.found}
+        yield from (
+            (at, source, identity or before[source.cert])
+            for at, source, identity in reading.found
+            if identity is not None or source.cert in before
+        )
+        yield from (each for each in self.found if each[0] in whole)  # a directory that is gone, say
+
+    def take(self, looked: Looked, staples: Mapping[str, bytes]) -> tuple[bool, list[str], list[str]]:
+        """Show what was found.
+
+        Returns:
+            Whether anything changed, what did in words, and complaints that are new.
+        """
+        fresh = [text for text in looked.complaints if text not in self._told]
+        self._told = frozenset(looked.complaints)
+        news = list(self._news(looked))
+        changed = bool(news)
+        self.found = looked.found
+        if looked.authorities != self.authorities:
+            self.authorities, changed = looked.authorities, True
+            news.append("the authorities of clients' certificates, or their lists of revoked ones, have changed")
+        if changed:
+            self.choice = looked.choice
+            self.staple(staples)
+        return changed, news, fresh
+
+    def _news(self, looked: Looked) -> Iterator[str]:
+        old = {source.cert: identity for _, source, identity in self.found}
+        new = {source.cert: identity for _, source, identity in looked.found}
+        for path, identity in new.items():
+            before = old.get(path)
+            if before is None:
+                yield f"the certificate {identity.name} is new: {_described(identity)}"
+            elif before.chain != identity.chain or before.key != identity.key:
+                yield f"the certificate {identity.name} is replaced: {_described(identity)}"
+        for path, identity in old.items():
+            if path not in new:
+                yield f"the certificate {identity.name} is gone"
+
+    def staple(self, staples: Mapping[str, bytes]) -> bool:
+        """Show each certificate with its answer in ``staples`` (by fingerprint), or without; return whether one changed."""
+        identities = [
+            identity
+            if (staple := staples.get(identity.fingerprint)) == identity.staple
+            else replace(identity, staple=staple)
+            for identity in self.choice.identities
+        ]
+        if all(new is old for new, old in zip(identities, self.choice.identities, strict=True)):
+            return False
+        self.choice = Choice(identities, self.wanted.default, strict=self.wanted.strict)
+        return True
+
+    def __repr__(self) -> str:
+        return f"<Shelf {self.choice!r}>"
+
+
+class _AuthorityError(ValueError):
+    def __init__(self, part: str, text: str) -> None:
+        super().__init__(text)
+        self.part = part
+
+
+def _described(identity: Identity) -> str:
+    wrong = standing(identity, identity.not_before)
+    until = wrong or f"good until {moment(identity.not_after)}"
+    return f"{identity.kind} for {', '.join(identity.names) or 'nobody'}, {until}, serial {identity.serial}"
