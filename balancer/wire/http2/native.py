@@ -53,7 +53,7 @@ class NativeSession(Called):
 
     library = "nghttp2"
 
-    __slots__ = ()
+    __slots__ = ("_delete",)
 
     def __init__(self, told: Told, limits: Limits, *, server: bool) -> None:
         super().__init__(told, limits, server=server)
@@ -65,6 +65,9 @@ class NativeSession(Called):
         if new(callbacks.pointer, callbacks.callbacks, 0, callbacks.lib.option(limits)):
             raise MemoryError("nghttp2_session_new")
         self._session = int(callbacks.pointer[0])
+        self._delete = (
+            callbacks.functions.nghttp2_session_del
+        )  # known before the process ends, when it can no longer be found
         self._begin()
 
     def _begin(self) -> None:
@@ -86,7 +89,7 @@ class NativeSession(Called):
 
     def __del__(self) -> None:
         if self._session:
-            callbacks.functions.nghttp2_session_del(self._session)
+            self._delete(self._session)
 
     # What the owner says.
 
