@@ -71,7 +71,8 @@ class Tickets(Settings):
     """Session tickets, by which clients that come again save half the handshake."""
 
     rotate: PositiveDuration = Field(
-        default=12 * 3600.0, description="A new key so often; the one before is still taken."
+        default=12 * 3600.0,
+        description="A new key so often, for all listeners the shortest; the two before are still taken.",
     )
 
 

@@ -154,6 +154,8 @@ class WebSocketTunnel(Tunnel):
             return
         put_in, lane.put_in = lane.put_in, b""
         if lane.last:
+            if lane.reader.closed and lane.reader.at_boundary:
+                put_in = b""  # its own goodbye came in the same piece
             lane.to.write(data[:at] + put_in)
             self._shut(lane)
             return

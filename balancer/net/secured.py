@@ -16,47 +16,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
-from typing import Protocol as Shape
 
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IConsumer, IHalfCloseableProtocol, IProtocol, IPushProducer, ITransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from balancer.net.secure_session import SecureSession
 from balancer.net.timers import Entry, Wheel
 
-__all__ = ["SecureSession", "Secured"]
+__all__ = ["Secured"]
 
 CORK_SIZE = 32768
 """Bytes that may wait for the end of the reactor's batch, to be encrypted and sent together."""
-
-
-class SecureSession(Shape):
-    """TLS without I/O; :class:`balancer.tls.session.Session` is one, and says what these mean."""
-
-    established: bool
-    finished: bool
-    peer_closed: bool
-    news: bool
-    fault: Any
-
-    def start(self) -> None:
-        """Begin the handshake."""
-
-    def receive(self, data: bytes) -> bytes:
-        """Return the plaintext that ``data`` completes."""
-
-    def send(self, data: bytes) -> bytes:
-        """Return the ciphertext of ``data``."""
-
-    def take(self) -> bytes:
-        """Return what TLS itself has to send."""
-
-    def finish(self) -> bytes:
-        """Return the last word."""
-
-    def end(self) -> None:
-        """Give the memory back."""
 
 
 @implementer(IProtocol, IHalfCloseableProtocol, IConsumer, IPushProducer, ITransport)

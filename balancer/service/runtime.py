@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
@@ -55,6 +55,12 @@ def _staples(settings: AnyListener) -> bool:
     return tls is not None and tls.ocsp
 
 
+def _ticket_span(snapshot: Snapshot) -> float | None:
+    """Return how long a key of session tickets is used: all listeners have the same, so the shortest wish counts."""
+    tls = [each.tls for each in snapshot.config.listeners.values() if not isinstance(each, UdpListener)]
+    return min((each.tickets.rotate for each in tls if each is not None and each.tickets is not None), default=None)
+
+
 class Runtime:
     """One per service.
 
@@ -71,8 +77,8 @@ class Runtime:
         self.certificates = Certificates(self.wheel, threads_of(reactor))
         self.certificates.changed = self._shows_another
         self.stapler = Stapler(self.wheel, posts(reactor, "ocsp"), self._answered, draw=random.random)
-        self.observe_staples: Callable[[dict[str, bytes]], Any] = lambda _: None
-        """Is told when there are other OCSP answers, by the fingerprint of their certificate."""
+        self.observe_tls: Callable[[], Any] = lambda: None
+        """Is told when :meth:`shared_tls` has changed."""
         self.pipes = Pipes()
         self._connector = ServerConnector(self._dial, self.wheel, gathering(reactor))
         self.overload = Overload(reactor, random.random)
@@ -82,6 +88,8 @@ class Runtime:
         self.draw = random.random
         self.new_id = new_id
         self.ticket_keys = TicketKeys()
+        self._rotating = LoopingCall(self._rotate)
+        self._rotating.clock = reactor
         self.secret = secret or secrets.token_hex(32)
         self.twisted_site = TwistedSite(Resource(), reactor=reactor)
         self._gate = self.gate()
@@ -110,7 +118,27 @@ class Runtime:
         self._snapshot = snapshot
         self._stapled = [name for name, each in snapshot.config.listeners.items() if _staples(each)]
         self.certificates.use(snapshot.shelves)
+        self._rotate_each(_ticket_span(snapshot))
         self._ask_authorities()
+
+    def _rotate_each(self, seconds: float | None) -> None:
+        """Begin to use a new key for session tickets each so many seconds; None: they are not used."""
+        rotating = self._rotating
+        if rotating.running:
+            if rotating.interval == seconds:
+                return
+            rotating.stop()
+        if seconds is not None:
+            rotating.start(seconds, now=False).addErrback(partial(_log.failure, "session tickets get no new keys"))
+
+    def _rotate(self) -> None:
+        self.ticket_keys.rotate()
+        self.observe_tls()
+
+    def shared_tls(self) -> dict[str, Any]:
+        """Return what all processes need alike for TLS, as of :class:`~balancer.service.workers.protocol.ShareTLS`."""
+        staples = {key: answer.hex() for key, answer in self.certificates.staples.items()}
+        return {"staples": staples, "keys": [key.hex() for key in self.ticket_keys.keys]}
 
     def _ask_authorities(self) -> None:
         """Have the authorities asked about the certificates of the moment."""
@@ -120,7 +148,7 @@ class Runtime:
 
     def _answered(self, staples: dict[str, bytes]) -> None:
         self.certificates.staple(staples)
-        self.observe_staples(staples)
+        self.observe_tls()
 
     def _shows_another(self, listener: str) -> None:
         """A listener has other certificates, or other answers of authorities, to show."""
@@ -184,6 +212,7 @@ class Runtime:
 
     def close(self) -> None:
         """Measure and watch no more, and write out what is not written yet."""
+        self._rotate_each(None)
         self.certificates.stop()
         self.stapler.stop()
         self.overload.lag.stop()

@@ -127,6 +127,15 @@ class EndingTests(WebSocketTestCase):
         self.tunnel.from_server(close_frame(1001))
         self.assertEqual(self.ended, ["shutdown"])
 
+    def test_a_goodbye_with_the_end_of_a_frame(self) -> None:
+        """A goodbye that comes in one piece with what was waited for is the only one."""
+        self.begin()
+        self.tunnel.from_server(WORLD[:4])
+        self.client.taken()
+        self.tunnel.drain()
+        self.tunnel.from_server(WORLD[4:] + WORLD + BYE_TOO)
+        self.assertEqual(self.client.taken(), WORLD[4:] + WORLD + BYE_TOO)
+
     def test_a_frame_without_an_end(self) -> None:
         """The end of a frame is not waited for without limit, nor an answer."""
         self.begin()

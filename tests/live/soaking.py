@@ -23,12 +23,20 @@ from typing import Any
 
 from tests.live.balancers import OK, Peer, RunningBalancer, Server, wait_until
 from tests.live.processes import free_port
+from tests.live.ws_frames import framed
 
-__all__ = ["Soak"]
+__all__ = ["SWITCHED", "UPGRADE", "Soak"]
 
 _GET = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
-_UPGRADE = b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-_SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+SWITCHED = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+)
+"""The answer to :data:`UPGRADE` (the example of RFC 6455 section 1.3)."""
 _FRAIL = """
 import contextlib, socket, sys, threading
 def serve(skt):
@@ -46,7 +54,7 @@ def _web(peer: Peer) -> None:
     while True:
         head = peer.head()
         if b"Upgrade: websocket" in head:
-            peer.send(_SWITCHED)
+            peer.send(SWITCHED)
             _echo(peer)
             return
         for line in head.split(b"\r\n"):
@@ -223,17 +231,17 @@ pools:
 
     def _websocket(self) -> None:
         peer = self._connect("web")
-        peer.send(_UPGRADE)
+        peer.send(UPGRADE)
         if b" 101 " not in peer.head():
             raise AssertionError("no upgrade")
-        self._conversation(peer, "messages")
+        self._conversation(peer, "messages", lambda said: framed(2, said, mask=True))
 
     def _session(self) -> None:
         self._conversation(self._connect("tcp"), "session messages")
 
-    def _conversation(self, peer: Peer, what: str) -> None:
+    def _conversation(self, peer: Peer, what: str, put: Callable[[bytes], bytes] = bytes) -> None:
         for turn in self._turns():
-            said = b"%d;" % turn * (1 + turn % 500)
+            said = put(b"%d;" % turn * (1 + turn % 500))
             peer.send(said)
             if peer.exactly(len(said)) != said:
                 raise AssertionError("other bytes came back")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from tests.live.balancers import BalancerTestCase, Peer
-from tests.live.soaking import Soak
+from tests.live.soaking import SWITCHED, UPGRADE, Soak
 
 
 class SoakTests(BalancerTestCase):
@@ -30,14 +30,14 @@ class SoakTests(BalancerTestCase):
 
         def talk(peer: Peer) -> None:
             peer.head()
-            peer.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+            peer.send(SWITCHED)
             peer.send(peer.exactly(5))
             self.assertEqual(peer.rest(), b"")
             closed.set()
 
         running, port = self.web(self.server(talk).address)
         peer = self.connect(port)
-        peer.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        peer.send(UPGRADE)
         self.assertIn(b" 101 ", peer.head())
         peer.send(b"hello")
         self.assertEqual(peer.exactly(5), b"hello")

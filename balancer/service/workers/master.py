@@ -48,7 +48,7 @@ from balancer.service.workers.protocol import (
     Abandon,
     Prepare,
     Reopen,
-    Staple,
+    ShareTLS,
     Swap,
     Tell,
 )
@@ -90,7 +90,7 @@ class Master(Service):
         inheritance = self._succession.inheritance
         self._runtime = Runtime(reactor, inheritance.secret)
         self._runtime.observe_pool = self._happened
-        self._runtime.observe_staples = self._tell_staples
+        self._runtime.observe_tls = self._share_tls
         self._metrics = SummedMetrics(self._runtime.observing.metrics, self._gather_metrics)
         self._side = SidePorts(reactor, self._metrics.text, self, Opening(reactor, inheritance.take))
         self._holdings = Holdings(self._runtime, self._side, inheritance)
@@ -157,6 +157,7 @@ class Master(Service):
             "row": worker.row,
             "geometry": [geometry.rows, geometry.columns, geometry.buckets],
             "secret": self._runtime.secret,
+            "ticket_keys": self._runtime.shared_tls()["keys"],
         }
 
     def _configure_in_turn(self, worker: WorkerProcess) -> None:
@@ -176,7 +177,7 @@ class Master(Service):
             return
         worker.becomes_ready()
         self._tell(self._holdings.state())  # what has happened since, of which only those that are ready are told
-        self._tell_staples(self._runtime.certificates.staples)
+        self._share_tls()
         _log.info("{worker} serves, pid {pid}", worker=worker.name, pid=worker.pid)
         crew, _ = self._running()
         if not self._accepting and len(crew.ready) == crew.wanted:
@@ -211,9 +212,9 @@ class Master(Service):
     def _tell(self, state: list[Any]) -> Deferred[Any]:
         return succeed(None) if self._crew is None else self._crew.say(Tell, ANSWERING, state=state)
 
-    def _tell_staples(self, staples: dict[str, bytes]) -> None:
+    def _share_tls(self) -> None:
         if self._crew is not None:
-            self._crew.say(Staple, ANSWERING, staples={key: answer.hex() for key, answer in staples.items()})
+            self._crew.say(ShareTLS, ANSWERING, **self._runtime.shared_tls())
 
     def _in_turn(self, doing: Coroutine[Any, Any, Any]) -> Deferred[Any]:
         return self._lock.run(Deferred.fromCoroutine, doing)

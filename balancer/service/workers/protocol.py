@@ -7,7 +7,7 @@
       │ <─────────────────── Prepare ──── │   this configuration, these sockets: build it, change nothing
       │ <─────────────── Swap/Abandon ─── │   serve by what is prepared, or forget it
       │ <─────────────────────── Tell ─── │   this is how servers are doing
-      │ <───────────────────── Staple ─── │   this is what authorities say of certificates
+      │ <─────────────────── ShareTLS ─── │   this is what authorities say of certificates, and the keys of tickets
       │ <──────────────── Ask, Reopen ─── │   metrics, status, plugins; open the access log anew
       │ <─────────────────────── Beat ─── │   are you there?
       │ ── Said ────────────────────────> │   a line for the log
@@ -36,7 +36,7 @@ __all__ = [
     "Prepare",
     "Reopen",
     "Said",
-    "Staple",
+    "ShareTLS",
     "Stop",
     "Swap",
     "Tell",
@@ -109,10 +109,14 @@ class Tell(_Command):
     arguments = [(b"state", Large())]
 
 
-class Staple(_Command):
-    """What authorities say of certificates: answers (OCSP, DER in hexadecimal) by the fingerprint of the certificate."""
+class ShareTLS(_Command):
+    """What all workers need alike for TLS, bytes in hexadecimal.
 
-    arguments = [(b"staples", Large())]
+    ``staples``: what authorities say of certificates (OCSP, DER), by the fingerprint of the certificate; ``keys``: those of session tickets,
+    the one in use first.
+    """
+
+    arguments = [(b"staples", Large()), (b"keys", Large())]
 
 
 class Ask(_Command):

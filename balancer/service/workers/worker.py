@@ -47,7 +47,7 @@ from balancer.service.workers.protocol import (
     Prepare,
     Reopen,
     Said,
-    Staple,
+    ShareTLS,
     Stop,
     Swap,
     Tell,
@@ -108,6 +108,9 @@ class WorkerRuntime(Runtime):
     def start(self, pool: Pool) -> None:
         """Begin nothing: the master probes and resolves."""
 
+    def _rotate_each(self, seconds: float | None) -> None:
+        """Make no keys: the master does."""
+
     def _ask_authorities(self) -> None:
         """Ask nobody: the master does, and passes on what they say."""
 
@@ -150,6 +153,7 @@ class Worker(amp.AMP):
         counts = SharedCounts(MEMORY, Geometry(*settings["geometry"]), bytes.fromhex(settings["secret"]))
         os.close(MEMORY)
         self._runtime = WorkerRuntime(self._reactor, counts.row(settings["row"]), settings["secret"])
+        self._runtime.ticket_keys.use([bytes.fromhex(key) for key in settings["ticket_keys"]])
         self._plane = DataPlane(self._runtime, self._opening)
 
     def _refused(self, failure: Failure) -> None:
@@ -218,11 +222,12 @@ class Worker(amp.AMP):
             take_over(snapshot.pools, state)
         return {}
 
-    @Staple.responder
-    def staple(self, staples: dict[str, str]) -> dict[str, Any]:
-        """Show certificates with what their authorities say of them."""
+    @ShareTLS.responder
+    def share_tls(self, staples: dict[str, str], keys: list[str]) -> dict[str, Any]:
+        """Show certificates with what their authorities say of them, and give out tickets that all workers can read."""
         if self._runtime is not None:
             self._runtime.certificates.staple({key: bytes.fromhex(text) for key, text in staples.items()})
+            self._runtime.ticket_keys.use([bytes.fromhex(key) for key in keys])
         return {}
 
     @Beat.responder

@@ -47,7 +47,7 @@ def begin(data: bytes, longest_target: int) -> tuple[bytes, bytes]:
         return b"", data
     if data.find(b" HTTP/1.", end - 9, end) < 0 or data.count(b" ", 0, end) != 2:
         version = _VERSION.search(data[:end])
-        if version and version[1] != b"1":
+        if version and version[1] != b"1" and _BEGINNING.match(data[:end]):
             raise ExchangeError(errors.HTTP_VERSION_REFUSED, version[0].decode().strip())
         raise ExchangeError(errors.HTTP_REQUEST_ERROR, "not a request line")
     return data, b""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -174,6 +174,7 @@ class RequestReaderTests(SynchronousTestCase):
         self.assertEqual(read([data])[0][6], [(b"X", b"d")])  # type: ignore[index]
 
     @given(st.lists(st.binary(max_size=200), max_size=10))
+    @example([b"\x16", b"A A HTTP/9.9\r\n"])
     @settings(max_examples=200, deadline=None)
     def test_noise(self, pieces: list[bytes]) -> None:
         """Random bytes raise nothing but the documented error, and are the same however they are split."""
