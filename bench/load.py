@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +18,11 @@ from typing import Any
 
 from bench.processes import free_port, pinned, program, started, wait_for
 
-__all__ = ["Behind", "Load", "behind", "compiled"]
+__all__ = ["Behind", "Load", "behind", "compiled", "identified"]
 
 _SOURCES = Path(__file__).resolve().parent / "generator"
+_REQUESTS = re.compile(r"requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout")
+_CONNECTIONS = re.compile(r"(\d+) connections in \d+ real seconds")
 _PROGRAMS = ("serve", "load", "flows")
 
 
@@ -35,6 +38,20 @@ def compiled(directory: Path) -> Path:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
+    return directory
+
+
+def identified(directory: Path) -> Path:
+    """Put a certificate of bench.example (ECDSA, P-256) and its key into ``directory``, as :class:`Place` wants them; returns it."""
+    certificate, key = directory / "cert.pem", directory / "key.pem"
+    kind = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+    command = [program("openssl"), "req", "-x509", "-nodes", "-days", "30", "-newkey", *kind]
+    command += ["-subj", "/CN=bench.example", "-addext", "subjectAltName=DNS:bench.example,IP:127.0.0.1"]
+    subprocess.run([*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    key.chmod(0o600)
+    both = directory / "both.pem"
+    both.touch(0o600)
+    both.write_bytes(certificate.read_bytes() + key.read_bytes())
     return directory
 
 
@@ -87,6 +104,30 @@ class Load:
         """
         where = str(paths) if paths else path
         return self._run("load", "http", port, seconds, connections, rate, where, body, int(close), patience=seconds)
+
+    def https(self, port: int, seconds: float, connections: int, streams: int = 0) -> dict[str, float]:
+        """Ask over TLS for a while, in HTTP/2 with so many ``streams`` on each connection, in HTTP/1.1 with none.
+
+        Returns requests, failed, seconds.
+        """
+        kind = ["-m", str(streams)] if streams else ["--h1"]
+        command = [program("h2load"), *kind, "-c", str(connections), "-D", f"{seconds * 1000:.0f}ms"]
+        said = _done(pinned([*command, f"https://127.0.0.1:{port}/"], self.core), seconds).stdout
+        found = _REQUESTS.search(said)
+        if found is None:
+            raise RuntimeError(f"h2load said: {said[-300:]}")
+        succeeded, *failed = map(float, found.groups())
+        return {"requests": succeeded, "failed": sum(failed), "seconds": seconds}
+
+    def handshakes(self, port: int, seconds: float, resumed: bool) -> dict[str, float]:
+        """Connect by TLS, ask once, close, one after the other; returns connections, failed, seconds."""
+        whole = max(1, round(seconds))
+        command = [program("openssl"), "s_time", "-connect", f"127.0.0.1:{port}", "-www", "/", "-time", str(whole)]
+        done = _done(pinned([*command, "-reuse" if resumed else "-new"], self.core), whole)
+        found = _CONNECTIONS.search(done.stdout)
+        if done.returncode or found is None:
+            raise RuntimeError(f"openssl s_time said: {(done.stdout + done.stderr)[-300:]}")
+        return {"connections": float(found[1]), "failed": 0, "seconds": whole}
 
     def connections(self, port: int, seconds: float, at_once: int) -> dict[str, float]:
         """Connect, have a byte echoed, close, again and again; returns connections, failed, seconds, mean in ms."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.cases import Case, Figures, Running
-from bench.load import Behind, Load, behind, compiled
+from bench.load import Behind, Load, behind, compiled, identified
 from bench.peers import Peer, Place
 from bench.peers.equality import Unequal, compare
 from bench.processes import Missing, NotStarted, free_port, many_descriptors, started, wait_for
@@ -44,7 +44,11 @@ class _Bench:
         with tempfile.TemporaryDirectory(prefix="peer-", dir=self.directory) as scratch:
             tcp = self.ports.iperf if case.iperf else self.ports.tcp
             behind_it = (self.ports.http, tcp, self.ports.udp)
-            place = Place(Path(scratch), free_port(), free_port(), free_port(), behind_it, case.routes)
+            place = Place(
+                *(Path(scratch), free_port(), free_port(), free_port(), behind_it, case.routes),
+                https=free_port(),
+                identity=self.directory,
+            )
             command, output = peer.command(place), place.file(f"{peer.name.split()[0]}.out")
             began = time.monotonic()
             with started(command, self.core, output, peer.environment) as process:
@@ -74,7 +78,7 @@ def measure(cases: Sequence[Case], peers: Sequence[Peer], rounds: int, seconds: 
     found = Found({case.name: {} for case in cases})
     total, number = sum(len(_able(case, peers)) for case in cases) * rounds, 0
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        directory = compiled(Path(scratch))
+        directory = identified(compiled(Path(scratch)))
         with behind(directory, server) as ports:
             bench = _Bench(directory, Load(directory, client), ports, proxy, seconds, rate)
             for case in cases:

@@ -31,6 +31,11 @@ listeners:
     protocol: http
     routes:
       - pool: web{routes}
+  secure:
+    bind: 127.0.0.1:{place.https}
+    protocol: http
+    tls: {{certificates: [{{cert: {place.certificate}, key: {place.key}}}]}}
+    pool: web
   stream: {{bind: "127.0.0.1:{place.tcp}", protocol: tcp, pool: stream}}
   datagrams: {{bind: "127.0.0.1:{place.udp}", protocol: udp, pool: datagrams}}
 pools:

@@ -101,6 +101,18 @@ def _listener(name: str, port: int, kind: str, settings: dict[str, Any]) -> dict
     return {"name": name, "address": _address(port), "tcp_backlog_size": 4096, "filter_chains": chains}
 
 
+def _secured(listener: dict[str, Any], place: Place) -> dict[str, Any]:
+    """Have ``listener`` speak TLS, with HTTP/2 by ALPN."""
+    pair = {
+        "certificate_chain": {"filename": str(place.certificate)},
+        "private_key": {"filename": str(place.key)},
+    }
+    common = {"alpn_protocols": ["h2", "http/1.1"], "tls_certificates": [pair]}
+    context = _typed("extensions.transport_sockets.tls.v3.DownstreamTlsContext", common_tls_context=common)
+    listener["filter_chains"][0]["transport_socket"] = {"name": "tls", "typed_config": context}
+    return listener
+
+
 def _udp_listener(place: Place) -> dict[str, Any]:
     to_cluster = _typed("extensions.filters.udp.udp_proxy.v3.Route", cluster="datagrams")
     proxy = _typed(
@@ -141,6 +153,7 @@ def _configured(place: Place) -> str:
         "static_resources": {
             "listeners": [
                 _listener("web", place.http, "http_connection_manager", _manager(place)),
+                _secured(_listener("secure", place.https, "http_connection_manager", _manager(place)), place),
                 _listener("stream", place.tcp, "tcp_proxy", stream),
                 _udp_listener(place),
             ],

@@ -35,12 +35,13 @@ frontend web
   option httplog
   option forwardfor
   bind 127.0.0.1:{place.http} backlog 4096
+  bind 127.0.0.1:{place.https} backlog 4096 ssl crt {place.both} alpn h2,http/1.1
   stick-table type ip size 100k expire 1m store conn_cur
   tcp-request connection track-sc0 src
   tcp-request connection reject if {{ sc0_conn_cur gt {PER_CLIENT} }}
   unique-id-format %[uuid()]
   unique-id-header X-Request-Id
-  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
   http-request set-header X-Forwarded-Port %[dst_port]
   http-request add-header Via "1.1 haproxy"
@@ -81,4 +82,4 @@ def _reload(pid: int, place: Place) -> None:
     os.kill(pid, signal.SIGUSR2)
 
 
-HAPROXY = Peer("haproxy", _command, _check, _reload, "haproxy.out", frozenset({"http", "tcp"}))
+HAPROXY = Peer("haproxy", _command, _check, _reload, "haproxy.out", frozenset({"http", "https", "tcp"}))

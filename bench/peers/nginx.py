@@ -43,6 +43,11 @@ http {{
     location / {{ proxy_pass http://web; }}
 {locations}
   }}
+  server {{
+    listen 127.0.0.1:{place.https} ssl http2 backlog=4096;
+    ssl_certificate {place.certificate}; ssl_certificate_key {place.key};
+    location / {{ proxy_pass http://web; }}
+  }}
 }}
 stream {{
   log_format sessions '$remote_addr [$time_local] $protocol $status $bytes_sent $bytes_received $session_time $upstream_addr';

@@ -18,7 +18,8 @@ PER_CLIENT = 15_000
 class Place:
     """Where everything is: a scratch directory, and ports on 127.0.0.1.
 
-    ``http``, ``tcp`` and ``udp`` are the peer's, ``servers`` the ports of what is behind them, in this order. The
+    ``http``, ``tcp`` and ``udp`` are the peer's, ``servers`` the ports of what is behind them, in this order; ``https`` is HTTP
+    over TLS, with HTTP/2 by ALPN, with the certificate and key in ``certificate`` and ``key`` (``both`` has the two). The
     configuration has ``routes`` routes ``/pN/…`` besides the one for all else, and one more that names its ``version``.
     """
 
@@ -29,6 +30,23 @@ class Place:
     servers: tuple[int, int, int]
     routes: int = 0
     version: int = 0
+    https: int = 0
+    identity: Path = Path()
+
+    @property
+    def certificate(self) -> Path:
+        """The certificate for TLS."""
+        return self.identity / "cert.pem"
+
+    @property
+    def key(self) -> Path:
+        """Its key."""
+        return self.identity / "key.pem"
+
+    @property
+    def both(self) -> Path:
+        """Certificate and key in one file."""
+        return self.identity / "both.pem"
 
     def prefixes(self) -> list[str]:
         """Return the paths that have a route."""
@@ -59,7 +77,7 @@ class Peer:
     check: Callable[[Place], list[str]]
     reload: Callable[[int, Place], None]
     log: str
-    abilities: frozenset[str] = frozenset({"http", "tcp", "udp"})
+    abilities: frozenset[str] = frozenset({"http", "https", "tcp", "udp"})
     most_routes: int = 100_000
     environment: Mapping[str, str] = field(default_factory=dict)
 

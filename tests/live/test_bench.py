@@ -17,7 +17,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from bench import table
 from bench.cases import CASES
-from bench.load import Load, behind, compiled
+from bench.load import Load, behind, compiled, identified
 from bench.peers import PEERS, Peer, Place
 from bench.peers.equality import Unequal, compare
 from bench.processes import Missing, free_port
@@ -49,7 +49,11 @@ class PeerTests(BalancerTestCase):
             need(name)  # the others come from the package index, for the bench alone
         for routes in (0, 100):
             ports = (free_port(), free_port(), free_port())
-            place = Place(self.folder(), free_port(), free_port(), free_port(), ports, routes)
+            place = Place(
+                *(self.folder(), free_port(), free_port(), free_port(), ports, routes),
+                https=free_port(),
+                identity=identified(self.folder()),
+            )
             try:
                 peer.command(place)
                 check = peer.check(place)
@@ -90,6 +94,29 @@ class PeerTests(BalancerTestCase):
             able = [peer.name for peer in PEERS if case.needs in peer.abilities and case.routes <= peer.most_routes]
             self.assertIn("balancer epoll", able, case.name)
             self.assertIn("nginx", able, case.name)
+
+
+class TLSTests(BalancerTestCase):
+    """What loads a TLS listener says what came of it."""
+
+    def test_requests_and_handshakes(self) -> None:
+        """Requests in both versions of HTTP, new connections and resumed ones are counted."""
+        need("h2load")
+        need("openssl")
+        load, folder, port = Load(self.folder(), None), identified(self.folder()), free_port()
+        server = self.server(answering(OK)).address
+        running = self.run_balancer(
+            f"listeners: {{web: {{bind: '127.0.0.1:{port}', protocol: http, pool: web,"
+            f" tls: {{certificates: [{{cert: {folder}/cert.pem, key: {folder}/key.pem}}]}}}}}}\n"
+            f"pools: {{web: {{servers: [{server}]}}}}\n"
+        )
+        running.wait_for(port)
+        for streams in (0, 10):
+            found = load.https(port, 0.5, 2, streams)
+            self.assertEqual(found["failed"], 0)
+            self.assertGreater(found["requests"], 0)
+        for resumed in (False, True):
+            self.assertGreater(load.handshakes(port, 1, resumed)["connections"], 0)
 
 
 class GeneratorTests(BalancerTestCase):
