@@ -184,6 +184,7 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "wire/http2/pure.py",
         "wire/http2/reading.py",
     ),
+    "live/test_tls_servers.py": ("forwarding/encrypting.py",),
     "net/test_secured.py": ("net/secure_session.py",),
     "tls/test_session.py": (
         "tls/bundled.py",

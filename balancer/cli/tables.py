@@ -108,6 +108,10 @@ def _table(whole: Iterable[str], last: str, *, indent: int = 0, header_style: st
 
 
 def spoken(listener: Mapping[str, Any]) -> str:
-    """Return what a listener speaks, with the library that does the framing of HTTP/2."""
-    library = listener["http2"]
-    return f"{listener['protocol']}, HTTP/2 ({library})" if library else str(listener["protocol"])
+    """Return what a listener speaks, with the libraries that do the framing of HTTP/2, and TLS."""
+    words = str(listener["protocol"])
+    if listener["http2"]:
+        words += f", HTTP/2 ({listener['http2']})"
+    if listener.get("tls"):
+        words += f", TLS ({' '.join(listener['tls'].split()[:2])})"
+    return words

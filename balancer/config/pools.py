@@ -21,9 +21,10 @@ from balancer.config.fields import (
     ServerAddress,
 )
 from balancer.config.forms import Filled, Switch, one_of, short
-from balancer.hooks.settings import Duration, Settings
+from balancer.hooks.settings import Duration, LocalPath, Settings
 
 __all__ = [
+    "ClientCertificate",
     "Health",
     "KeepAlive",
     "Passive",
@@ -31,6 +32,7 @@ __all__ = [
     "Pool",
     "PoolHttp2",
     "PoolTimeouts",
+    "PoolTls",
     "Queue",
     "Resolve",
     "Retry",
@@ -111,6 +113,10 @@ class StickyHeader(Settings):
     """A header of the request decides."""
 
     name: HeaderName = Field(description="The header's name.")
+
+
+def _switched(value: Any) -> Any:
+    return {} if value is True else None if value is False else value
 
 
 def _named(value: Any) -> Any:
@@ -214,6 +220,32 @@ class Resolve(Settings):
     interval: PositiveDuration = Field(default=30.0, description="Between two look-ups of a name.")
 
 
+class ClientCertificate(Settings):
+    """A certificate of ours, with its key."""
+
+    cert: LocalPath = Field(description="PEM file: the certificate, then its chain.")
+    key: LocalPath | None = Field(default=None, description="PEM file with the key; without it, it is in 'cert' too.")
+
+
+class PoolTls(Settings):
+    """How TLS is spoken with servers."""
+
+    verify: Flag = Field(
+        default=True, description="Believe only servers whose certificate is good, and for their name. False: anybody."
+    )
+    ca: LocalPath | None = Field(
+        default=None, description="PEM file with the authorities that are believed; by default the operating system's."
+    )
+    server_name: str = Field(
+        default="",
+        description="What servers are called, for SNI and their certificates; by default the name or address in 'servers'.",
+    )
+    certificate: ClientCertificate | None = Field(default=None, description="What is shown to servers that ask for it.")
+    profile: Literal["intermediate", "modern"] = Field(
+        default="intermediate", description="Mozilla's: intermediate is TLS 1.2 and 1.3, modern is TLS 1.3 alone."
+    )
+
+
 class Pool(Settings):
     """A named set of servers."""
 
@@ -245,12 +277,15 @@ class Pool(Settings):
         description="What the servers speak to HTTP listeners: http1, h2 (HTTP/2, without TLS by prior knowledge), or auto:"
         " what TLS agrees on, http1 without TLS. By default auto with TLS, else http1.",
     )
+    tls: Annotated[PoolTls | None, BeforeValidator(_switched)] = Field(
+        default=None, description="Speak TLS with the servers; true: with all defaults."
+    )
     http2: PoolHttp2 = Field(default=PoolHttp2(), description="How connections of HTTP/2 are used.")
 
     @property
     def spoken(self) -> Literal["http1", "h2", "auto"]:
         """What the servers speak, the default filled in."""
-        secure = getattr(self, "tls", None) is not None
+        secure = self.tls is not None
         if self.protocol is None or self.protocol == "auto":
             return "auto" if secure else "http1"
         return self.protocol

@@ -239,7 +239,10 @@ class Session:
         self.record.server = server.name
         self._connect_began = self._clock.seconds()
         address = server.next_endpoint()
-        self._waiting = connecting = self._connect(address, self.server, pool.timeouts.connect)
+        connect, encryption = self._connect, server.encryption
+        if encryption is not None:
+            connect = encryption.over(connect, server.address.host)
+        self._waiting = connecting = connect(address, self.server, pool.timeouts.connect)
         connecting.addCallbacks(self._connected, self._not_connected, errbackArgs=(pool, facts, server, address))
 
     def _not_connected(

@@ -40,6 +40,7 @@ class Secured:
         then: called with this once the handshake is done; returns the protocol above, or None to close.
         failed: called with what went wrong if the handshake fails; None: the connection is gone.
         speaks_first: whether the handshake's first word is ours.
+        stands: called once it is done and the protocol above, or None, knows.
         first: looks at the first bytes that come; returns what to answer instead of TLS before closing, None to go on.
     """
 
@@ -56,6 +57,7 @@ class Secured:
         "_paused",
         "_producer",
         "_speaks_first",
+        "_standing",
         "_then",
         "_timer",
         "_waits",
@@ -70,6 +72,7 @@ class Secured:
         failed: Callable[[Any], Any],
         *,
         speaks_first: bool = False,
+        stands: Callable[[Any], Any] | None = None,
         first: Callable[[bytes], bytes | None] | None = None,
     ) -> None:
         self.session = session
@@ -77,6 +80,7 @@ class Secured:
         self._then: Callable[[Secured], IProtocol | None] | None = then  # while the handshake is under way
         self._fail: Callable[[Any], Any] | None = failed
         self._speaks_first = speaks_first
+        self._standing = stands
         self._first = first
         self._timer: Entry | None = None
         self._above: Any = None
@@ -157,6 +161,9 @@ class Secured:
             self.loseConnection()
         else:
             above.makeConnection(self)
+        stands, self._standing = self._standing, None
+        if stands is not None:
+            stands(above)
 
     def _settled(self) -> Callable[[Any], Any] | None:
         """The handshake is over, one way or the other; return who is to know if it failed."""

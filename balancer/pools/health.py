@@ -125,7 +125,10 @@ class _Watch:
         asking.addCallbacks(self._well, self._ill, callbackArgs=(asking,), errbackArgs=(asking,))
 
     def _dial(self, protocol: Any) -> Deferred[Any]:
-        return dial(self._connect, self._server, protocol, self._checks.settings.timeout)
+        server, connect = self._server, self._connect
+        if server.encryption is not None:
+            connect = server.encryption.over(connect, server.address.host, ("h2",) if server.protocol == "h2" else ())
+        return dial(connect, server, protocol, self._checks.settings.timeout)
 
     def _well(self, words: str, asked: Deferred[str]) -> None:
         if self._asking is asked:

@@ -16,7 +16,7 @@ the same, so that exchanges in flight, idle connections and what is known of its
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from zope.interface import implementer
 
@@ -81,6 +81,7 @@ class Server:
         "draining",
         "ejected_until",
         "ejections",
+        "encryption",
         "endpoints",
         "failures",
         "failures_in_row",
@@ -147,6 +148,7 @@ class Server:
         self.returned = 0.0
         self.failures_in_row = 0
         self.failures_since = 0.0
+        self.encryption: Any = None  # how TLS is spoken with it, an Encryption of forwarding; None: it is not
         # Addresses.
         self.endpoints: tuple[Address, ...] = (address,)
         self._resting: frozenset[Address] = frozenset()
@@ -226,6 +228,9 @@ class Server:
             self.close_idle()
             self.protocol, self.shared = other.protocol, other.shared
             self.idle = IdleConnections(other.idle.settings)
+        if _speaks(other) != _speaks(self):
+            self.drop_idle()  # they were made in another trust
+        self.encryption = other.encryption
         self.idle.settings = other.idle.settings
         if self.shared is not None and other.shared is not None:
             self.shared.settings = other.shared.settings
@@ -282,3 +287,8 @@ class Server:
         limit = "" if self.max_connections is None else f" of {self.max_connections}"
         backup = " backup" if self.backup else ""
         return f"<Server {name} {state} weight={self.weight}{backup} active={self.active}{limit}>"
+
+
+def _speaks(server: Server) -> Any:
+    """Return what tells two ways to speak TLS apart."""
+    return None if server.encryption is None else server.encryption.settings

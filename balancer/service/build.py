@@ -22,6 +22,7 @@ from balancer.config.tls import Hsts
 from balancer.errors import ConfigurationError, PluginError, Problem
 from balancer.filters import builtins as filters
 from balancer.filters.redirect_https import RedirectHttps
+from balancer.forwarding.encrypting import Encryption
 from balancer.forwarding.headers import HeaderPolicy, TrustedPeers
 from balancer.forwarding.proxy import ProxyResource
 from balancer.forwarding.tunnel import TunnelSettings
@@ -41,7 +42,7 @@ from balancer.pools.pool import Pool
 from balancer.pools.probes import builtins as probes
 from balancer.routing.matchers import builtins as matchers
 from balancer.routing.route import UnknownNameError
-from balancer.service.encryption import encryption
+from balancer.service.encryption import client_context, encryption
 from balancer.service.http2 import http2_limits
 from balancer.service.pools import built_pool
 from balancer.service.routes import built_filters, http_table, session_routes, websocket_policy
@@ -158,6 +159,14 @@ class _Builder:
         self._plugged(("pools", name, "algorithm"), "algorithms", settings.algorithm, made)
         if settings.health is not None:
             self._plugged(("pools", name, "health", "probe"), "probes", settings.health.probe, made)
+        encryption = None
+        if settings.tls is not None:
+
+            def report(place: tuple[str | int, ...], error: Exception) -> None:
+                self._report(("pools", name, *place), error)
+
+            context = client_context(settings.tls, self._directory, report)
+            encryption = None if context is None else Encryption(context, runtime.wheel)
         if "algorithms" in made:
             pools[name] = built_pool(
                 name,
@@ -168,6 +177,7 @@ class _Builder:
                 runtime.draw,
                 secret,
                 runtime.observe_pool,
+                encryption,
             )
 
     def _plugged(self, place: tuple[str | int, ...], kind: str, wanted: Plugged, made: dict[str, Any]) -> None:

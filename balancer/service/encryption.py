@@ -1,16 +1,24 @@
-"""From ``tls:`` of a listener to what it speaks TLS by: its certificates read, its contexts made."""
+"""From ``tls:`` of a listener or a pool to what it speaks TLS by: certificates read, contexts made."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from balancer.config.listeners import HttpListener, TcpListener
+from balancer.config.pools import PoolTls
 from balancer.errors import BalancerError
 from balancer.service.certificates import Certificates
 from balancer.service.routes import Report
+from balancer.tls.authorities import read_authorities
+from balancer.tls.client_contexts import ClientContext, ClientSettings
+from balancer.tls.files import read_file
+from balancer.tls.pem import UnusableError
+from balancer.tls.reading import Source, UnusableCertificateError, read_identity
 from balancer.tls.server_contexts import ServerContexts, ServerSettings
 from balancer.tls.shelf import Shelf
 from balancer.tls.tickets import TicketKeys
 
-__all__ = ["encryption", "offered"]
+__all__ = ["client_context", "encryption", "offered"]
 
 
 def offered(settings: HttpListener | TcpListener) -> tuple[str, ...]:
@@ -60,3 +68,29 @@ def encryption(
     except BalancerError as error:
         report(("tls",), error)
         return shelf, None
+
+
+def client_context(tls: PoolTls, directory: str, report: Report) -> ClientContext | None:
+    """Return what a pool speaks TLS by; None where something is wrong, which is reported at its key of ``tls``."""
+    ca, shown = None, None
+    if tls.ca is not None:
+        try:
+            ca = b"".join(read_authorities(read_file(Path(directory, tls.ca))[0]).certificates)
+        except UnusableError as error:
+            report(("tls", "ca"), ValueError(str(error)))
+    if tls.certificate is not None:
+        cert, key = tls.certificate.cert, tls.certificate.key
+        try:
+            shown = read_identity(
+                Source(cert, Path(directory, cert), None if key is None else Path(directory, key), None)
+            )
+        except UnusableCertificateError as error:
+            for part, text in error.problems:
+                report(("tls", "certificate", part), ValueError(text))
+    if (tls.ca is not None and ca is None) or (tls.certificate is not None and shown is None):
+        return None
+    try:
+        return ClientContext(ClientSettings(tls.verify, ca, tls.server_name, shown, tls.profile))
+    except BalancerError as error:
+        report(("tls",), error)
+        return None

@@ -31,8 +31,12 @@ def built_pool(
     draw: Any,
     secret: str,
     observer: Observer,
+    encryption: Any = None,
 ) -> Pool:
-    """Return the pool, not started; ``algorithm`` and ``probe`` are built, ``secret`` signs sticky cookies."""
+    """Return the pool, not started.
+
+    ``algorithm`` and ``probe`` are built, ``secret`` signs sticky cookies, ``encryption`` is how TLS is spoken with its servers.
+    """
     keep_alive = KeepAlive(settings.keep_alive.size, settings.keep_alive.idle, settings.keep_alive.max_age)
     ping = settings.http2.ping
     http2 = HTTP2Settings(settings.http2.streams, *((ping.interval, ping.timeout) if ping is not None else (0.0, 0.0)))
@@ -49,6 +53,8 @@ def built_pool(
         )
         for server in settings.servers
     ]
+    for server in servers:
+        server.encryption = encryption
     health, passive, timeouts = settings.health, settings.passive, settings.timeouts
     return Pool(
         name,

@@ -182,7 +182,12 @@ class Runtime:
                 server.endpoint_failed(endpoint)
             return failure
 
-        return self.connect(endpoint, then(None), timeout).addErrback(failed)
+        encryption = server.encryption
+        if encryption is None:
+            connecting = self.connect(endpoint, then(None), timeout)
+        else:
+            connecting = encryption.connect(self.connect, server.address.host, endpoint, then, alpn, timeout)
+        return connecting.addErrback(failed)
 
     def connect_session(self, address: Address, protocol: Any, timeout: float) -> Deferred[Any]:
         """Open a connection whose bytes may go through the kernel."""

@@ -13,6 +13,7 @@ from balancer.service.certificates import certificate_report
 from balancer.service.http2 import http2_library
 from balancer.service.listening import Listeners
 from balancer.service.snapshot import Snapshot
+from balancer.tls.choosing import library_in_use
 
 __all__ = ["outline_of", "status_of"]
 
@@ -53,7 +54,9 @@ def outline_of(snapshot: Snapshot, addresses: Callable[[str], Sequence[str]]) ->
 def _certificates(snapshot: Snapshot, listener: str) -> dict[str, Any]:
     """Return what there is to say of a listener's certificates; nothing where it speaks no TLS."""
     shelf = snapshot.shelves.get(listener)
-    return {} if shelf is None else {"certificates": certificate_report(shelf, time.time())}
+    if shelf is None:
+        return {}
+    return {"tls": library_in_use().version, "certificates": certificate_report(shelf, time.time())}
 
 
 def _pool(pool: Pool, settings: PoolSettings) -> dict[str, Any]:
