@@ -185,6 +185,13 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "wire/http2/reading.py",
     ),
     "live/test_tls_servers.py": ("forwarding/encrypting.py",),
+    "live/test_proxy_protocol.py": ("config/proxy_protocol.py",),
+    "wire/proxy_protocol/test_reader.py": (
+        "wire/proxy_protocol/endpoints.py",
+        "wire/proxy_protocol/errors.py",
+        "wire/proxy_protocol/header.py",
+        "wire/proxy_protocol/tlvs.py",
+    ),
     "net/test_secured.py": ("net/secure_session.py",),
     "tls/test_session.py": (
         "tls/bundled.py",

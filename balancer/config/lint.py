@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from balancer.config.listeners import AnyListener, HttpListener
+from balancer.config.listeners import AnyListener, HttpListener, UdpListener
 from balancer.config.matches import Match, SessionMatch, StreamMatch
 from balancer.config.paths import missing_paths
 from balancer.config.routes import Route
@@ -163,6 +163,28 @@ def _trust(config: Config) -> Iterator[Problem]:
                 )
 
 
+def _proxy_protocol(config: Config) -> Iterator[Problem]:
+    for name, listener in config.listeners.items():
+        wanted = None if isinstance(listener, UdpListener) else listener.proxy_protocol
+        if wanted is None:
+            continue
+        place = ("listeners", name, "proxy_protocol")
+        for at, network in enumerate(wanted.from_ or ()):
+            if network.prefixlen == 0:
+                at_network = (*place, "from", at)
+                yield config.problem(
+                    at_network, f"{network}: every client can pretend to be another", "trusts-everyone"
+                )
+        own = listener.trusted_proxies if isinstance(listener, HttpListener) else None
+        if wanted.from_ is None and not (config.trusted_proxies if own is None else own):
+            fate = "refused" if wanted.required and listener.protocol == "tcp" else "served as they are"
+            yield config.problem(
+                place,
+                f"no 'trusted_proxies', and no 'from': nobody's PROXY header is believed, and all are {fate}",
+                "proxy-protocol-without-trust",
+            )
+
+
 def _exposed(config: Config) -> Iterator[Problem]:
     for name in ("metrics", "admin"):
         part = getattr(config, name)
@@ -213,6 +235,7 @@ _RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _loose_regexes,
     _sticky,
     _trust,
+    _proxy_protocol,
     _exposed,
     _loops,
     missing_paths,

@@ -21,6 +21,7 @@ from balancer.config.fields import (
 )
 from balancer.config.forms import Many, Switch, given, one_of
 from balancer.config.http2 import ListenerHttp2
+from balancer.config.proxy_protocol import Introduced
 from balancer.config.routes import Route, SessionRoute, StreamRoute
 from balancer.config.tls import Hsts, ListenerTls, RedirectHttps
 from balancer.config.websockets import WebSocketSettings
@@ -163,6 +164,9 @@ class HttpListener(_Listener):
     http2: Annotated[ListenerHttp2 | None, Switch()] = Field(
         default=ListenerHttp2(), description="Speak HTTP/2 with clients that want to; false: HTTP/1.1 only."
     )
+    proxy_protocol: Introduced = Field(
+        default=None, description="Whose PROXY header tells who the client is; true: that of the trusted_proxies."
+    )
     tls: ListenerTls | None = Field(default=None, description="Speak TLS; none: plain.")
     redirect_https: Annotated[RedirectHttps | None, Switch()] = Field(
         default=None, description="Send every client to the same address by https; routes are not needed then."
@@ -182,6 +186,9 @@ class TcpListener(_Listener):
     backlog: Positive = Field(default=4096, description="Connections that may wait to be accepted.")
     timeouts: TcpTimeouts = Field(default=TcpTimeouts(), description="How long sessions may be silent.")
     tcp: TcpSettings = Field(default=TcpSettings(), description="What is looked at of sessions.")
+    proxy_protocol: Introduced = Field(
+        default=None, description="Whose PROXY header tells who the client is; true: that of the trusted_proxies."
+    )
     tls: ListenerTls | None = Field(default=None, description="Speak TLS with clients; servers get plain bytes.")
 
 

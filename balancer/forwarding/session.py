@@ -38,6 +38,7 @@ from balancer.forwarding.peeking import HelloPolicy, Peek
 from balancer.forwarding.side import Side
 from balancer.model.address import Address, Peer
 from balancer.model.facts import SessionFacts
+from balancer.model.origin import Origin
 from balancer.net.splice import Pipes
 from balancer.net.timers import Wheel
 from balancer.observe.records import SessionRecord
@@ -91,6 +92,7 @@ class Session:
         ended: called once with the session when all is over and the record complete.
         pipes: for splicing; without them every byte is copied.
         hello: how the client's ClientHello is waited for; None where it is not looked at.
+        origin: who connects, where a layer below knows better than the socket.
 
     Connect :attr:`client` to the transport that was accepted; everything else follows.
     """
@@ -102,6 +104,7 @@ class Session:
         "_ended",
         "_held",
         "_idle",
+        "_origin",
         "_peek",
         "_phase",
         "_pipes",
@@ -129,6 +132,7 @@ class Session:
         ended: Callable[[Session], Any],
         pipes: Pipes | None = None,
         hello: HelloPolicy | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self._clock = clock
         self._connect = connect
@@ -136,6 +140,7 @@ class Session:
         self._idle = idle
         self._ended = ended
         self._pipes = pipes
+        self._origin = origin
         self._phase = _Phase.CONNECTING if hello is None else _Phase.PEEKING
         self._peek = None if hello is None else Peek(self, hello, wheel)
         self._tried: list[Server] = []
@@ -156,7 +161,13 @@ class Session:
         """``side`` is connected: if it is the client, look for a server, or first at what it says."""
         if side is not self.client:
             return
-        facts = SessionFacts(self.peer, to_peer(side.transport.getHost()))
+        origin = self._origin
+        if origin is None:
+            facts = SessionFacts(self.peer, to_peer(side.transport.getHost()))
+        elif origin.tls is None:
+            facts = SessionFacts(self.peer, origin.local)
+        else:
+            facts = SessionFacts(self.peer, origin.local, origin.tls.sni, (origin.tls.alpn,) if origin.tls.alpn else ())
         if self._peek is None:
             self._find_server(facts)
         else:

@@ -8,6 +8,8 @@ A :class:`Gate` counts. Each listener has one, with the gate of the whole proces
     if web.admit(host):        # counted in both, or in neither
         ...
         web.leave(host)        # once, when the connection or flow has ended
+
+Of a connection through a proxy it is not known at first whose it is: it is admitted as ``""``, and identified later.
 """
 
 from __future__ import annotations
@@ -62,16 +64,38 @@ class Gate:
         clients[host] = present + 1
         return True
 
+    def identify(self, host: str) -> bool:
+        """Count a connection that was admitted without an address (``""``) as one from ``host`` from now on.
+
+        Returns False if the limit for that client is reached; the connection counts as before then.
+        """
+        if not host:
+            return True
+        clients = self._clients
+        present = clients.get(host, 0)
+        if self.per_client is not None and present >= self.per_client:
+            self.refused_client += 1
+            return False
+        if self.above is not None and not self.above.identify(host):
+            self.refused_client += 1
+            return False
+        clients[host] = present + 1
+        self._client_left("")
+        return True
+
     def leave(self, host: str) -> None:
         """Count one connection from ``host`` less."""
         self.active -= 1
+        self._client_left(host)
+        if self.above is not None:
+            self.above.leave(host)
+
+    def _client_left(self, host: str) -> None:
         left = self._clients[host] - 1
         if left:
             self._clients[host] = left
         else:
             del self._clients[host]
-        if self.above is not None:
-            self.above.leave(host)
 
     def present(self, host: str) -> int:
         """How many connections from ``host`` are in."""

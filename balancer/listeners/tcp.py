@@ -24,6 +24,7 @@ from balancer.listeners.accept import Gate
 from balancer.listeners.encrypted import Handshake, Handshakes
 from balancer.listeners.opening import Opening
 from balancer.listeners.ports import Ports
+from balancer.listeners.proxied import UNTRUSTED, Introductions, ProxyPolicy
 from balancer.listeners.shedding import NEVER, Shedding
 from balancer.model.address import Address, Peer
 from balancer.model.facts import SessionFacts
@@ -48,7 +49,8 @@ Connector = Callable[[Address, Any, float], "Deferred[Any]"]
 
 @dataclass(frozen=True, slots=True)
 class TCPSettings:
-    """What a reload may change: routes, pools by name, seconds of idleness allowed, who is turned away, how TLS is spoken.
+    """What a reload may change: routes, pools by name, seconds of idleness allowed, who is turned away, how TLS is spoken, whose PROXY headers
+    are taken.
 
     ``hello_timeout`` in seconds and ``hello_size`` in bytes are for the client's ClientHello, which is looked at where a route asks
     for what is in it; otherwise a client may be silent, and the server speak first.
@@ -59,6 +61,7 @@ class TCPSettings:
     idle: float = 600.0
     shedding: Shedding = NEVER
     tls: ServerContexts | None = None
+    proxied: ProxyPolicy | None = None
     hello_timeout: float = 5.0
     hello_size: int = 16384
 
@@ -119,6 +122,8 @@ class TCPListener:
         self.handshakes = Handshakes()
         """What its TLS handshakes came to."""
         self._shaking: set[Handshake] = set()
+        self.introductions = Introductions(self, wheel, reactor.seconds)
+        """Those that have yet to say, by a PROXY header, whose they are."""
         self._reactor = reactor
         self.binds = tuple(binds)
         self._settings = settings
@@ -181,7 +186,7 @@ class TCPListener:
         closed = self.stop_accepting()
         for handshake in tuple(self._shaking):
             handshake.abort()
-        if self.sessions:
+        if self.sessions or self.introductions.waiting:
             drained: Deferred[None] = Deferred()
             self._drained = drained
             limit = self._wheel.schedule(timeout, self._abort_all)
@@ -190,26 +195,41 @@ class TCPListener:
         return closed
 
     def _abort_all(self) -> None:
+        self.introductions.close()
         for session in tuple(self.sessions):
             session.abort(SHUTDOWN)
 
     def buildProtocol(self, address: IAddress) -> IProtocol | None:
-        """Begin a session for a client at ``address`` and return its client side, or its TLS; None refuses the client."""
+        """Return the lowest layer for a client at ``address``; None refuses it."""
         peer = to_peer(address)
         settings = self._settings
         if settings.shedding.share and settings.shedding.sheds(self.name):
             self._turned_away(peer)
             return None
-        if not self.gate.admit(peer.host):
-            return None
+        proxied = settings.proxied
+        if proxied is not None:
+            if proxied.trusts(peer):
+                return self.introductions.begin(proxied, peer)
+            if proxied.required:
+                self.introductions.refuse(UNTRUSTED, peer, "its PROXY header would not be trusted")
+                return None
+        return self._serve(peer, None) if self.gate.admit(peer.host) else None
+
+    def serve(self, origin: Origin, host: str) -> IProtocol:
+        """Return what serves ``origin``, admitted by the gate as one from ``host``."""
+        return self._serve(origin.peer, origin)
+
+    def _serve(self, peer: Peer, origin: Origin | None) -> IProtocol:
+        """Begin a session for a client and return its client side, or its TLS; ``origin`` where the socket does not say it all."""
+        settings = self._settings
         contexts = settings.tls
         if contexts is None:
-            return self._begin(peer, settings).client
+            return self._begin(peer, settings, origin).client
 
-        def speak(handshake: Handshake, origin: Origin) -> Side:
+        def speak(handshake: Handshake, shaken: Origin) -> Side:
             self._shaking.discard(handshake)
-            session = self._begin(peer, settings)
-            session.record.tls = origin.tls
+            session = self._begin(peer, settings, shaken if origin is None else origin.over(shaken.tls))
+            session.record.tls = shaken.tls
             return session.client
 
         def left(handshake: Handshake) -> None:
@@ -220,7 +240,7 @@ class TCPListener:
         self._shaking.add(handshake)
         return handshake.protocol
 
-    def _begin(self, peer: Peer, settings: TCPSettings) -> Session:
+    def _begin(self, peer: Peer, settings: TCPSettings, origin: Origin | None) -> Session:
         record = SessionRecord("tcp")
         record.listener = self.name
         session = Session(
@@ -233,7 +253,8 @@ class TCPListener:
             settings.idle,
             self._ended,
             self._pipes,
-            hello=settings.hello,
+            hello=settings.hello if origin is None or origin.tls is None else None,  # TLS was taken off, and has told
+            origin=origin,
         )
         self.sessions.add(session)
         return session
@@ -256,7 +277,11 @@ class TCPListener:
         self.sessions.discard(session)
         self.gate.leave(session.peer.host)
         self._observe(session.record)
-        if not self.sessions and self._drained is not None:
+        self.one_left()
+
+    def one_left(self) -> None:
+        """A connection has ended; the last one is waited for by :meth:`drain`."""
+        if self._drained is not None and not self.sessions and not self.introductions.waiting:
             drained, self._drained = self._drained, None
             drained.callback(None)
 

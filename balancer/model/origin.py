@@ -38,5 +38,16 @@ class Origin:
         self.by_proxy = by_proxy
         self.tlvs = tlvs
 
+    def over(self, tls: TLSInfo | None) -> Origin:
+        """Return the same ends, with ``tls`` between us and who connects."""
+        return Origin(
+            self.peer,
+            self.local,
+            tls,
+            scheme=self.scheme if tls is None else "",
+            by_proxy=self.by_proxy,
+            tlvs=self.tlvs,
+        )
+
     def __repr__(self) -> str:
         return f"<Origin {self.peer} to {self.local} {'plain' if self.tls is None else self.tls.version}>"

@@ -6,7 +6,7 @@ service builds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -33,9 +33,11 @@ from balancer.hooks.plugged import Plugged
 from balancer.hooks.registry import Registry
 from balancer.listeners.http import resources
 from balancer.listeners.http.site import HTTPTimeouts, Site
+from balancer.listeners.proxied import ProxyPolicy
 from balancer.listeners.shedding import NEVER, Shedding
 from balancer.listeners.tcp import TCPSettings
 from balancer.listeners.udp import UDPSettings
+from balancer.model.patterns import Network
 from balancer.observe import formats
 from balancer.pools.algorithms import builtins as algorithms
 from balancer.pools.pool import Pool
@@ -198,6 +200,7 @@ class _Builder:
                 settings.timeouts.idle,
                 self._shedding(settings),
                 self._encrypt(name, settings),
+                self._proxied(settings, self._config.trusted_proxies),
                 hello_timeout=settings.timeouts.hello,
                 hello_size=settings.tcp.hello_size,
             )
@@ -227,6 +230,14 @@ class _Builder:
 
     def _shedding(self, settings: AnyListener) -> Shedding:
         return self._runtime.overload.shedding if settings.limits.shed else NEVER
+
+    @staticmethod
+    def _proxied(settings: HttpListener | TcpListener, trusted: Iterable[Network]) -> ProxyPolicy | None:
+        wanted = settings.proxy_protocol
+        if wanted is None:
+            return None
+        believed = trusted if wanted.from_ is None else wanted.from_
+        return ProxyPolicy(TrustedPeers(believed), wanted.required, wanted.timeout)
 
     def _site(self, name: str, settings: HttpListener, pools: dict[str, Pool]) -> Site:
         runtime, http = self._runtime, settings.http
@@ -269,6 +280,7 @@ class _Builder:
             twisted_site=runtime.twisted_site,
             shedding=self._shedding(settings),
             tls=self._encrypt(name, settings),
+            proxied=self._proxied(settings, trusted),
         )
 
 

@@ -138,12 +138,20 @@ class Observing:
         pauses = counter(
             "accept_pauses", "Times that no connection was accepted for want of descriptors.", ("listener",)
         )
+        taken = counter("proxy_headers", "PROXY headers that told who the client is.", ("listener", "version"))
+        bad = counter(
+            "proxy_headers_refused", "Connections closed for want of a good PROXY header.", ("listener", "reason")
+        )
         for listener in listeners:
             if isinstance(listener, UDPListener):
                 for reason, count in listener.dropped.items():
                     dropped.add_metric((listener.name, reason), count)
             else:
                 pauses.add_metric((listener.name,), listener.pauses)
+                for version, count in listener.introductions.accepted.items():
+                    taken.add_metric((listener.name, version), count)
+                for reason, count in listener.introductions.refused.items():
+                    bad.add_metric((listener.name, reason), count)
             gate = listener.gate
             connections.add_metric((listener.name,), gate.active)
             refused.add_metric((listener.name, "connections"), gate.refused)
@@ -174,7 +182,7 @@ class Observing:
         lost = counter("access_log_dropped_lines", "Lines lost because the log could not be written.", ())
         lost.add_metric((), self._log.dropped if self._log is not None else 0)
         yield from (connections, refused, dropped, pauses, state, active, idle, opened, streams, weight)
-        yield from (waiting, panic, lost)
+        yield from (waiting, panic, lost, taken, bad)
         yield from http2_metrics(listeners)
         yield from self._plugin_metrics(snapshot)
         yield from self._certificate_metrics(snapshot)

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 from zope.interface import implementer
 
+from balancer.forwarding.session import to_peer
 from balancer.forwarding.websocket import CLOSING
 from balancer.listeners.accept import Gate
 from balancer.listeners.encrypted import Handshake, Handshakes
@@ -24,6 +25,7 @@ from balancer.listeners.http2.channel import HTTP2Channel
 from balancer.listeners.http2.counts import Counts
 from balancer.listeners.opening import Opening
 from balancer.listeners.ports import Ports
+from balancer.listeners.proxied import Introductions
 from balancer.model.origin import Origin
 from balancer.model.units import counted
 from balancer.net.gathering import gathering
@@ -76,6 +78,8 @@ class HTTPListener:
         """Called when no connection could be accepted for want of descriptors."""
         self.gate = gate
         self.channels: set[AnyConnection] = set()
+        self.introductions = Introductions(self, wheel, reactor.seconds)
+        """Those that have yet to say, by a PROXY header, whose they are."""
         self.handshakes = Handshakes()
         """What its TLS handshakes came to."""
         self.http2 = Counts()
@@ -147,7 +151,7 @@ class HTTPListener:
         self._draining = True
         for channel in tuple(self.channels):
             channel.announce_end()
-        if self.channels:
+        if self.channels or self.introductions.waiting:
             drained: Deferred[None] = Deferred()
             self._drained = drained
             soon = min(LAST_REQUEST, timeout)
@@ -166,6 +170,7 @@ class HTTPListener:
         return closed
 
     def _drain_all(self) -> None:
+        self.introductions.close()
         for channel in tuple(self.channels):
             channel.drain()
 
@@ -174,6 +179,7 @@ class HTTPListener:
             channel.drain_tunnel()
 
     def _abort_all(self) -> None:
+        self.introductions.close()
         for channel in tuple(self.channels):
             channel.abort()
 
@@ -181,18 +187,33 @@ class HTTPListener:
         return self._site
 
     def buildProtocol(self, address: IAddress) -> IProtocol | None:
-        """Return the channel for a client at ``address``, or its TLS; None refuses it."""
+        """Return the lowest layer for a client at ``address``; None refuses it."""
+        proxied = self._site.proxied
+        if proxied is not None:
+            peer = to_peer(address)
+            if proxied.trusts(peer):
+                return self.introductions.begin(proxied, peer)
         host = getattr(address, "host", None) or ""
-        if not self.gate.admit(host):
-            return None
+        return self.serve(None, host) if self.gate.admit(host) else None
+
+    def serve(self, origin: Origin | None, host: str) -> IProtocol:
+        """Return the channel for a connection, or its TLS.
+
+        Args:
+            origin: who connects; None: the socket says it all.
+            host: as whom the gate has admitted it.
+        """
         left = partial(self._left, host)
         contexts = self._site.tls
         if contexts is None:
-            return self.speak(None, left)
-
-        def speak(handshake: Handshake, origin: Origin) -> IProtocol:
-            self.channels.discard(handshake)
             channel = self.speak(origin, left)
+            if self._draining:
+                channel.announce_end()
+            return channel
+
+        def speak(handshake: Handshake, shaken: Origin) -> IProtocol:
+            self.channels.discard(handshake)
+            channel = self.speak(shaken if origin is None else origin.over(shaken.tls), left)
             if handshake.is_ending:
                 self._reactor.callLater(0.0, channel.announce_end)  # once it has its connection
             return channel
@@ -242,7 +263,11 @@ class HTTPListener:
     def _left(self, host: str, channel: AnyConnection) -> None:
         self.gate.leave(host)
         self.channels.discard(channel)
-        if not self.channels and self._drained is not None:
+        self.one_left()
+
+    def one_left(self) -> None:
+        """A connection has ended; the last one is waited for by :meth:`drain`."""
+        if self._drained is not None and not self.channels and not self.introductions.waiting:
             drained, self._drained = self._drained, None
             drained.callback(None)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from balancer.forwarding.headers import HeaderPolicy, TrustedPeers
 from balancer.hooks.interfaces import IFilter
+from balancer.listeners.proxied import ProxyPolicy
 from balancer.listeners.shedding import NEVER, Shedding
 from balancer.observe.records import ExchangeRecord
 from balancer.routing.table import RouteTable
@@ -52,7 +53,7 @@ class Site:
     ``observe`` takes the record of each exchange at its end; ``draw`` returns a float in [0, 1); ``new_id`` a request
     id; ``shedding`` says who is turned away; ``twisted_site`` is what mounted Twisted resources see as their site. ``body_size`` limits request bodies in
     bytes, None for no limit. ``tls`` is what is spoken TLS by, None where connections are plain; ``http2`` what clients may do
-    that speak it, None where it is not spoken.
+    that speak it, None where it is not spoken; ``proxied`` whose PROXY headers are taken, None: nobody's.
     """
 
     listener: str
@@ -69,5 +70,6 @@ class Site:
     twisted_site: Any = None
     shedding: Shedding = NEVER
     tls: ServerContexts | None = None
+    proxied: ProxyPolicy | None = None
     now: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time

@@ -67,6 +67,19 @@ class SharedGate(Gate):
             return False
         return True
 
+    def identify(self, host: str) -> bool:
+        """Count a connection that was admitted without an address as one from ``host``; False if that is over a limit."""
+        if not host:
+            return True
+        present = self._clients.get(host, 0) + 1
+        self._clients[host] = present
+        if not self._client_admitted(host, present) or (self.above is not None and not self.above.identify(host)):
+            self.refused_client += 1
+            self._client_left(host)
+            return False
+        self._client_left("")
+        return True
+
     def _client_admitted(self, host: str, present: int) -> bool:
         row = self._row
         if present == 1:
