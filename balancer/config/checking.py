@@ -230,6 +230,16 @@ def _addresses(document: Document) -> Iterator[Problem]:
             seen.setdefault(address, at)
 
 
+def _introductions(document: Document) -> Iterator[Problem]:
+    """Datagrams have no PROXY header: a pool that sends one is for connections."""
+    pools = get(document.data, "pools")
+    protocols = {name: protocol_of(part) for name, part in items_of(get(document.data, "listeners"))}
+    for loc, name in _pool_references(document.data):
+        if protocols.get(str(loc[1])) == "udp" and get(pools, name, "proxy_protocol") is not None:
+            message = f"the pool '{name}' has a 'proxy_protocol', which datagrams cannot begin with"
+            yield document.problem(loc, message, "protocol")
+
+
 _PARTS: tuple[Callable[[Document], Iterator[Problem]], ...] = (
     _unknown_pools,
     _actions,
@@ -241,4 +251,5 @@ _PARTS: tuple[Callable[[Document], Iterator[Problem]], ...] = (
     binds,
     admin,
     _redirects,
+    _introductions,
 )

@@ -21,6 +21,7 @@ from balancer.config.fields import (
     ServerAddress,
 )
 from balancer.config.forms import Filled, Switch, one_of, short
+from balancer.config.proxy_protocol import SentProxyProtocol
 from balancer.hooks.settings import Duration, LocalPath, Settings
 
 __all__ = [
@@ -282,16 +283,25 @@ class Pool(Settings):
     )
     http2: PoolHttp2 = Field(default=PoolHttp2(), description="How connections of HTTP/2 are used.")
 
+    proxy_protocol: SentProxyProtocol | None = Field(
+        default=None,
+        description="The PROXY header that connections to the servers begin with: v1, v2 or more settings. HTTP/1.1 only.",
+    )
+
     @property
     def spoken(self) -> Literal["http1", "h2", "auto"]:
         """What the servers speak, the default filled in."""
-        secure = self.tls is not None
+        secure = self.tls is not None and self.proxy_protocol is None
         if self.protocol is None or self.protocol == "auto":
             return "auto" if secure else "http1"
         return self.protocol
 
     @model_validator(mode="after")
     def _uses_http2(self) -> Pool:
+        if self.proxy_protocol is not None and self.protocol in ("h2", "auto"):
+            raise ValueError(
+                "expected protocol: http1 beside proxy_protocol: a connection of HTTP/2 is of many clients"
+            )
         if "http2" in self.model_fields_set and self.spoken == "http1":
             raise ValueError("expected protocol: h2 (or auto, with tls) where http2 is set: this pool speaks HTTP/1.1")
         return self

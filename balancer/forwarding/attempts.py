@@ -18,6 +18,7 @@ from balancer.forwarding.server_side import ServerSide
 from balancer.pools.retry import IDEMPOTENT
 
 if TYPE_CHECKING:
+    from balancer.pools.introduction import Introduction
     from balancer.pools.pool import Pool
     from balancer.pools.server import Server
 
@@ -27,10 +28,13 @@ __all__ = ["CHOOSING", "CONNECTING", "DONE", "RESPONDING", "SENDING", "WAITING",
 class Connector(Protocol):
     """Finds, or makes, a connection where none is kept; :class:`~.connector.ServerConnector` is one."""
 
-    def __call__(self, server: Server, timeout: float, *, alone: bool = False) -> Deferred[ServerSide]:
+    def __call__(
+        self, server: Server, timeout: float, *, alone: bool = False, first: bytes = b"", whom: bytes = b""
+    ) -> Deferred[ServerSide]:
         """Return what fires with the server side of an exchange, within so many seconds; fails with ExchangeError.
 
-        ``alone``: the exchange wants a connection of its own, of HTTP/1.1.
+        ``alone``: the exchange wants a connection of its own, of HTTP/1.1; that begins with the bytes ``first`` (a PROXY header),
+        and is kept for ``whom`` only.
         """
 
 
@@ -116,6 +120,9 @@ class Attempts:
         self._record.server = server.name
         self._attempts += 1
         now = self._since = time.monotonic()
+        if self._pool.introduction is not None:
+            self._use_introduced(server, self._pool.introduction, now)
+            return
         connection: ServerSide | None = server.idle.take(now)  # type: ignore[assignment]  # cast() is a call
         alone = False
         if connection is None and server.shared is not None:
@@ -136,6 +143,21 @@ class Attempts:
             return
         self._phase = CONNECTING
         self._pending = connecting = self._connect(server, self._pool.timeouts.connect, alone=alone)
+        connecting.addCallbacks(self._connected, self._not_connected)
+
+    def _use_introduced(self, server: Server, introduction: Introduction, now: float) -> None:
+        """Use a connection that began with the PROXY header of this client, and of nobody else."""
+        facts = self._request.facts
+        whom = introduction.of(facts)
+        connection: ServerSide | None = server.idle.take_for(whom, now)  # type: ignore[assignment]
+        if connection is not None and self._fit(connection):
+            self._record.connect = 0.0
+            self._send(connection, now)
+            return
+        self._phase = CONNECTING
+        first = introduction.marked(facts, self._request.request_id)
+        timeout = self._pool.timeouts.connect
+        self._pending = connecting = self._connect(server, timeout, alone=True, first=first, whom=whom)
         connecting.addCallbacks(self._connected, self._not_connected)
 
     def _fit(self, connection: ServerSide) -> bool:

@@ -39,6 +39,7 @@ class ClientSide(Protocol):
     consumer: BodyConsumer | None
 
     target: str
+    request_id: str
 
     @property
     def ended(self) -> bool:

@@ -30,9 +30,9 @@ __all__ = ["ALPN", "Dial", "ServerConnector"]
 ALPN = {"http1": ("http/1.1",), "h2": ("h2",), "auto": ("h2", "http/1.1")}
 """What is offered in TLS, by the protocol that a pool is to speak."""
 
-Dial = Callable[[Server, Callable[["TLSInfo | None"], Any], "tuple[str, ...]", float], "Deferred[Any]"]
-"""``dial(server, then, alpn, timeout)``: connects to a server; ``then(tls)`` makes the protocol, at once without TLS (None), else once
-it is known which of ``alpn`` the server wants to speak. Fires with what ``then`` made; fails as that does."""
+Dial = Callable[..., "Deferred[Any]"]
+"""``dial(server, then, alpn, timeout, first)``: connects to a server; ``then(tls)`` makes the protocol, at once without TLS (None), else once
+it is known which of ``alpn`` the server wants to speak; the bytes ``first``, where there are any, go before everything. Fires with what ``then`` made; fails as that does."""
 
 
 class ServerConnector:
@@ -49,17 +49,22 @@ class ServerConnector:
         self._wheel = wheel
         self._gather = gather
 
-    def __call__(self, server: Server, timeout: float, *, alone: bool = False) -> Deferred[ServerSide]:
+    def __call__(
+        self, server: Server, timeout: float, *, alone: bool = False, first: bytes = b"", whom: bytes = b""
+    ) -> Deferred[ServerSide]:
         """Return what fires with the server side of an exchange with ``server``.
 
         Args:
             server: where to.
             timeout: seconds that a connection may take to be made, until the server has said what it allows.
             alone: the exchange wants a connection of its own, of HTTP/1.1.
+            first: what that begins with, before TLS too: a PROXY header.
+            whom: whose requests alone it may carry, where there is such a header.
         """
         shared = server.shared
         if shared is None or alone:
-            making: Deferred[ServerSide] = self._dial(server, partial(self._http1, server), ALPN["http1"], timeout)
+            then = partial(self._http1, server, whom=whom)
+            making: Deferred[ServerSide] = self._dial(server, then, ALPN["http1"], timeout, first)
             return making.addCallback(_aged)
         found = shared.decide(time.monotonic())
         if isinstance(found, Opening):
@@ -130,8 +135,11 @@ class ServerConnector:
             return HTTP2Connection(server, shared, self._wheel, secure=tls is not None, gather=self._gather)
         return self._http1(server, tls)
 
-    def _http1(self, server: Server, tls: TLSInfo | None) -> ServerConnection:
-        return ServerConnection(server, self._wheel)
+    def _http1(self, server: Server, tls: TLSInfo | None, whom: bytes = b"") -> ServerConnection:
+        connection = ServerConnection(server, self._wheel)
+        if whom:
+            connection.whom = whom
+        return connection
 
 
 def _aged(connection: Any) -> Any:

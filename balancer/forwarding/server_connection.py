@@ -40,6 +40,8 @@ class ServerConnection(Protocol):
     plain = True
     version = "http1"
     transport: Any
+    whom = b""
+    """The PROXY header that it began with, but for what tells connections of one client apart; ``b""``: it may carry anybody's requests."""
 
     def __init__(self, server: Server, wheel: Wheel) -> None:
         self.server = server
@@ -195,7 +197,7 @@ class ServerConnection(Protocol):
             self.owner = None
             idle = self.server.idle
             if idle.put(self, now):
-                self.limit(idle.settings.idle)
+                self.limit(idle.settings.idle_for_one if self.whom else idle.settings.idle)
             else:
                 self.close()
             return

@@ -25,6 +25,7 @@ from __future__ import annotations
 import enum
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -42,6 +43,7 @@ from balancer.model.origin import Origin
 from balancer.net.splice import Pipes
 from balancer.net.timers import Wheel
 from balancer.observe.records import SessionRecord
+from balancer.wire.ids import new_id
 
 if TYPE_CHECKING:
     from balancer.pools.pool import Pool
@@ -250,7 +252,11 @@ class Session:
         self.record.server = server.name
         self._connect_began = self._clock.seconds()
         address = server.next_endpoint()
-        connect, encryption = self._connect, server.encryption
+        connect: Any = self._connect
+        introduction, encryption = pool.introduction, server.encryption
+        if introduction is not None:
+            self.record.session_id = self.record.session_id or new_id()
+            connect = partial(connect, first=introduction.marked(facts, self.record.session_id))
         if encryption is not None:
             connect = encryption.over(connect, server.address.host)
         self._waiting = connecting = connect(address, self.server, pool.timeouts.connect)

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 __all__ = ["TCPListener", "TCPSettings"]
 
 
-Connector = Callable[[Address, Any, float], "Deferred[Any]"]
+Connector = Callable[..., "Deferred[Any]"]
+"""``connect(address, protocol, timeout, first)``; ``first`` where the connection begins with a PROXY header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,10 +269,10 @@ class TCPListener:
         record.reason, record.detail = errors.OVERLOADED.code, "overloaded"
         self._observe(record)
 
-    def _connect(self, address: Address, side: Side, timeout: float) -> Deferred[Side]:
+    def _connect(self, address: Address, side: Side, timeout: float, first: bytes = b"") -> Deferred[Side]:
         if self._connector is not None:
-            return self._connector(address, side, timeout)
-        return connect(self._reactor, address, side, timeout, self._wheel, spliced=True)
+            return self._connector(address, side, timeout, first) if first else self._connector(address, side, timeout)
+        return connect(self._reactor, address, side, timeout, self._wheel, spliced=True, first=first)
 
     def _ended(self, session: Session) -> None:
         self.sessions.discard(session)

@@ -29,6 +29,7 @@ from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.model.address import Address
 from balancer.net.descriptors import is_reserved, is_scarce
+from balancer.net.first_words import FirstWords
 from balancer.net.timers import Entry, Wheel
 from balancer.net.transports import ClientTransport, UNIXClientTransport
 
@@ -60,6 +61,7 @@ def connect(
     wheel: Wheel | None = None,
     *,
     spliced: bool = False,
+    first: bytes = b"",
 ) -> Deferred[P]:
     """Connect ``protocol`` to ``address``.
 
@@ -70,6 +72,7 @@ def connect(
         timeout: seconds that the attempt may take.
         wheel: the shared timer, precise to its tick; without one a ``callLater`` is made.
         spliced: as for :func:`balancer.net.listening.listen`.
+        first: bytes that are written before anything else, a PROXY header.
 
     Returns:
         The protocol, after its ``connectionMade``. Fails with :class:`~balancer.errors.ExchangeError`
@@ -77,6 +80,9 @@ def connect(
         ``OUT_OF_RESOURCES`` and ``PROXY_INTERNAL_ERROR`` where the fault is ours). Cancelling it gives the attempt up.
     """
     attempt: _Attempt | _Dialling
+    if first:
+        begun: Deferred[Any] = connect(reactor, address, FirstWords(first, protocol), timeout, wheel, spliced=spliced)
+        return begun.addCallback(lambda _: protocol)
     if _is_name(address):
         return _by_endpoint(reactor, address, protocol, timeout)
     if watches_descriptors(reactor) or (spliced and can_watch(reactor)):

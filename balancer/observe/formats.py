@@ -161,6 +161,8 @@ class Json:
         more = ""
         if r.protocol == "udp":
             more = f',"datagrams_in":{r.datagrams_in},"datagrams_out":{r.datagrams_out}'
+        if r.session_id:
+            more += f',"session_id":"{r.session_id}"'
         if r.sni is not None:
             more += f',"sni":{_quoted(r.sni)},"alpn":[{",".join(map(_quoted, r.alpn))}]'
         if r.tls is not None:

@@ -72,6 +72,7 @@ class SessionRecord:
         "reason",
         "route",
         "server",
+        "session_id",
         "sni",
         "started",
         "tls",
@@ -87,6 +88,7 @@ class SessionRecord:
         self.route = ""
         self.pool = ""
         self.server = ""
+        self.session_id = ""  # where a server was told it
         self.reason = ""
         self.detail = ""
         self.sni: str | None = None  # the name that a TLS client asked for, "" if none; None: not looked at, or not TLS

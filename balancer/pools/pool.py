@@ -41,6 +41,7 @@ from balancer.pools.events import (
     ServerWentDown,
 )
 from balancer.pools.health import HealthChecks, HealthSettings
+from balancer.pools.introduction import Introduction
 from balancer.pools.outliers import Outliers, Passive
 from balancer.pools.queue import Queue, QueueSettings
 from balancer.pools.resolve import Names, ResolveSettings
@@ -86,6 +87,7 @@ class Pool:
         passive: when failing servers are ejected, None: never.
         sticky: keeps clients on their servers, None: nothing does.
         timeouts, retry, queue, resolve: see the classes.
+        introduction: what connections to the servers begin with, None: nothing.
 
     ``all_full`` says, after :meth:`choose` returned None, that waiting makes sense; ``in_panic`` that health is
     disregarded for now.
@@ -109,11 +111,13 @@ class Pool:
         retry: RetrySettings | None = None,
         queue: QueueSettings | None = None,
         resolve: ResolveSettings | None = None,
+        introduction: Introduction | None = None,
     ) -> None:
         self.name = name
         self.servers: tuple[Server, ...] = tuple(servers)
         self.algorithm = algorithm
         self.sticky = sticky
+        self.introduction = introduction
         self.timeouts = timeouts or PoolTimeouts()
         self.retry = RetryPolicy(retry or RetrySettings(), clock.seconds)
         self.queue = Queue(queue or QueueSettings(), clock, self._next_in_line)

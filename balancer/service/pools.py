@@ -10,6 +10,7 @@ from balancer.model.keys import Key
 from balancer.pools.events import Observer
 from balancer.pools.health import HealthSettings
 from balancer.pools.idle import KeepAlive
+from balancer.pools.introduction import Introduction
 from balancer.pools.outliers import Passive
 from balancer.pools.pool import Pool, PoolTimeouts
 from balancer.pools.queue import QueueSettings
@@ -55,6 +56,7 @@ def built_pool(
     ]
     for server in servers:
         server.encryption = encryption
+    told = settings.proxy_protocol
     health, passive, timeouts = settings.health, settings.passive, settings.timeouts
     return Pool(
         name,
@@ -76,6 +78,7 @@ def built_pool(
         retry=RetrySettings(settings.retry.attempts, settings.retry.budget, on=settings.retry.on),
         queue=QueueSettings(settings.queue.size, settings.queue.timeout),
         resolve=ResolveSettings(settings.resolve.interval),
+        introduction=Introduction(told.version, frozenset(told.tlvs), told.crc32c) if told is not None else None,
     )
 
 

@@ -161,18 +161,27 @@ class Runtime:
 
     def start(self, pool: Pool) -> None:
         """Let ``pool`` begin to probe and to look up names."""
-        pool.start(self.connect, self.reactor.nameResolver)
+        introduction = pool.introduction
+        first = b"" if introduction is None else introduction.of_probes
+        pool.start(partial(self.connect, first=first) if first else self.connect, self.reactor.nameResolver)
 
     def gate_below(self, listener: str, connections: int | None, per_client: int | None) -> Gate:
         """Return the gate of ``listener``, below the one of the whole process."""
         return Gate(connections, per_client, above=self._gate)
 
-    def connect_http(self, server: Server, timeout: float, *, alone: bool = False) -> Deferred[ServerSide]:
+    def connect_http(
+        self, server: Server, timeout: float, *, alone: bool = False, first: bytes = b"", whom: bytes = b""
+    ) -> Deferred[ServerSide]:
         """Find, or open, a connection of HTTP to ``server``: see :class:`~balancer.forwarding.connector.ServerConnector`."""
-        return self._connector(server, timeout, alone=alone)
+        return self._connector(server, timeout, alone=alone, first=first, whom=whom)
 
     def _dial(
-        self, server: Server, then: Callable[[TLSInfo | None], Any], alpn: tuple[str, ...], timeout: float
+        self,
+        server: Server,
+        then: Callable[[TLSInfo | None], Any],
+        alpn: tuple[str, ...],
+        timeout: float,
+        first: bytes = b"",
     ) -> Deferred[Any]:
         """Connect to one of the addresses of ``server``: a :data:`~balancer.forwarding.connector.Dial`."""
         endpoint = server.next_endpoint()
@@ -184,18 +193,21 @@ class Runtime:
 
         encryption = server.encryption
         if encryption is None:
-            connecting = self.connect(endpoint, then(None), timeout)
+            connecting = self.connect(endpoint, then(None), timeout, first=first)
         else:
-            connecting = encryption.connect(self.connect, server.address.host, endpoint, then, alpn, timeout)
+            below = partial(self.connect, first=first) if first else self.connect
+            connecting = encryption.connect(below, server.address.host, endpoint, then, alpn, timeout)
         return connecting.addErrback(failed)
 
-    def connect_session(self, address: Address, protocol: Any, timeout: float) -> Deferred[Any]:
-        """Open a connection whose bytes may go through the kernel."""
-        return self.connect(address, protocol, timeout, spliced=True)
+    def connect_session(self, address: Address, protocol: Any, timeout: float, first: bytes = b"") -> Deferred[Any]:
+        """Open a connection whose bytes may go through the kernel, but for those that it begins with."""
+        return self.connect(address, protocol, timeout, spliced=True, first=first)
 
-    def connect(self, address: Address, protocol: Any, timeout: float, *, spliced: bool = False) -> Deferred[Any]:
-        """Open a connection; where descriptors are short, once more after idle connections were given up."""
-        again = partial(connect, self.reactor, address, protocol, timeout, self.wheel, spliced=spliced)
+    def connect(
+        self, address: Address, protocol: Any, timeout: float, *, spliced: bool = False, first: bytes = b""
+    ) -> Deferred[Any]:
+        """Open a connection that begins with ``first``; where descriptors are short, once more after idle ones were given up."""
+        again = partial(connect, self.reactor, address, protocol, timeout, self.wheel, spliced=spliced, first=first)
 
         def failed(failure: Failure) -> Any:
             error = failure.value

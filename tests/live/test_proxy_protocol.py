@@ -113,3 +113,88 @@ class ProxyProtocolTests(BalancerTestCase):
         peer.close()
         records = running.records(1)
         self.assertEqual(records[-1]["client"], "192.0.2.7")
+
+
+class SentTests(BalancerTestCase):
+    """Servers that want a PROXY header."""
+
+    def setUp(self) -> None:
+        self.at = self.folder()
+        CA.issue("127.0.0.1").write(self.at / "cert.pem", self.at / "key.pem")
+        (self.at / "ca.pem").write_bytes(CA.issued.cert)
+
+    def nginx(self, kind: str = "") -> int:
+        """Run nginx, which takes a PROXY header and tells what was in it; return its port."""
+        port = free_port()
+        paths = "".join(
+            f"{each}_temp_path {self.at}/{each};" for each in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        file = self.at / f"{port}.conf"
+        file.write_text(
+            f"daemon off; pid {self.at}/{port}.pid; error_log {self.at}/error.log; events {{}} http {{ access_log off; {paths}"
+            f" server {{ listen 127.0.0.1:{port} proxy_protocol {kind}; ssl_certificate {self.at}/cert.pem;"
+            f" ssl_certificate_key {self.at}/key.pem; location / {{ return 200"
+            ' "$proxy_protocol_addr $proxy_protocol_server_port $connection_requests"; } } }'
+        )
+        running = subprocess.Popen([need("nginx"), "-c", file, "-p", self.at], stderr=subprocess.DEVNULL)
+        self.addCleanup(running.wait)
+        self.addCleanup(running.terminate)
+
+        def answers() -> bool:
+            try:
+                self.connect(port).close()
+            except OSError:
+                return False
+            return True
+
+        wait_until(answers)
+        return port
+
+    def ask(self, port: int, interface: str) -> list[str]:
+        """Ask twice on one connection."""
+        url = f"http://127.0.0.1:{port}/"
+        command = [need("curl"), "-sS", "--interface", interface, "-w", " ", url, url]
+        done = subprocess.run(command, capture_output=True, timeout=40, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout.split()
+
+    def test_http(self) -> None:
+        """Each client is told apart; a kept connection is its own; below TLS too; probes are nobody's."""
+        for settings, kind in (("v1", ""), ("v2", ""), ("{version: 2, crc32c: true, tlvs: [unique_id, ssl]}", "ssl")):
+            tls = f"tls: {{ca: {self.at}/ca.pem}}\n" if kind else ""
+            probe = "health: {probe: {http: {path: /}}, interval: 200ms, fall: 1}\n"
+            running, port = self.web(f"127.0.0.1:{self.nginx(kind)}", pool=f"proxy_protocol: {settings}\n{tls}{probe}")
+            for interface in ("127.0.0.7", "127.0.0.8"):
+                told = self.ask(port, interface)
+                self.assertEqual(told, [interface, str(port), "1", interface, str(port), "2"], settings)
+            self.assertEqual([each["attempts"] for each in running.records(4)], [1, 1, 1, 1])
+            self.assertNotIn("down", running.output.read_text())
+
+    def test_tcp(self) -> None:
+        """A session begins with the header, then come the client's bytes; the log has the id that the server was told."""
+        for settings, beginning in (
+            ("v1", b"PROXY TCP4 127.0.0.1 127.0.0.1 "),
+            ("{version: 2, tlvs: [unique_id]}", b"\r\n\r\n\0\r\nQUIT\n!"),
+        ):
+            seen: list[bytes] = []
+
+            def talk(peer: Peer, seen: list[bytes] = seen) -> None:
+                seen.append(peer.until(b"hello"))
+                peer.send(b"bye")
+
+            port, server = free_port(), self.server(talk)
+            running = self.run_balancer(
+                "access_log: {format: json, path: '@log@'}\n"
+                f"listeners: {{raw: {{bind: '127.0.0.1:{port}', protocol: tcp, pool: app}}}}\n"
+                f"pools: {{app: {{servers: ['{server.address}'], proxy_protocol: {settings}}}}}\n"
+            )
+            running.wait_for(port)
+            peer = self.connect(port)
+            peer.send(b"hello")
+            self.assertEqual(peer.rest(), b"bye")
+            peer.close()
+            told = seen[-1]
+            self.assertTrue(told.startswith(beginning), told)
+            self.assertTrue(told.endswith(b"hello"))
+            (record,) = wait_until(lambda running=running: [r for r in running.records(1) if r["bytes_in"] == 5])
+            self.assertEqual(record["session_id"].encode() in told, "unique_id" in settings)

@@ -8,6 +8,8 @@ from balancer.pools.idle import IdleConnections, KeepAlive
 
 
 class _Connection:
+    whom = b""
+
     def __init__(self, expires: float = 100.0) -> None:
         self.expires = expires
         self.closed = False
@@ -60,3 +62,43 @@ class IdleTests(SynchronousTestCase):
         self.idle.close()
         self.assertTrue(one.closed)
         self.assertFalse(self.idle.put(_Connection(), 0))
+
+
+class OwnedTests(SynchronousTestCase):
+    """Connections that are one client's."""
+
+    def setUp(self) -> None:
+        self.idle = IdleConnections(KeepAlive(size=3))
+
+    def put(self, whom: bytes, expires: float = 100.0) -> _Connection:
+        connection = _Connection(expires)
+        connection.whom = whom
+        self.assertTrue(self.idle.put(connection, 0.0))
+        return connection
+
+    def test_for_nobody_else(self) -> None:
+        """Each is for its client, the last first; nobody's are for everybody."""
+        one, two, three = self.put(b"a"), self.put(b"a"), self.put(b"b")
+        self.assertIsNone(self.idle.take(0.0))
+        self.assertIs(self.idle.take_for(b"a", 0.0), two)
+        self.assertIs(self.idle.take_for(b"b", 0.0), three)
+        self.assertIs(self.idle.take_for(b"a", 0.0), one)
+        self.assertIsNone(self.idle.take_for(b"a", 0.0))
+        self.assertEqual(len(self.idle), 0)
+
+    def test_room(self) -> None:
+        """Where there are too many the one that has waited longest makes room; those too old are closed."""
+        first = self.put(b"a")
+        for whom in (b"b", b"c", b"d"):
+            self.put(whom)
+        self.assertTrue(first.closed)
+        self.assertEqual(len(self.idle), 3)
+        old = self.put(b"e", 1.0)
+        self.assertIsNone(self.idle.take_for(b"e", 2.0))
+        self.assertTrue(old.closed)
+        self.assertEqual(self.idle.give_up(1), 1)
+        last = self.put(b"f")
+        self.idle.forget(last)
+        self.assertIsNone(self.idle.take_for(b"f", 0.0))
+        self.idle.close()
+        self.assertEqual(len(self.idle), 0)

@@ -18,6 +18,8 @@ ONE, TWO, THREE = (Address("192.0.2.1", 80), Address("192.0.2.2", 80), Address("
 class Idle:
     """A connection that waits."""
 
+    whom = b""
+
     expires = 1e9
     closed = False
 
