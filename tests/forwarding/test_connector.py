@@ -29,7 +29,12 @@ class ConnectorTests(SynchronousTestCase):
         self.got: list[Any] = []
 
     def dial(
-        self, server: Server, then: Callable[[TLSInfo | None], Any], alpn: tuple[str, ...], timeout: float
+        self,
+        server: Server,
+        then: Callable[[TLSInfo | None], Any],
+        alpn: tuple[str, ...],
+        timeout: float,
+        first: bytes = b"",
     ) -> Deferred[Any]:
         dialled: Deferred[Any] = Deferred()
         self.dials.append((then, alpn, dialled))
