@@ -85,10 +85,11 @@ class UpgradeTests(WorkersTestCase):
             running, port = self.begin(f"127.0.0.1:{server.socket.getsockname()[1]}", workers)
             with connect(f"ws://127.0.0.1:{port}/") as old:
                 self.assertIn("taken over", self.ask("POST", "/upgrade")["message"])
+                # Who comes before is accepted by either of them.
+                wait_until(lambda running=running: "finishes its connections" in running.output.read_text())
                 with connect(f"ws://127.0.0.1:{port}/") as new:
                     new.send("new")
                     self.assertEqual(new.recv(timeout=20), "new")
-                    wait_until(lambda port=port: "finishes its connections" in running.output.read_text())
                     old.send("old")
                     self.assertEqual(old.recv(timeout=20), "old")
                     with self.assertRaises(ConnectionClosed):
