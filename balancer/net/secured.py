@@ -316,6 +316,7 @@ class Secured:
         self._waits = None
         self.flush()
         last = self.session.finish()
+        self.session.news = False  # this was it
         if last:
             self.transport.write(last)
 

@@ -198,6 +198,7 @@ def trust_system(context: Context) -> None:
     )
 
 
+@lru_cache(maxsize=4096)
 def _is_ip(name: str) -> bool:
     try:
         ipaddress.ip_address(name)

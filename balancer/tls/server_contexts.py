@@ -85,21 +85,22 @@ class ServerContexts:
         self._offered = tuple(name.encode("ascii") for name in settings.alpn)
         self._chosen = {name: self.library.ffi.new("unsigned char[]", name) for name in self._offered}
         self._contexts: dict[tuple[int, ...], Context] = {}
+        self._side = b""  # what sessions must have in common to be resumed
         self.choice = choice
         self.authorities = authorities
         self.use(choice, authorities)
 
     def use(self, choice: Choice, authorities: Authorities | None = None) -> None:
         """Show these certificates, and believe these authorities, to who comes from now on; raises as the constructor, and changes nothing then."""
-        old = (self.choice, self.authorities, self._contexts)
+        old = (self.choice, self.authorities, self._contexts, self._side)
         self.choice, self.authorities, self._contexts = choice, authorities, {}
-        self._staples = {each.fingerprint: each.staple for each in choice.identities if each.staple is not None}
         self._side = self._fingerprint()
         try:
             self._first = self._context(choice.default if not choice.strict else ())
         except (LibraryError, BalancerError) as error:
-            self.choice, self.authorities, self._contexts = old
+            self.choice, self.authorities, self._contexts, self._side = old
             raise BalancerError(f"OpenSSL refuses a certificate: {error}") from error
+        self._staples = {each.fingerprint: each.staple for each in choice.identities if each.staple is not None}
 
     def _fingerprint(self) -> bytes:
         """Return what sessions must have in common to be resumed: the listener, and who may be a client of it."""

@@ -11,6 +11,9 @@ No exception leaves :meth:`Session.receive`: what came before a fault is worth s
 
 Every byte of every connection comes through here, so it is written for speed: one buffer for all, no object for a record, and where
 what came is just one whole record, as with most requests, OpenSSL is not asked whether there is another.
+
+All connections may share one pair of BIOs (see :mod:`.system`), so **no call may leave anything in them**: the next connection would take it for its
+own. OpenSSL takes all there is as long as it wants more; wherever it does not, :meth:`Session._leave_nothing` does.
 """
 
 from __future__ import annotations
@@ -24,11 +27,18 @@ __all__ = ["Session"]
 
 _RECORD = 16384
 _HEADER = 5
+_SMALL = 64
+"""Bytes of a record that may be an alert: before one is read OpenSSL's list of errors must be clear of what others left there."""
 _SLICE = 65536
 """Bytes that are encrypted before what comes of it is taken out: they stay in the processor's cache."""
 _WANT_READ, _CLOSED = 2, 6
 _BOTH = 3  # SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN
-_UNKNOWN = -1
+_SPLIT = -1
+_UNTOLD = -2
+_RECORD_OF_HANDSHAKE = 0x16
+
+MOST_OWN = 256 * 1024
+"""Bytes that TLS itself may have to say after the handshake: some ten thousand answers to new keys (RFC 8446 section 4.6.3)."""
 
 
 class Session:
@@ -43,10 +53,12 @@ class Session:
     """
 
     __slots__ = (
+        "_begun",
         "_in",
         "_library",
         "_missing",
         "_out",
+        "_own",
         "_ssl",
         "_unsent",
         "ended",
@@ -62,7 +74,9 @@ class Session:
         self._ssl = ssl
         self._in, self._out = library.bios()
         library.SSL_set_bio(ssl, self._in, self._out)
-        self._missing = 0  # bytes that the record has yet to come which OpenSSL has begun to read
+        self._missing = _UNTOLD  # bytes that are yet to come of the record that OpenSSL has begun to read
+        self._begun = b""  # of a record's header, where that is split
+        self._own = 0  # bytes that TLS itself has said since the handshake
         self._unsent = b""
         self.established = self.peer_closed = self.finished = self.ended = self.news = False
         self.fault: Fault | None = None
@@ -76,23 +90,45 @@ class Session:
     def receive(self, data: bytes) -> bytes:
         """Take ciphertext, and return the plaintext that it completes."""
         library = self._library
-        ssl = self._ssl
         size = len(data)
         if self.fault is not None or self.peer_closed or not size or self.ended:
             return b""
-        library.BIO_write(self._in, data, size)
         if not self.established:
-            if not self._shake():
-                return b""
-            self._missing = _UNKNOWN
-        elif not self._missing and size > _HEADER and (data[3] << 8 | data[4]) + _HEADER == size:
-            got = library.SSL_read(ssl, library.buffer, BUFFER_SIZE)
+            self._leave_nothing()  # nothing is there; but what comes first on a connection must be the peer's own
+            library.BIO_write(self._in, data, size)
+            if (
+                self._missing == _UNTOLD and data[0] == _RECORD_OF_HANDSHAKE
+            ):  # not one of SSL 2, whose records are others
+                self._missing = 0
+            self._note(data, size)
+            return self._read_all() if self._shake() else b""
+        library.BIO_write(self._in, data, size)
+        if not self._missing and size > _SMALL and (data[3] << 8 | data[4]) + _HEADER == size:
+            got = library.SSL_read(self._ssl, library.buffer, BUFFER_SIZE)
             if got > 0:
                 return library.view(library.buffer, got)[:]  # type: ignore[no-any-return]
             return self._no_more(got, b"")
-        else:
-            self._missing = _after(self._missing, data, size)
+        self._note(data, size)
         return self._read_all()
+
+    def _note(self, data: bytes, size: int) -> None:
+        """Note how much of the last record in ``data`` is yet to come: nothing, where another begins with what comes next."""
+        at = self._missing
+        if at == _UNTOLD:
+            return
+        if at == _SPLIT:
+            header = self._begun + data[: _HEADER - len(self._begun)]
+            if len(header) < _HEADER:
+                self._begun = header
+                return
+            at = (header[3] << 8 | header[4]) + _HEADER - len(self._begun)
+        while at + _HEADER <= size:
+            at += (data[at + 3] << 8 | data[at + 4]) + _HEADER
+        if at < size:
+            self._begun = data[at:]
+            self._missing = _SPLIT
+        else:
+            self._missing = at - size
 
     def _read_all(self) -> bytes:
         library, ssl, buffer = self._library, self._ssl, self._library.buffer
@@ -112,13 +148,17 @@ class Session:
 
     def _no_more(self, got: int, plain: bytes) -> bytes:
         """See why nothing more could be read; return ``plain``."""
-        why = self._library.SSL_get_error(self._ssl, got)
+        library = self._library
+        why = library.SSL_get_error(self._ssl, got)
         if why != _WANT_READ:
             if why == _CLOSED:
                 self.peer_closed = self.news = True
             else:
                 self._fails()
-        self._collect()
+            self._leave_nothing()
+        self._own += self._collect()
+        if self._own > MOST_OWN and self.fault is None:
+            self.fault = Fault(PROTOCOL, "the peer asks for new keys without end")
         return plain
 
     def _shake(self) -> bool:
@@ -135,6 +175,7 @@ class Session:
             fault = self._accepts()
             if fault is not None:
                 self.fault = fault
+                self._leave_nothing()
         elif library.SSL_get_error(ssl, got) != _WANT_READ:
             self._fails()
         self._collect()
@@ -150,20 +191,27 @@ class Session:
         words = library.text(library.X509_verify_cert_error_string(verified)) if verified else ""
         self.fault = self._judge(Fault.of(library.errors(), words))
         self.news = True
-        while library.BIO_read(self._in, library.buffer, BUFFER_SIZE) > 0:  # what nobody reads any more
-            pass
+        self._leave_nothing()
 
     def _judge(self, fault: Fault) -> Fault:
         """Return ``fault`` as this side knows it better."""
         return fault
 
-    def _collect(self) -> None:
-        """Take out what OpenSSL wrote by itself."""
+    def _leave_nothing(self) -> None:
+        """Throw away what came and nobody reads any more."""
         library = self._library
-        got = library.BIO_read(self._out, library.buffer, BUFFER_SIZE)
-        if got > 0:
+        while library.BIO_read(self._in, library.buffer, BUFFER_SIZE) > 0:
+            pass
+
+    def _collect(self) -> int:
+        """Take out what OpenSSL wrote by itself; return how many bytes that is."""
+        library = self._library
+        size = 0
+        while (got := library.BIO_read(self._out, library.buffer, BUFFER_SIZE)) > 0:
             self._unsent += library.view(library.buffer, got)[:]
             self.news = True
+            size += got
+        return size
 
     def take(self) -> bytes:
         """Return what TLS itself has to send."""
@@ -197,6 +245,7 @@ class Session:
 
     def _cannot_send(self) -> Fault:
         self._fails()
+        self._collect()
         fault = self.fault
         assert fault is not None
         if fault.kind is PROTOCOL:
@@ -268,18 +317,3 @@ class Session:
     def __repr__(self) -> str:
         state = "failed" if self.fault else "established" if self.established else "in handshake"
         return f"<{type(self).__name__} {'ended' if self.ended else state}>"
-
-
-def _after(missing: int, data: bytes, size: int) -> int:
-    """Return how many bytes the last record in ``data`` lacks, where the one before it lacked ``missing``.
-
-    ``_UNKNOWN`` where that cannot be said because a header is split; it then stays so.
-    """
-    if missing == _UNKNOWN:
-        return _UNKNOWN
-    at = missing
-    while at < size:
-        if at + _HEADER > size:
-            return _UNKNOWN
-        at += (data[at + 3] << 8 | data[at + 4]) + _HEADER
-    return at - size

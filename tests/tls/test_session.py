@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
+from dataclasses import replace
 
-from twisted.trial.unittest import SynchronousTestCase
+import cffi
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from balancer import errors
 from balancer.errors import BalancerError
+from balancer.tls import system
+from balancer.tls.authorities import read_authorities
 from balancer.tls.choosing import library_in_use, library_named
 from balancer.tls.client_contexts import ClientContext, ClientSettings
 from balancer.tls.faults import (
@@ -22,6 +27,7 @@ from balancer.tls.faults import (
     UNKNOWN_NAME,
     Fault,
 )
+from balancer.tls.library import Library
 from balancer.tls.tickets import KEPT, KEY_SIZE, TicketKeys, new_key
 from tests.tls.conversations import (
     CA,
@@ -98,6 +104,144 @@ class SessionTests(SynchronousTestCase):
                 self.assertIn(session.fault and session.fault.kind, (NOT_TLS, PROTOCOL), said)
 
 
+class NothingLeftTests(SynchronousTestCase):
+    """Connections may share what their bytes come and go by: whatever one says, the next must not hear it."""
+
+    def _is_clean(self, library: Library, what: str) -> None:
+        """Another conversation goes on undisturbed, and a new one can begin."""
+        self.assertEqual(self.bystander.says(self.bystander.client, b"hello"), b"hello", what)
+        self.assertEqual(self.bystander.says(self.bystander.server, b"hello"), b"hello", what)
+        self.assertIsNone(talk(client(library), server(library)).server.fault, what)
+        incoming, outgoing = library.bios()
+        if library.name == "system":  # the very same for all
+            for each in (incoming, outgoing):
+                self.assertLessEqual(library.BIO_read(each, library.buffer, 1), 0, what)
+        for each in (incoming, outgoing):
+            library.BIO_free(each)
+
+    def test_more_than_is_read(self) -> None:
+        """After a goodbye, damage, a refusal, or something that is no TLS there may follow whatever somebody likes to send."""
+        for library in libraries():
+            self.bystander = talk(client(library), server(library))
+            for more in (b"\x16\x03\x01" * 20_000, b"\x17\x03\x03\x00\x20" + bytes(60_000), os.urandom(50_000)):
+                for who in ("client", "server"):
+                    spoken = talk(client(library), server(library))
+                    speaker = spoken.server if who == "client" else spoken.client
+                    hearer = spoken.client if who == "client" else spoken.server
+                    self.assertEqual(hearer.receive(speaker.send(b"last") + speaker.finish() + more), b"last")
+                    self.assertTrue(hearer.peer_closed)
+                    self._is_clean(library, f"{who} after a goodbye")
+                    spoken = talk(client(library), server(library))
+                    speaker = spoken.server if who == "client" else spoken.client
+                    hearer = spoken.client if who == "client" else spoken.server
+                    hearer.receive(speaker.send(b"first") + more)
+                    self._is_clean(library, f"{who} with garbage behind it")
+                refused = client(library).session("other.example")
+                strict = server(library, strict=True).session()
+                refused.start()
+                strict.receive(refused.take() + more)
+                self._is_clean(library, "nobody's name")
+                accepted = server(library).session()
+                refused = client(library).session("other.example")
+                refused.start()
+                accepted.receive(refused.take())
+                refused.receive(accepted.take() + more)
+                self.assertEqual(refused.fault and refused.fault.kind, CERTIFICATE)
+                self._is_clean(library, "another's certificate")
+                server(library).session().receive(more)
+                self._is_clean(library, "no TLS")
+                server(library).session().receive(_SSL2_HELLO + more)
+                self._is_clean(library, "a hello of SSL 2")
+
+    def test_anything(self) -> None:
+        """Records cut, changed, repeated and left out at random, in handshakes and after them."""
+        chance = random.Random(7)
+        for library in libraries():
+            self.bystander = talk(client(library), server(library))
+            for turn in range(300):
+                ours, theirs = client(library).session("shop.example"), server(library).session()
+                ours.start()
+                for _ in range(6):
+                    for speaker, hearer in ((ours, theirs), (theirs, ours)):
+                        said = speaker.take()
+                        if (
+                            speaker.established
+                            and speaker.fault is None
+                            and not speaker.finished
+                            and chance.random() < 0.7
+                        ):
+                            said += speaker.send(bytes(chance.randrange(1, 40_000)))
+                            if chance.random() < 0.3:
+                                said += speaker.finish()
+                        hearer.receive(_spoilt(said, chance))
+                ours.end()
+                theirs.end()
+                if turn % 10 == 0:
+                    self._is_clean(library, f"turn {turn}")
+            self._is_clean(library, "in the end")
+
+    def test_where_records_end(self) -> None:
+        """It is known at any time whether the next byte begins a record, in whatever pieces they came."""
+        for library in libraries():
+            for split in (whole, bytewise, lambda data: [data[:3], data[3:4], data[4:]]):
+                spoken = talk(client(library), server(library), split=split)
+                for size in (1, 100, 20_000, 1):
+                    spoken.says(spoken.client, bytes(size))
+                    spoken.says(spoken.server, bytes(size))
+                    self.assertEqual((spoken.client._missing, spoken.server._missing), (0, 0))
+                data = spoken.client.send(bytes(500))
+                spoken.server.receive(data[:100])
+                self.assertEqual(spoken.server._missing, len(data) - 100)
+                self.assertEqual(spoken.server.receive(data[100:]), bytes(500))
+
+
+class KeyUpdateTests(SynchronousTestCase):
+    """New keys in the middle (RFC 8446 section 4.6.3)."""
+
+    def test_some_and_too_many(self) -> None:
+        """A peer may ask for new keys, but not make us answer without end."""
+        try:
+            library = library_named("system")
+        except BalancerError as missing:
+            raise SkipTest(str(missing)) from None
+        ffi = cffi.FFI()
+        ffi.cdef("int SSL_key_update(void *, int);")
+        functions = ffi.dlopen(system.NAMES[0])
+        spoken = talk(client(library), server(library))
+        ssl = ffi.cast("void *", int(library.ffi.cast("uintptr_t", spoken.client._ssl)))
+        for count in range(20_000):
+            self.assertEqual(functions.SSL_key_update(ssl, 1), 1)
+            heard = spoken.server.receive(spoken.client.send(b"hello"))
+            spoken.client.receive(spoken.server.take())
+            if spoken.server.fault is not None:
+                break
+            self.assertEqual(heard, b"hello")
+        self.assertGreater(count, 1000)
+        self.assertIn("new keys", str(spoken.server.fault))
+
+
+_SSL2_HELLO = (
+    bytes([0x80, 0x2E, 1, 3, 3, 0, 21, 0, 0, 0, 16])
+    + bytes([0, 0xC0, 0x2B, 0, 0xC0, 0x2F, 0, 0xC0, 0x30, 0, 0xC0, 0x2C, 0, 0x13, 1, 0, 0x13, 2, 0, 0x13, 3])
+    + bytes(range(16))
+)
+"""A ClientHello in the form of SSL 2, as TLS 1.2 still allowed it: its header is not one of TLS."""
+
+
+def _spoilt(data: bytes, chance: random.Random) -> bytes:
+    way = chance.randrange(8)
+    at = chance.randrange(len(data) + 1)
+    if way == 0:
+        return data[:at]
+    if way == 1:
+        return data + chance.randbytes(chance.randrange(70_000))
+    if way == 2 and at < len(data):
+        return data[:at] + bytes([data[at] ^ (1 << chance.randrange(8))]) + data[at + 1 :]
+    if way == 3:
+        return data + data[:at]
+    return data
+
+
 class ServerTests(SynchronousTestCase):
     """What clients are shown, asked and refused."""
 
@@ -172,6 +316,21 @@ class ServerTests(SynchronousTestCase):
             wrong = type(broken)("broken", SHOP.cert, newer.key, ("shop.example",), "ecdsa", 0.0, 4e9, "1", "broken")
             self.assertRaises(BalancerError, contexts.use, type(contexts.choice)([wrong]))
             self.assertIsNone(talk(client(library), contexts).client.fault)
+
+    def test_not_replaced(self) -> None:
+        """What could not be used leaves nothing behind: staples, sessions and authorities are those of before."""
+        for library in libraries():
+            context = client(library)
+            contexts = server(library, identity(SHOP, staple=b"good"), ca=CA.issued.cert, client_auth="optional")
+            first = talk(context, contexts)
+            first.says(first.server, b"hello")
+            wrong = replace(identity(SHOP, "broken"), key=CA.issue("shop.example", number=2).key, staple=b"other")
+            other = read_authorities(OTHER_CA.issued.cert)
+            self.assertRaises(BalancerError, contexts.use, type(contexts.choice)([wrong]), other)
+            self.assertTrue(infos(talk(context, contexts))[1].resumed)
+            self.assertEqual(list(contexts._staples.values()), [b"good"])
+            alice = client(library, identity=identity(CA.issue("alice", client=True, subject="CN=alice"), "alice"))
+            self.assertIsNotNone(infos(talk(alice, contexts))[1].client)
 
 
 class ClientTests(SynchronousTestCase):
