@@ -86,6 +86,7 @@ class ServerContexts:
         self._chosen = {name: self.library.ffi.new("unsigned char[]", name) for name in self._offered}
         self._contexts: dict[tuple[int, ...], Context] = {}
         self._side = b""  # what sessions must have in common to be resumed
+        self._era = self._era_now()
         self.choice = choice
         self.authorities = authorities
         self.use(choice, authorities)
@@ -102,6 +103,10 @@ class ServerContexts:
             raise BalancerError(f"OpenSSL refuses a certificate: {error}") from error
         self._staples = {each.fingerprint: each.staple for each in choice.identities if each.staple is not None}
 
+    def _era_now(self) -> bytes:
+        """Return what contexts are made anew for: of a library that makes the keys of tickets itself, each in its context."""
+        return b"" if self.library.has_ticket_keys else self.keys.keys[0][:16]
+
     def _fingerprint(self) -> bytes:
         """Return what sessions must have in common to be resumed: the listener, and who may be a client of it."""
         digest = hashlib.sha256(repr((self.settings.listener, self.settings.client_auth)).encode())
@@ -115,7 +120,7 @@ class ServerContexts:
         found = self._contexts.get(key)
         if found is None:
             settings = self.settings
-            side = (self._side, settings.alpn, settings.tickets, settings.lifetime)
+            side = (self._side, self._era, settings.alpn, settings.tickets, settings.lifetime)
             found = context_for(self.library, side, settings.profile, identities, self._equip)
             self._contexts[key] = found
         return found
@@ -146,6 +151,9 @@ class ServerContexts:
 
     def session(self) -> ServerSession:
         """Return a session for a client that has just connected."""
+        if self._era and self._era != self._era_now():
+            self._era = self._era_now()
+            self.use(self.choice, self.authorities)
         return ServerSession(self, self._first)
 
     # Called by OpenSSL in the middle of a handshake.

@@ -221,6 +221,8 @@ class CertificateTests(_Story):
         """New files are shown by every worker, without a reload; connections stay; a broken file changes nothing."""
         running = self.begin("certificates: AT/shop.pem", top="workers: 2", shop=SHOP)
         wait_until(lambda: self._answers())
+        # A worker that starts reads the files for itself: what is broken by then keeps it from serving.
+        wait_until(lambda: all(f"worker {each} serves" in running.output.read_text() for each in (1, 2)))
         old = Peer(self.shaken())
         (self.at / "shop.pem").write_bytes(NEWER.cert)
         wait_until(lambda: "there is no key in" in running.output.read_text())

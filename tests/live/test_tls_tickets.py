@@ -50,9 +50,12 @@ class TicketTests(_Story):
         self.begin("certificates: {cert: AT/shop.pem}, tickets: {rotate: 1s}", shop=SHOP)
         _, session = self.ask(None, ssl.TLSVersion.TLSv1_2)
         began = time.monotonic()
-        self.assertTrue(self.ask(session, ssl.TLSVersion.TLSv1_2)[0])
+        keeps = library_in_use().has_ticket_keys  # pyOpenSSL's library knows the newest key only
+        if keeps:
+            self.assertTrue(self.ask(session, ssl.TLSVersion.TLSv1_2)[0])
         wait_until(lambda: not self.ask(session, ssl.TLSVersion.TLSv1_2)[0])
-        self.assertGreater(time.monotonic() - began, KEPT - 2)
+        if keeps:
+            self.assertGreater(time.monotonic() - began, KEPT - 2)
 
     def test_workers(self) -> None:
         """Whichever worker a client comes back to, it is known there; also at one that has just been started."""

@@ -412,6 +412,21 @@ class TicketTests(SynchronousTestCase):
                 second = talk(context, server(library, keys=elsewhere))
                 self.assertEqual(infos(second)[1].resumed, resumed)
 
+    def test_rotated(self) -> None:
+        """A session goes on as long as its key is known: of pyOpenSSL's library, which makes its own, that is the newest only."""
+        for library in libraries():
+            keys, context = TicketKeys(), client(library)
+            contexts = server(library, keys=keys)
+            talked = talk(context, contexts)
+            talked.says(talked.server, b"hello")
+            self.assertTrue(infos(talk(context, contexts))[1].resumed)
+            self.assertTrue(infos(talk(context, server(library, keys=keys)))[1].resumed)  # as after a reload
+            keys.rotate()
+            self.assertEqual(infos(talk(context, contexts))[1].resumed, library.has_ticket_keys)
+            for _ in range(KEPT):
+                keys.rotate()
+            self.assertFalse(infos(talk(context, contexts))[1].resumed)
+
     def test_another_listener(self) -> None:
         """Nobody gets in by a session where a certificate is asked for that was not asked for when it began."""
         for library in libraries():
