@@ -193,7 +193,9 @@ class Balancer(Runtime):
         self.site: Any = self.snapshot.listeners["web"]
         self.servers = self.snapshot.pools["web"].servers
 
-    def connect(self, address: Address, protocol: Any, timeout: float, *, spliced: bool = False) -> Deferred[Any]:
+    def connect(
+        self, address: Address, protocol: Any, timeout: float, *, spliced: bool = False, first: bytes = b""
+    ) -> Deferred[Any]:
         connecting: Deferred[Any] = Deferred()
         self.dials.append((address, protocol, connecting))
         return connecting
