@@ -598,6 +598,30 @@ class SendingTests(_Story):
         records = running.records(6)
         self.assertEqual({(each["client"], each["sni"]) for each in records}, {("192.0.2.7", "shop.example")})
 
+    def test_terminated(self) -> None:
+        """Of TLS that ends here, of a TCP listener too, servers are told version, cipher, name and protocol."""
+        authority = Authority("Test CA")
+        authority.issue("localhost").write(self.at / "own.pem", self.at / "own.key")
+        context = ssl.create_default_context(cadata=authority.issued.cert.decode())
+        headers = Headers(answering(OK))
+        server = self.server(headers)
+        tls = f"tls: {{certificates: [{{cert: {self.at}/own.pem, key: {self.at}/own.key}}]}}"
+        self.begin(
+            tls, tls, web=f"servers: ['{server.address}'], proxy_protocol: {{version: 2, tlvs: [ssl, authority]}}"
+        )
+        for port in (self.web_port, self.tcp_port):
+            plain = socket.create_connection(("127.0.0.1", port), 20)
+            secure = context.wrap_socket(plain, server_hostname="localhost")
+            self.addCleanup(secure.close)
+            secure.sendall(GET)
+            self.assertIn(b"200 OK", secure.recv(65536))
+            header = headers.all[-1]
+            assert header.tls is not None
+            cipher = secure.cipher()
+            assert cipher is not None
+            said = (header.tls.version, header.tls.cipher, header.tls.common_name, header.tls.verify, header.authority)
+            self.assertEqual(said, (secure.version(), cipher[0], "", 1, "localhost"))
+
     def test_session_id(self) -> None:
         """The id that a server is told of a session is in the session's record."""
         headers = Headers(echoing())
