@@ -185,7 +185,6 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "wire/http2/reading.py",
     ),
     "live/test_tls_servers.py": ("forwarding/encrypting.py",),
-    "live/test_proxy_protocol.py": ("config/proxy_protocol.py",),
     "wire/proxy_protocol/test_reader.py": (
         "wire/proxy_protocol/endpoints.py",
         "wire/proxy_protocol/errors.py",

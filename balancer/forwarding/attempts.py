@@ -148,14 +148,14 @@ class Attempts:
     def _use_introduced(self, server: Server, introduction: Introduction, now: float) -> None:
         """Use a connection that began with the PROXY header of this client, and of nobody else."""
         facts = self._request.facts
-        whom = introduction.of(facts)
+        whom = introduction.of(facts, facts.tls)
         connection: ServerSide | None = server.idle.take_for(whom, now)  # type: ignore[assignment]
         if connection is not None and self._fit(connection):
             self._record.connect = 0.0
             self._send(connection, now)
             return
         self._phase = CONNECTING
-        first = introduction.marked(facts, self._request.request_id)
+        first = introduction.marked(facts, facts.tls, self._request.request_id)
         timeout = self._pool.timeouts.connect
         self._pending = connecting = self._connect(server, timeout, alone=True, first=first, whom=whom)
         connecting.addCallbacks(self._connected, self._not_connected)

@@ -43,7 +43,6 @@ from balancer.model.origin import Origin
 from balancer.net.splice import Pipes
 from balancer.net.timers import Wheel
 from balancer.observe.records import SessionRecord
-from balancer.wire.ids import new_id
 
 if TYPE_CHECKING:
     from balancer.pools.pool import Pool
@@ -255,8 +254,7 @@ class Session:
         connect: Any = self._connect
         introduction, encryption = pool.introduction, server.encryption
         if introduction is not None:
-            self.record.session_id = self.record.session_id or new_id()
-            connect = partial(connect, first=introduction.marked(facts, self.record.session_id))
+            connect = partial(connect, first=introduction.of_session(facts, self.record))
         if encryption is not None:
             connect = encryption.over(connect, server.address.host)
         self._waiting = connecting = connect(address, self.server, pool.timeouts.connect)

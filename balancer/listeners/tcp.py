@@ -197,6 +197,8 @@ class TCPListener:
 
     def _abort_all(self) -> None:
         self.introductions.close()
+        for handshake in tuple(self._shaking):
+            handshake.abort()
         for session in tuple(self.sessions):
             session.abort(SHUTDOWN)
 
@@ -236,6 +238,7 @@ class TCPListener:
         def left(handshake: Handshake) -> None:
             self._shaking.discard(handshake)
             self.gate.leave(peer.host)
+            self.one_left()
 
         handshake = Handshake(contexts, self._wheel, self.handshakes, speak, left)
         self._shaking.add(handshake)
@@ -282,7 +285,7 @@ class TCPListener:
 
     def one_left(self) -> None:
         """A connection has ended; the last one is waited for by :meth:`drain`."""
-        if self._drained is not None and not self.sessions and not self.introductions.waiting:
+        if self._drained is not None and not self.sessions and not self._shaking and not self.introductions.waiting:
             drained, self._drained = self._drained, None
             drained.callback(None)
 

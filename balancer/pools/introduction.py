@@ -11,6 +11,8 @@ from functools import lru_cache
 
 from balancer.model.facts import RequestFacts, SessionFacts
 from balancer.model.tls import TLSInfo
+from balancer.observe.records import SessionRecord
+from balancer.wire.ids import new_id
 from balancer.wire.proxy_protocol import tlvs, v1, v2
 
 __all__ = ["TLVS", "Introduction"]
@@ -35,27 +37,39 @@ class Introduction:
         """The header of a connection that is nobody's but ours."""
         return v1.UNKNOWN if self.version == 1 else v2.LOCAL
 
-    def of(self, facts: RequestFacts | SessionFacts) -> bytes:
-        """Return the header for the client that ``facts`` are of without id and checksum: the same for the same client."""
-        return self._header(facts, [], checksum=False)
+    def of(self, facts: RequestFacts | SessionFacts, tls: TLSInfo | None) -> bytes:
+        """Return the header for the client of ``facts``, who uses ``tls``, without id and checksum: the same for the same client."""
+        return self._header(facts, tls, [], checksum=False)
 
-    def marked(self, facts: RequestFacts | SessionFacts, unique_id: str) -> bytes:
+    def marked(self, facts: RequestFacts | SessionFacts, tls: TLSInfo | None, unique_id: str) -> bytes:
         """Return the header with the id of the connection, or of its first request, where one is wanted."""
         wanted = "unique_id" in self.tlvs
         vectors = [(tlvs.UNIQUE_ID, unique_id.encode()[: tlvs.MOST_UNIQUE_ID])] if wanted else []
-        return self._header(facts, vectors, checksum=self.checksum)
+        return self._header(facts, tls, vectors, checksum=self.checksum)
 
-    def _header(self, facts: RequestFacts | SessionFacts, vectors: list[tuple[int, bytes]], *, checksum: bool) -> bytes:
+    def of_session(self, facts: SessionFacts, record: SessionRecord) -> bytes:
+        """Return the header for a session of layer 4; an id that is told is in its ``record`` from then on, the same for every server."""
+        if "unique_id" in self.tlvs and not record.session_id:
+            record.session_id = new_id()
+        return self.marked(facts, record.tls, record.session_id)
+
+    def _header(
+        self,
+        facts: RequestFacts | SessionFacts,
+        tls: TLSInfo | None,
+        vectors: list[tuple[int, bytes]],
+        *,
+        checksum: bool,
+    ) -> bytes:
         if self.version == 1:
             return v1.encode(facts.peer, facts.local)
         if self.tlvs:
-            vectors = [*self._vectors(facts), *vectors]
+            name = tls.sni if tls is not None else getattr(facts, "sni", None)  # of a session that is passed through
+            vectors = [*self._vectors(tls, name or ""), *vectors]
         return v2.encode(facts.peer, facts.local, vectors, checksum=checksum)
 
-    def _vectors(self, facts: RequestFacts | SessionFacts) -> list[tuple[int, bytes]]:
-        tls: TLSInfo | None = getattr(facts, "tls", None)
+    def _vectors(self, tls: TLSInfo | None, name: str) -> list[tuple[int, bytes]]:
         found: list[tuple[int, bytes]] = []
-        name = tls.sni if tls is not None else getattr(facts, "sni", None)
         if name and "authority" in self.tlvs:
             found.append((tlvs.AUTHORITY, name.encode()))
         if tls is not None and tls.alpn and "alpn" in self.tlvs:

@@ -37,6 +37,7 @@ class ConnectorTests(SynchronousTestCase):
         first: bytes = b"",
     ) -> Deferred[Any]:
         dialled: Deferred[Any] = Deferred()
+        self.first = first
         self.dials.append((then, alpn, dialled))
         return dialled
 
@@ -69,6 +70,18 @@ class ConnectorTests(SynchronousTestCase):
         self.agree("")
         self.assertIsInstance(self.got[0], ServerConnection)
         self.assertGreater(self.got[0].expires, 3600)
+
+    def test_first_words(self) -> None:
+        """A connection that begins with a PROXY header is of HTTP/1.1 whatever else the server speaks, and its client's."""
+        server = named("a", protocol="auto")
+        self.connector(server, 3.0, alone=True, first=b"PROXY one", whom=b"one").addBoth(self.got.append)
+        self.assertEqual((self.first, self.dials[0][1]), (b"PROXY one", ("http/1.1",)))
+        self.agree("")
+        self.assertEqual(self.got[0].whom, b"one")
+        self.ask(named("b"))
+        self.assertEqual(self.first, b"")
+        self.agree("")
+        self.assertEqual(self.got[1].whom, b"")
 
     def test_auto_h2(self) -> None:
         """Where TLS agrees on h2, a connection is shared."""

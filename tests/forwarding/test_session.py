@@ -22,13 +22,16 @@ from balancer.forwarding.session import HELD, LINGER, Session, to_peer
 from balancer.forwarding.side import Side
 from balancer.model.address import Address, Peer
 from balancer.model.facts import SessionFacts
+from balancer.model.origin import Origin
 from balancer.net.timers import Wheel
 from balancer.observe.records import SessionRecord
 from balancer.pools.algorithms.round_robin import RoundRobin
+from balancer.pools.introduction import Introduction
 from balancer.pools.pool import Pool, PoolTimeouts
 from balancer.pools.queue import QueueSettings
 from balancer.pools.retry import RetrySettings
 from balancer.pools.server import Server
+from balancer.wire.proxy_protocol import Reader
 
 
 class Transport(StringTransport):
@@ -54,6 +57,7 @@ class SessionTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.wheel = Wheel(self.clock)
         self.attempts: list[tuple[Address, Side, float, Deferred[Side]]] = []
+        self.first: list[bytes] = []
         self.records: list[SessionRecord] = []
         self.routed: list[SessionFacts] = []
         self.pool = self.make_pool(2)
@@ -70,16 +74,17 @@ class SessionTestCase(SynchronousTestCase):
             queue=QueueSettings(size=queue, timeout=5.0),
         )
 
-    def connect(self, address: Address, side: Side, timeout: float) -> Deferred[Side]:
+    def connect(self, address: Address, side: Side, timeout: float, first: bytes = b"") -> Deferred[Side]:
         connecting: Deferred[Side] = Deferred()
         self.attempts.append((address, side, timeout, connecting))
+        self.first.append(first)
         return connecting
 
     def route(self, facts: SessionFacts) -> tuple[str, Pool] | None:
         self.routed.append(facts)
         return None if self.pool is None else ("main", self.pool)
 
-    def session(self) -> Session:
+    def session(self, origin: Origin | None = None) -> Session:
         session = Session(
             self.clock,
             self.wheel,
@@ -89,6 +94,7 @@ class SessionTestCase(SynchronousTestCase):
             SessionRecord("tcp"),
             60.0,
             lambda ended: self.records.append(ended.record),
+            origin=origin,
         )
         session.client.makeConnection(Transport(IPv4Address("TCP", "10.0.0.1", 5432)))
         return session
@@ -142,6 +148,23 @@ class ConnectingTests(SessionTestCase):
         self.assertIs(side, session.server)
         self.assertEqual(self.pool.servers[0].active, 1)
         self.assertEqual((self.routed[0].client_ip, self.routed[0].local.port), ("192.0.2.7", 5432))
+
+    def test_introduced(self) -> None:
+        """Where the pool wants it the server is told who the client is, whom the layers below know; each of several the same."""
+        self.session()
+        self.assertEqual(self.first, [b""])
+        self.pool.introduction = Introduction(2, frozenset(["unique_id", "ssl"]), checksum=True)
+        local = Peer("203.0.113.7", 443)
+        session = self.session(Origin(Peer("192.0.2.7", 40000), local, by_proxy=True))
+        self.refuse()
+        self.assertEqual((self.routed[-1].local, self.first[1]), (local, self.first[2]))
+        header = Reader().feed(self.first[1])
+        assert header is not None
+        self.assertEqual((header.source, header.destination), (session.peer, local))
+        self.assertEqual(header.unique_id.decode(), session.record.session_id)
+        self.pool.introduction = Introduction(1)
+        session = self.session()
+        self.assertEqual((self.first[3][:31], session.record.session_id), (b"PROXY TCP4 192.0.2.7 10.0.0.1 4", ""))
 
     def test_first_words_wait_and_reading_stops(self) -> None:
         """What the client says first is kept up to a limit, and all is sent when the server is there."""

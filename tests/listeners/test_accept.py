@@ -55,6 +55,25 @@ class GateTests(SynchronousTestCase):
         self.assertFalse(web.admit("d"))
         self.assertEqual((web.refused, web.refused_client, above.refused), (1, 1, 1))
 
+    def test_identified(self) -> None:
+        """Who was admitted as nobody counts as a client once it is known which, within that client's limit."""
+        above = Gate(per_client=1)
+        gate = Gate(connections=3, per_client=2, above=above)
+        self.assertTrue(gate.admit("") and gate.admit("") and gate.admit(""))
+        self.assertFalse(gate.admit("a"))
+        self.assertTrue(gate.identify("a"))
+        self.assertEqual((gate.active, gate.present(""), gate.present("a"), above.present("a")), (3, 2, 1, 1))
+        self.assertFalse(gate.identify("a"))
+        self.assertEqual((gate.refused_client, above.refused_client, gate.present("")), (1, 1, 2))
+        above.per_client = None
+        self.assertTrue(gate.identify("a"))
+        self.assertFalse(gate.identify("a"))
+        self.assertEqual((gate.refused_client, above.refused_client, above.present("a")), (2, 1, 2))
+        self.assertTrue(gate.identify(""))
+        for host in ("a", "", "a"):
+            gate.leave(host)
+        self.assertEqual((gate.active, above.active, above.present("a"), above.present("")), (0, 0, 0, 0))
+
     def test_limits_may_change(self) -> None:
         """A lower limit keeps new clients out and throws nobody out."""
         gate = Gate(connections=10)

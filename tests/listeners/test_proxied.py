@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet import reactor
@@ -21,14 +22,21 @@ from balancer.model.address import Address, Peer
 from balancer.model.origin import Origin
 from balancer.net.connecting import connect
 from balancer.net.listening import describe, listen
+from balancer.net.splice import can_splice
 from balancer.net.timers import Wheel
 from balancer.routing.l4 import L4Route, L4Routes
+from balancer.tls.choice import Choice
+from balancer.tls.reading import identity_of
+from balancer.tls.server_contexts import ServerContexts, ServerSettings
 from balancer.wire.proxy_protocol import v1, v2
 from tests.listeners.layer4 import Layer4TestCase, pool, until
 from tests.net.peers import Recorder, Recorders
+from tests.tls.authority import Authority
 
 HERE = TrustedPeers([ipaddress.ip_network("127.0.0.0/8")])
 ELSEWHERE = TrustedPeers([ipaddress.ip_network("10.0.0.0/8")])
+SHOP = Authority("CA").issue("shop.example")
+CHOICE = Choice([identity_of("shop", [SHOP.cert], SHOP.key)])
 CLIENT, LOCAL = Peer("192.0.2.7", 7), Peer("203.0.113.7", 443)
 
 
@@ -202,6 +210,21 @@ class TCPTests(Layer4TestCase):
         yield client.until(11)
 
     @inlineCallbacks
+    def test_spliced(self) -> Any:
+        """What comes behind the header goes through the kernel, once it is a lot."""
+        listener = self.proxied(ProxyPolicy(HERE))
+        client = yield self.dial(listener, v2.encode(CLIENT, LOCAL))
+        data = bytes(range(256)) * 20_000
+        client.transport.write(data)
+        server = yield self.servers.next()
+        yield server.until(len(data))
+        self.assertEqual(server.data, data)
+        assert self.pipes is not None
+        self.assertGreater(self.pipes.open, 0)
+
+    test_spliced.skip = None if can_splice() else "this platform has no splice"  # type: ignore[attr-defined]
+
+    @inlineCallbacks
     def test_timeout(self) -> Any:
         listener = self.proxied(ProxyPolicy(HERE, timeout=0.05))
         client = yield self.dial(listener, b"PROXY TCP4")
@@ -221,6 +244,25 @@ class TCPTests(Layer4TestCase):
         server = yield self.servers.next()
         yield server.until(len(header))
         self.assertEqual((server.data, self.gate.present("127.0.0.1")), (header, 1))
+
+    @inlineCallbacks
+    def test_drain_with_tls(self) -> Any:
+        """A handshake that begins within a drain, behind its header, is waited for; and cut when the time is over."""
+        contexts = ServerContexts(ServerSettings("tcp"), CHOICE)
+        for closes in (True, False):
+            listener = self.proxied(ProxyPolicy(HERE))
+            listener.swap(replace(listener._settings, tls=contexts))
+            client = yield self.dial(listener)
+            yield until(lambda listener=listener: listener.introductions.waiting)
+            done: list[Any] = []
+            listener.drain(0.3 if not closes else 30).addCallback(done.append)
+            client.transport.write(v1.encode(CLIENT, LOCAL))
+            yield until(lambda listener=listener: not listener.introductions.waiting)
+            self.assertEqual(done, [])
+            if closes:
+                client.transport.abortConnection()
+            yield until(lambda done=done: done)
+            self.assertEqual(self.gate.active, 0)
 
     @inlineCallbacks
     def test_drain(self) -> Any:

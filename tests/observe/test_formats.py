@@ -156,6 +156,11 @@ class JsonTests(SynchronousTestCase):
         want |= {"closed_by": "server", "close_code": 1000, "pings": 2, "violations_in": 0, "violations_out": 1}
         self.assertEqual(json.loads(Json().exchange(record))["websocket"], want)
 
+    def test_session_id(self) -> None:
+        """The id of a session that a server was told is there."""
+        self.assertNotIn("session_id", json.loads(Json().session(_session())))
+        self.assertEqual(json.loads(Json().session(_session(session_id="id-1")))["session_id"], "id-1")
+
     def test_session(self) -> None:
         """Sessions and flows."""
         found = json.loads(Json().session(_session()))

@@ -219,6 +219,7 @@ class HTTPListener:
             return channel
 
         handshake = Handshake(contexts, self._wheel, self.handshakes, speak, left, http=True)
+        handshake.is_ending = self._draining  # begun within a drain, behind its PROXY header
         self.channels.add(handshake)
         return handshake.protocol
 

@@ -43,6 +43,19 @@ class SharedGateTests(LimitsTestCase):
         self.assertTrue(one.admit("a"))
         self.assertEqual((one.present("a"), two.present("a")), (2, 0))
 
+    def test_identified(self) -> None:
+        """Who was admitted as nobody counts in all workers as the client that it turns out to be, or is refused."""
+        above = [SharedGate(row, 0, per_client=2) for row in self.rows]
+        one, two = (SharedGate(row, 1, per_client=5, above=up) for row, up in zip(self.rows, above, strict=True))
+        self.assertTrue(one.admit("") and two.admit("") and one.admit(""))
+        self.assertEqual([one.identify("a"), two.identify("a"), one.identify("a")], [True, True, False])
+        self.assertEqual((one.refused_client, above[0].refused_client, one.present(""), one.present("a")), (1, 1, 1, 1))
+        self.assertTrue(one.identify("b") and two.identify(""))
+        one.leave("b")
+        one.leave("a")
+        self.assertTrue(two.admit("a"))
+        self.assertEqual((self.counts.total(0), self.counts.total(1), one.active, two.present("a")), (2, 2, 0, 2))
+
     def test_above(self) -> None:
         """What the gate above refuses counts in neither."""
         above = [SharedGate(row, 0, connections=2, per_client=1) for row in self.rows]
