@@ -91,6 +91,8 @@ class Master(Service):
         self._runtime = Runtime(reactor, inheritance.secret)
         self._runtime.observe_pool = self._happened
         self._runtime.observe_tls = self._share_tls
+        self._runtime.observing.metrics.watch(self._runtime.ordering.metrics)
+        self._runtime.ordering.is_ready = lambda: self._accepting
         self._metrics = SummedMetrics(self._runtime.observing.metrics, self._gather_metrics)
         self._side = SidePorts(reactor, self._metrics.text, self, Opening(reactor, inheritance.take))
         self._holdings = Holdings(self._runtime, self._side, inheritance)
@@ -131,7 +133,7 @@ class Master(Service):
             self._reactor, holdings.counts, holdings.memory, str(self.file), self._greet, self._ended, self._farewell
         )
         self._metrics.crew = self._crew
-        self._reports = Reports(self.file, holdings, self._side, self._crew)
+        self._reports = Reports(self.file, holdings, self._side, self._crew, self._runtime.ordering)
 
     def startService(self) -> None:
         """Begin to probe servers and to resolve names; start the workers."""
@@ -158,6 +160,7 @@ class Master(Service):
             "geometry": [geometry.rows, geometry.columns, geometry.buckets],
             "secret": self._runtime.secret,
             "ticket_keys": self._runtime.shared_tls()["keys"],
+            "proofs": dict(self._runtime.ordering.proofs),
         }
 
     def _configure_in_turn(self, worker: WorkerProcess) -> None:
@@ -212,9 +215,10 @@ class Master(Service):
     def _tell(self, state: list[Any]) -> Deferred[Any]:
         return succeed(None) if self._crew is None else self._crew.say(Tell, ANSWERING, state=state)
 
-    def _share_tls(self) -> None:
-        if self._crew is not None:
-            self._crew.say(ShareTLS, ANSWERING, **self._runtime.shared_tls())
+    def _share_tls(self) -> Deferred[Any]:
+        if self._crew is None:
+            return succeed(None)
+        return self._crew.say(ShareTLS, ANSWERING, **self._runtime.shared_tls())
 
     def _in_turn(self, doing: Coroutine[Any, Any, Any]) -> Deferred[Any]:
         return self._lock.run(Deferred.fromCoroutine, doing)
@@ -362,6 +366,7 @@ class Master(Service):
 
             def hand_over() -> None:
                 crew.stop(holdings.in_force.config.graceful_timeout, HAND_OVER)
+                self._runtime.ordering.stop()
                 self._side.hand_over()
 
             return await self._succession.pass_on(holdings.left(), self._runtime.secret, holdings.state(), hand_over)
@@ -381,6 +386,7 @@ class Master(Service):
         if self._gathering.running:
             self._gathering.stop()
         self._pulse.stop()
+        self._runtime.ordering.stop()
         limit = self._holdings.now.config.graceful_timeout
         _log.info("stopping: workers have {limit:g} s for connections to finish", limit=limit)
         handed_over = self._succession.is_over
