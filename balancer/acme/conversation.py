@@ -13,6 +13,7 @@ from __future__ import annotations
 import datetime
 import importlib.util
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -34,6 +35,9 @@ PATIENCE = 10
 """Seconds for one answer of the authority's."""
 WHOLE = 120.0
 """Seconds in which it is to see the proof, and to issue the certificate."""
+
+_BETWEEN = 1.0
+"""Seconds between two questions whether it has seen it."""
 
 _ERROR = "urn:ietf:params:acme:error:"
 _NO_ACCOUNT = f"{_ERROR}accountDoesNotExist"
@@ -116,11 +120,29 @@ def _ordered(client: Any, account_key: Any, wanted: Wanted, present: Present) ->
             presented.append((place, proof))
             present(place, proof, True)
             client.answer_challenge(challenge, answer)
-        done = client.finalize_order(client.poll_authorizations(opened, deadline), deadline)
+            _await_seen(client, authorization, deadline)
+        done = client.finalize_order(opened, deadline)
     finally:
         for place, proof in presented:
             present(place, proof, False)
     return key + str(done.fullchain_pem).encode("ascii")
+
+
+def _await_seen(client: Any, authorization: Any, deadline: datetime.datetime) -> None:
+    """Return when the authority has seen the proof."""
+    while True:
+        authorization, _ = client.poll(authorization)
+        errors = _of_challenges(authorization)
+        # Pending with an error: some look no more until they are asked to (RFC 8555 section 8.2), and so do we, later.
+        waits = [each.status.name for each in authorization.body.challenges if each.error is not None]
+        status = authorization.body.status.name
+        if status == "valid":
+            return
+        if status != "pending" or "pending" in waits or "invalid" in waits:
+            raise OrderError(f"the authority did not find the proof: {errors or status}", alone=True)
+        if datetime.datetime.now() > deadline:
+            raise OrderError(f"the authority did not look for the proof within {WHOLE:g} s", alone=True)
+        time.sleep(_BETWEEN)
 
 
 def _challenge(authorization: Any, wanted: Wanted) -> Any:
@@ -205,8 +227,6 @@ def _in_our_words() -> Iterator[None]:
         yield
     except (OrderError, StorageError):
         raise
-    except errors.ValidationError as error:
-        raise OrderError(f"the authority did not find the proof: {_of_challenges(error)}", alone=True) from error
     except errors.IssuanceError as error:
         raise _refused(error.error) from error
     except messages.Error as error:
@@ -237,14 +257,9 @@ def _refused(error: Any) -> OrderError:
     return OrderError(f"the authority refused: {code}: {_short(text)}", alone=error.typ in _OF_NAME, wait=wait)
 
 
-def _of_challenges(error: Any) -> str:
-    found = [
-        str(challenge.error.detail or challenge.error.typ)
-        for authorization in error.failed_authzrs
-        for challenge in authorization.body.challenges
-        if challenge.error is not None
-    ]
-    return _short("; ".join(found))
+def _of_challenges(authorization: Any) -> str:
+    errors = [challenge.error for challenge in authorization.body.challenges if challenge.error is not None]
+    return _short("; ".join(str(error.detail or error.typ) for error in errors))
 
 
 def _innermost(error: BaseException) -> str:

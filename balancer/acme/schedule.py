@@ -13,13 +13,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-__all__ = ["FIRST_WAIT", "LONGEST_WAIT", "RATE_LIMITED", "Attempts", "Term", "renewal"]
+__all__ = ["FIRST_WAIT", "LONGEST_WAIT", "RATE_LIMITED", "SPACING", "Attempts", "Term", "renewal"]
 
 FIRST_WAIT = 120.0
 _GROWTH = 3.0
 LONGEST_WAIT = 12 * 3600.0
 RATE_LIMITED = 3600.0
 """Seconds to wait at least, when an authority says that it was asked too often."""
+SPACING = 3600.0
+"""Seconds between two certificates for one name."""
 _JITTER = 0.1
 
 
@@ -62,9 +64,14 @@ class Attempts:
         wait = max(wait, least) * (1 + _JITTER * draw)
         return Attempts(self.failures + 1, self.total + 1, now + wait, self.succeeded, error)
 
-    def done(self, now: float) -> Attempts:
-        """Return what is known after it went well."""
-        return Attempts(total=self.total, succeeded=now)
+    def done(self, now: float, term: Term | None = None) -> Attempts:
+        """Return what is known after it went well.
+
+        Even then there is a pause, of an hour or half of what ``term`` leaves: whatever is wrong with clocks, files and
+        lifetimes, nobody is asked for one certificate after the other.
+        """
+        pause = 0.0 if term is None else now + min(SPACING, max((term.ends - now) / 2, 0.0))
+        return Attempts(total=self.total, pause=pause, succeeded=now)
 
     def waits(self, now: float) -> bool:
         """Whether it is too early for another try; a clock that was set back makes nobody wait longer than ever."""

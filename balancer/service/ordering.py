@@ -228,7 +228,7 @@ class Ordering:
                 storage.note(AUTHORITY, authority)
             return Outcome(error, after, authority, term)
         now = self._wall()
-        after, authority = before.done(now), authority.done(now)
+        after, authority = before.done(now, term), authority.done(now)
         storage.note(wanted.name, after)
         storage.note(AUTHORITY, authority)
         return Outcome(None, after, authority, term)
@@ -312,7 +312,7 @@ class Ordering:
                 "issued": moment(each.attempts.succeeded) if each.attempts.succeeded else "",
                 "failures": each.attempts.failures,
                 "error": each.attempts.error or self._authorities[each.authority].error,
-                "next": moment(self._pause(each)) if self._pause(each) > now else "",
+                "next": moment(self._pause(each)) if each.due <= now < self._pause(each) else "",
             }
             for each in self._known.values()
         ]

@@ -6,19 +6,34 @@ import json
 import os
 import socket
 import ssl
+import struct
 import subprocess
 import sys
+import threading
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.x509.oid import NameOID
 from twisted.trial.unittest import SkipTest
 
+from balancer.acme.storage import certificate_path
 from tests.live.balancers import BIN, OK, BalancerTestCase, Peer, RunningBalancer, answering, wait_until
 from tests.live.processes import free_port
 from tests.live.programs import need
+from tests.tls.authority import Authority
+
+HOOK = """
+import pathlib, sys
+folder, action, name, value = sys.argv[1:]
+path = pathlib.Path(folder, name)
+with open(pathlib.Path(folder, "calls"), "a") as calls:
+    calls.write(action + " " + name + "\\n")
+if action == "present":
+    path.write_text(value)
+else:
+    path.unlink()
+"""
 
 PATIENCE = 60.0
 HOST = "127.80.2.7"
@@ -47,7 +62,11 @@ class AuthorityServer:
         test.addCleanup(self.stop)
 
     def start(self) -> None:
-        environment = os.environ | {"XDG_DATA_HOME": str(self.at), "XDG_CONFIG_HOME": str(self.at), "HOME": str(self.at)}
+        environment = os.environ | {
+            "XDG_DATA_HOME": str(self.at),
+            "XDG_CONFIG_HOME": str(self.at),
+            "HOME": str(self.at),
+        }
         with (self.at / "caddy.log").open("ab") as log:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log, env=environment)
 
@@ -79,6 +98,44 @@ class AuthorityServer:
     @property
     def directory(self) -> str:
         return f"https://127.0.0.1:{self.port}/acme/local/directory"
+
+
+class NameServer:
+    """Answers questions for TXT records with what is in the file of that name in ``folder``."""
+
+    def __init__(self, test: BalancerTestCase, folder: Path) -> None:
+        self.folder = folder
+        self.skt = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.skt.bind(("127.0.0.1", 0))
+        self.skt.settimeout(1.0)
+        self.port = self.skt.getsockname()[1]
+        self._ended = threading.Event()
+        thread = threading.Thread(target=self._serve, daemon=True)
+        thread.start()
+        test.addCleanup(thread.join)
+        test.addCleanup(self._ended.set)
+
+    def _serve(self) -> None:
+        while not self._ended.is_set():
+            try:
+                data, peer = self.skt.recvfrom(4096)
+            except TimeoutError:
+                continue
+            self.skt.sendto(self._answer(data), peer)
+        self.skt.close()
+
+    def _answer(self, data: bytes) -> bytes:
+        labels, at = [], 12
+        while data[at]:
+            labels.append(data[at + 1 : at + 1 + data[at]].decode())
+            at += 1 + data[at]
+        question = data[12 : at + 5]
+        path = self.folder / ".".join(labels).lower()
+        if question[-4:-2] != b"\0\x10" or not path.exists():
+            return data[:2] + b"\x84\x03\0\1\0\0\0\0\0\0" + question
+        text = path.read_bytes()
+        answer = b"\xc0\x0c\0\x10\0\1\0\0\0\0" + struct.pack("!HB", len(text) + 1, len(text)) + text
+        return data[:2] + b"\x84\0\0\1\0\1\0\0\0\0" + question + answer
 
 
 class AcmeTests(BalancerTestCase):
@@ -142,10 +199,11 @@ class AcmeTests(BalancerTestCase):
         first = self.shown("shop.test")
         assert first is not None
         found = wait_until(lambda: self.shown("shop.test", authority), PATIENCE)
-        self.assertEqual(found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName), ["shop.test"])
+        self.assertNotEqual(first, found)
+        self.assertEqual(_names(found), ["shop.test"])
         (order,) = self.status()["acme"]
         self.assertEqual((order["name"], order["state"], order["failures"]), ("shop.test", "good", 0))
-        files = [path for path in self.storage.rglob("*")]
+        files = list(self.storage.rglob("*"))
         for path in (self.storage, *files):
             self.assertEqual(path.stat().st_mode & 0o777, 0o700 if path.is_dir() else 0o600, path)
         running.stop()
@@ -153,3 +211,105 @@ class AcmeTests(BalancerTestCase):
         again = self.run_acme(text)
         self.assertEqual(self.shown("shop.test", authority), found)
         self.assertNotIn("certificate for", again.output.read_text())
+
+    def test_renewed(self) -> None:
+        """Certificates are renewed in time, once for all workers, which all answer the authority and show the new one; connections stay."""
+        authority = self.authority("shop.test")
+        old = Authority("Another CA").issue("shop.test", days=5, age=60)
+        file = Path(certificate_path(str(self.storage), authority.directory, "shop.test"))
+        file.parent.mkdir(0o700, parents=True)
+        old.write(file)
+        running = self.run_acme(self.text(authority, "", top="workers: 2"))
+        context = ssl.create_default_context(cadata=old.cert.decode())
+        skt = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+        self.addCleanup(skt.close)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        held = Peer(context.wrap_socket(skt, server_hostname="shop.test"))
+        self.addCleanup(held.close)
+
+        def all_new() -> bool:
+            return all(self.shown("shop.test", authority) for _ in range(8))
+
+        wait_until(all_new, PATIENCE)
+        held.send(b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+        self.assertEqual(held.response()[0], 200)
+        lines = running.output.read_text().splitlines()
+        orders = [line for line in lines if "certificate for shop.test: " in line]
+        self.assertEqual(
+            [("ordering" in line, "issued" in line) for line in orders[:2]], [(True, False), (False, True)]
+        )
+        self.assertIn("renewing", orders[2])
+        self.assertEqual(len({path.name for path in self.storage.rglob("*.pem")}), 1)
+        text = self.get(self.metrics, "/metrics").body.decode()
+        self.assertIn('balancer_acme_failures_total{name="shop.test"} 0.0', text)
+        (since,) = [
+            line for line in text.splitlines() if line.startswith("balancer_acme_last_success_timestamp_seconds{")
+        ]
+        self.assertGreater(float(since.split()[-1]), 1e9)
+
+    def test_nobody_there(self) -> None:
+        """Without the authority the service runs, says so once for each attempt, and is patient, restarts or not; mended, it goes on."""
+        authority = self.authority("shop.test", start=False)
+        (self.at / "ca.pem").write_text("")
+        text = self.text(authority, "").replace(str(authority.root), str(self.at / "ca.pem"))
+        running = self.run_acme(text)
+        wait_until(lambda: "next attempt in" in running.output.read_text())
+        self.assertIn("certificate for shop.test: the authority cannot be reached: ", running.output.read_text())
+        self.assertIn("there is none, and clients are shown something else", running.output.read_text())
+        self.assertIsNotNone(self.shown("shop.test"))
+        (order,) = self.status()["acme"]
+        self.assertEqual((order["state"], order["failures"]), ("waiting", 1))
+        running.stop()
+        authority.start()
+        (self.at / "ca.pem").write_bytes(authority.root.read_bytes())
+        again = self.run_acme(text)
+        wait_until(lambda: self.status()["acme"])
+        (order,) = self.status()["acme"]
+        self.assertEqual((order["state"], order["failures"]), ("waiting", 1))
+        self.assertIn(
+            'balancer_acme_failures_total{name="shop.test"} 1.0', self.get(self.metrics, "/metrics").body.decode()
+        )
+        again.reload(
+            again.file.read_text().replace("agree_terms: true", "agree_terms: true\n        email: admin@shop.test")
+        )
+        wait_until(lambda: self.shown("shop.test", authority), PATIENCE)
+        self.assertNotIn("Traceback", running.output.read_text() + again.output.read_text())
+
+    def test_one_of_two(self) -> None:
+        """What is wrong with one name leaves the others alone; the log says what the authority found."""
+        authority = self.authority("shop.test")
+        running = self.run_acme(self.text(authority, "", hosts="lost.test, shop.test"))
+        wait_until(lambda: self.shown("shop.test", authority), PATIENCE)
+        wait_until(
+            lambda: "certificate for lost.test: the authority did not find the proof" in running.output.read_text(),
+            PATIENCE,
+        )
+        states = {each["name"]: each["state"] for each in self.status()["acme"]}
+        self.assertEqual(states, {"lost.test": "waiting", "shop.test": "good"})
+
+    def test_dns(self) -> None:
+        """A wildcard, proved in the DNS by a program, which is called for the end of it too."""
+        records = self.at / "records"
+        records.mkdir()
+        names = NameServer(self, records)
+        hook = self.at / "hook.py"
+        hook.write_text(HOOK)
+        policy = f"    challenges dns-01\n    resolvers udp/127.0.0.1:{names.port}\n"
+        authority = self.authority(policy=policy)
+        acme = (
+            "        names: ['*.sites.test']\n        challenge: dns-01\n"
+            f"        dns_hook: ['{sys.executable}', '{hook}', '{records}']\n"
+        )
+        running = self.run_acme(self.text(authority, acme, hosts="'*.sites.test'"))
+        try:
+            found = wait_until(lambda: self.shown("a.sites.test", authority), PATIENCE)
+        except AssertionError:
+            raise AssertionError(running.output.read_text()) from None
+        self.assertEqual(_names(found), ["*.sites.test"])
+        calls = (records / "calls").read_text().splitlines()
+        self.assertEqual(calls, ["present _acme-challenge.sites.test", "cleanup _acme-challenge.sites.test"])
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return names.get_values_for_type(x509.DNSName)
