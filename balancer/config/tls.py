@@ -110,7 +110,7 @@ class ListenerTls(Settings):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {**handler(schema), "anyOf": [given("certificates"), given("acme")]}
+        return {**handler(schema), "allOf": [{"anyOf": [given("certificates"), given("acme")]}]}
 
 
 def _status(value: Any) -> int:

@@ -89,6 +89,7 @@ class Runtime:
         self._connector = ServerConnector(self._dial, self.wheel, gathering(reactor))
         self.overload = Overload(reactor, random.random)
         self.observing = Observing(reactor, self.overload.look)
+        self.observing.metrics.watch(self.ordering.metrics)
         self.observe_exchange = self.observing.exchange
         self.observe_session = self.observing.session
         self.draw = random.random

@@ -91,7 +91,6 @@ class Master(Service):
         self._runtime = Runtime(reactor, inheritance.secret)
         self._runtime.observe_pool = self._happened
         self._runtime.observe_tls = self._share_tls
-        self._runtime.observing.metrics.watch(self._runtime.ordering.metrics)
         self._runtime.ordering.is_ready = lambda: self._accepting
         self._metrics = SummedMetrics(self._runtime.observing.metrics, self._gather_metrics)
         self._side = SidePorts(reactor, self._metrics.text, self, Opening(reactor, inheritance.take))
@@ -128,12 +127,10 @@ class Master(Service):
             raise
         self._holdings.use(first)
         take_over(first.snapshot.pools, self._succession.inheritance.state, weights=False)
-        holdings = self._holdings
-        self._crew = Crew(
-            self._reactor, holdings.counts, holdings.memory, str(self.file), self._greet, self._ended, self._farewell
-        )
+        counts, memory = self._holdings.counts, self._holdings.memory
+        self._crew = Crew(self._reactor, counts, memory, str(self.file), self._greet, self._ended, self._farewell)
         self._metrics.crew = self._crew
-        self._reports = Reports(self.file, holdings, self._side, self._crew, self._runtime.ordering)
+        self._reports = Reports(self.file, self._holdings, self._side, self._crew, self._runtime.ordering)
 
     def startService(self) -> None:
         """Begin to probe servers and to resolve names; start the workers."""
@@ -159,8 +156,7 @@ class Master(Service):
             "row": worker.row,
             "geometry": [geometry.rows, geometry.columns, geometry.buckets],
             "secret": self._runtime.secret,
-            "ticket_keys": self._runtime.shared_tls()["keys"],
-            "proofs": dict(self._runtime.ordering.proofs),
+            "tls": self._runtime.shared_tls(),
         }
 
     def _configure_in_turn(self, worker: WorkerProcess) -> None:

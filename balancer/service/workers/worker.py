@@ -161,8 +161,7 @@ class Worker(amp.AMP):
         counts = SharedCounts(MEMORY, Geometry(*settings["geometry"]), bytes.fromhex(settings["secret"]))
         os.close(MEMORY)
         self._runtime = WorkerRuntime(self._reactor, counts.row(settings["row"]), settings["secret"])
-        self._runtime.ticket_keys.use([bytes.fromhex(key) for key in settings["ticket_keys"]])
-        self._runtime.take_proofs(settings["proofs"])
+        self.share_tls(**settings["tls"])
         self._plane = DataPlane(self._runtime, self._opening)
 
     def _refused(self, failure: Failure) -> None:
