@@ -272,6 +272,24 @@ class AcmeTests(BalancerTestCase):
         wait_until(lambda: self.shown("shop.test", authority), PATIENCE)
         self.assertNotIn("Traceback", running.output.read_text() + again.output.read_text())
 
+    def test_silent(self) -> None:
+        """An authority that says nothing keeps nobody waiting: requests are served, and the process ends when it is told to."""
+
+        def say_nothing(peer: Peer) -> None:
+            asked.append(peer.exactly(1))
+            peer.rest()
+
+        asked: list[bytes] = []
+        server = self.server(say_nothing)
+        authority = self.authority(start=False, port=server.port)
+        (self.at / "ca.pem").write_bytes(Authority("CA").issued.cert)
+        running = self.run_acme(self.text(authority, "").replace(str(authority.root), str(self.at / "ca.pem")))
+        wait_until(lambda: asked)
+        self.assertEqual([each["state"] for each in self.status()["acme"]], ["ordering"])
+        self.assertEqual(self.get(self.port, "/").status, 400)
+        self.assertEqual(running.stop(), 0)
+        self.assertNotIn("Traceback", running.output.read_text())
+
     def test_one_of_two(self) -> None:
         """What is wrong with one name leaves the others alone; the log says what the authority found."""
         authority = self.authority("shop.test")
