@@ -72,6 +72,10 @@ class HouseTests(TestCase):
 
 _TESTED_IN: dict[str, tuple[str, ...]] = {
     "tls/test_reading.py": ("tls/identity.py",),
+    "live/test_acme.py": (
+        "acme/conversation.py",
+        "service/threads.py",
+    ),
     "live/test_tls_certificates.py": ("service/snapshot.py",),
     "net/test_listening.py": ("net/adopted.py",),
     "net/test_transports.py": ("net/stream.py",),

@@ -15,6 +15,7 @@ from rich.markup import escape
 from balancer.cli.tables import (
     accounts_table,
     certificates_table,
+    orders_table,
     packages_table,
     servers_table,
     spoken,
@@ -127,6 +128,9 @@ def status(admin: Admin, as_json: bool) -> None:
         )
         if listener.get("certificates"):
             screen.print(certificates_table(listener["certificates"]))
+    if found["acme"]:
+        screen.print("certificates from authorities")
+        screen.print(orders_table(found["acme"]))
     for pool in found["pools"]:
         speaks = "" if pool["protocol"] == "http1" else f", speaks {pool['protocol']}"
         screen.print(f"pool [bold]{escape(pool['name'])}[/] {escape(pool['algorithm'])}{speaks}")

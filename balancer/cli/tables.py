@@ -17,6 +17,7 @@ from rich.table import Table
 __all__ = [
     "accounts_table",
     "certificates_table",
+    "orders_table",
     "packages_table",
     "servers_table",
     "spoken",
@@ -95,6 +96,16 @@ def certificates_table(certificates: Iterable[Mapping[str, Any]]) -> Table:
             "stapled" if each["stapled"] else "",
             escape(", ".join(each["names"])),
         )
+    return table
+
+
+def orders_table(orders: Iterable[Mapping[str, Any]]) -> Table:
+    """Return a table of the certificates that authorities issue, as the admin API has them."""
+    table = _table(["name", "state", "issued", "renewal", "next attempt"], "why not", indent=2)
+    for each in orders:
+        colour = "green" if each["state"] == "good" else "red" if each["failures"] else "yellow"
+        words = (each["issued"], each["renewal"], each["next"], each["error"] if each["state"] != "good" else "")
+        table.add_row(escape(each["name"]), f"[{colour}]{each['state']}[/]", *map(escape, words))
     return table
 
 

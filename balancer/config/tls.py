@@ -12,9 +12,10 @@ from pydantic import Field, GetJsonSchemaHandler, PlainValidator, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from balancer.config.acme import Acme, automatic
 from balancer.config.document import Document
 from balancer.config.fields import Flag, Port, PositiveDuration
-from balancer.config.forms import Many, Switch, short
+from balancer.config.forms import Many, Switch, given, short
 from balancer.config.raw import entries_of, get, items_of, protocol_of
 from balancer.errors import Problem
 from balancer.hooks.settings import Duration, LocalPath, Settings
@@ -80,8 +81,10 @@ class ListenerTls(Settings):
     """How a listener speaks TLS."""
 
     certificates: Annotated[tuple[Certificate, ...], Many()] = Field(
-        description="Certificates, chosen by the name that a client asks for; RSA and ECDSA for one name side by side."
+        default=(),
+        description="Certificates, chosen by the name that a client asks for; RSA and ECDSA for one name side by side.",
     )
+    acme: Acme | None = Field(default=None, description="Certificates ordered from an authority, and renewed.")
     default: str = Field(
         default="",
         description="Shown to clients that ask for no name or an unknown one: a host, or a certificate's file as written. By default the first.",
@@ -104,6 +107,10 @@ class ListenerTls(Settings):
         default=True,
         description="Fetch and staple what a certificate's authority says of it, where the certificate names where to ask.",
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {**handler(schema), "allOf": [{"anyOf": [given("certificates"), given("acme")]}]}
 
 
 def _status(value: Any) -> int:
@@ -142,6 +149,7 @@ class Hsts(Settings):
 
 def encryption(document: Document) -> Iterator[Problem]:
     """Keys of TLS that mean nothing beside others, or on a listener of that protocol."""
+    yield from automatic(document)
     for name, listener in items_of(get(document.data, "listeners")):
         here = ("listeners", name)
         protocol = protocol_of(listener)

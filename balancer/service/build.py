@@ -281,6 +281,7 @@ class _Builder:
             shedding=self._shedding(settings),
             tls=self._encrypt(name, settings),
             proxied=self._proxied(settings, trusted),
+            proofs=runtime.ordering.proofs if settings.tls is None else {},
         )
 
 

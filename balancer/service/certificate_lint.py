@@ -11,9 +11,10 @@ from balancer.errors import Problem
 from balancer.model.units import counted
 from balancer.service.snapshot import Snapshot
 from balancer.tls.identity import Identity
-from balancer.tls.names import covers, has_alternative_names
+from balancer.tls.names import covers, has_alternative_names, normal_name
 from balancer.tls.ocsp import Question, must_staple
 from balancer.tls.shelf import Shelf
+from balancer.tls.stand_in import STAND_IN
 from balancer.tls.validity import SOON, days_left, moment, standing
 
 __all__ = ["lint_certificates"]
@@ -33,15 +34,46 @@ def lint_certificates(snapshot: Snapshot, now: float) -> Iterator[Problem]:
         if tls is None:
             continue
         here: Place = ("listeners", name)
-        places = {identity.fingerprint: (*here, "tls", "certificates", at, "cert") for at, _, identity in shelf.found}
-        for _, _, identity in shelf.found:
+        places = {identity.fingerprint: _place(here, tls, at) for at, _, identity in shelf.found}
+        yield from _of_orders(config, here, tls)
+        for at, _, identity in shelf.found:
             place = places[identity.fingerprint]
-            yield from _of_time(config, place, identity, now)
+            if at < len(tls.certificates):  # the others are renewed by us, when it is time
+                yield from _of_time(config, place, identity, now)
             yield from _of_itself(config, place, identity, tls)
         yield from _of_lists(config, (*here, "tls", "client_auth", "crl"), shelf, now)
         yield from _among_themselves(config, places, shelf)
         if isinstance(listener, HttpListener):
             yield from _beside_routes(config, here, places, shelf, listener)
+
+
+def _place(here: Place, tls: ListenerTls, at: int) -> Place:
+    """Return the place of the entry number ``at``; those behind the certificates of the file are issued for us."""
+    return (*here, "tls", "certificates", at, "cert") if at < len(tls.certificates) else (*here, "tls", "acme")
+
+
+def _of_orders(config: Config, here: Place, tls: ListenerTls) -> Iterator[Problem]:
+    """Yield what keeps authorities from finding the proofs of http-01."""
+    if tls.acme is None or tls.acme.challenge != "http-01":
+        return
+    plain = [each for each in config.listeners.values() if isinstance(each, HttpListener) and each.tls is None]
+    place: Place = (*here, "tls", "acme")
+    if not plain:
+        message = (
+            "no HTTP listener without TLS: authorities look for the proof of http-01 by http, at port 80 of the name"
+        )
+        yield config.problem(place, message, "no-challenge-listener")
+    elif not any(_port(bind) in (80, None) for each in plain for bind in each.bind):
+        message = (
+            "no HTTP listener without TLS listens on port 80, where authorities ask: something has to lead them here"
+        )
+        yield config.problem(place, message, "no-challenge-port")
+
+
+def _port(bind: str) -> int | None:
+    """Return the port of ``bind``, None where it cannot be told."""
+    host, _, port = bind.rpartition(":")
+    return int(port) if port.isdecimal() and host.partition(":")[0] not in ("unix", "systemd", "tcp", "tcp6") else None
 
 
 def _of_time(config: Config, place: Place, identity: Identity, now: float) -> Iterator[Problem]:
@@ -109,12 +141,14 @@ def _beside_routes(
         everything = everything or not hosts
         asked.update(hosts)
         for host in hosts:
-            if not shelf.choice.covered(host):
+            if not shelf.choice.covered(host) and not covers(shelf.wanted.awaited, normal_name(host)):
                 message = f"no certificate is for {host}: clients that check names cannot reach this route"
                 yield config.problem((*here, "routes", at, "match", "host"), message, "host-without-certificate")
     if everything or not asked:
         return
     for identity in shelf.choice.identities:
+        if identity.name == STAND_IN:
+            continue
         if identity.names and not any(_meet(identity.names, host) for host in asked):
             message = f"the certificate {identity.name} is for {', '.join(identity.names)}, which no route serves"
             yield config.problem(places[identity.fingerprint], message, "certificate-without-route")

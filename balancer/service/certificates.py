@@ -18,6 +18,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from balancer.acme.storage import certificate_path
 from balancer.config.tls import ListenerTls
 from balancer.net.timers import Entry, Wheel
 from balancer.tls.cabinet import Cabinet
@@ -33,16 +34,24 @@ EVERY = 10.0
 _log = Logger()
 
 
-def wanted_of(settings: ListenerTls, directory: str) -> Wanted:
-    """Return what ``settings`` say of certificates; names of files are told relative to ``directory``."""
-    auth = settings.client_auth
+def wanted_of(settings: ListenerTls, directory: str, names: tuple[str, ...] = ()) -> Wanted:
+    """Return what ``settings`` say of certificates; names of files are told relative to ``directory``.
+
+    ``names`` are those that certificates are to be issued for.
+    """
+    auth, acme = settings.client_auth, settings.acme
+    entries = [CertificateEntry(each.cert, each.key, each.chain) for each in settings.certificates]
+    if acme is not None:
+        paths = (certificate_path(acme.storage, acme.directory, name) for name in names)
+        entries += [CertificateEntry(path, awaited=True) for path in paths]
     return Wanted(
-        tuple(CertificateEntry(each.cert, each.key, each.chain) for each in settings.certificates),
+        tuple(entries),
         directory,
         settings.default,
         settings.strict_sni,
         auth.ca if auth is not None else "",
         (auth.crl or "") if auth is not None else "",
+        names,
     )
 
 
@@ -92,9 +101,9 @@ class Certificates:
         self._timer: Entry | None = None
         self._looking = False
 
-    def shelf(self, settings: ListenerTls, directory: str) -> Shelf:
-        """Return the shelf of a listener with ``settings``, to be filled."""
-        return Shelf(wanted_of(settings, directory), self.cabinet)
+    def shelf(self, settings: ListenerTls, directory: str, names: tuple[str, ...] = ()) -> Shelf:
+        """Return the shelf of a listener with ``settings``, to be filled; ``names`` as of :func:`wanted_of`."""
+        return Shelf(wanted_of(settings, directory, names), self.cabinet)
 
     def use(self, shelves: Mapping[str, Shelf]) -> None:
         """Watch the files of ``shelves``, by listener, from now on."""
@@ -104,7 +113,7 @@ class Certificates:
             for text in self._wrong(shelves):
                 _log.warn("{text}", text=text)
         if shelves and self._timer is None:
-            self._timer = self._wheel.schedule(EVERY, self._look)
+            self._timer = self._wheel.schedule(EVERY, self.look)
         elif not shelves:
             self.stop()
 
@@ -128,7 +137,8 @@ class Certificates:
                     " no client of that authority is let in"
                 )
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Look at the files now, in a thread."""
         if self._looking:
             return
         self._looking = True
@@ -158,7 +168,8 @@ class Certificates:
     def _again(self, _: object) -> None:
         self._looking = False
         if self._timer is not None:
-            self._timer = self._wheel.schedule(EVERY, self._look)
+            self._timer.cancel()
+            self._timer = self._wheel.schedule(EVERY, self.look)
 
     def staple(self, staples: Mapping[str, bytes]) -> None:
         """Show each certificate with its answer in ``staples``, and without where there is none."""

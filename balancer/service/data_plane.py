@@ -46,6 +46,7 @@ class DataPlane:
         given_up = counter("idle_connections_given_up", "Idle server connections closed for want of descriptors.", ())
         given_up.add_metric((), runtime.given_up)
         yield given_up
+        yield from runtime.ordering.metrics()
 
     def swap(self, snapshot: Snapshot) -> None:
         """Serve by ``snapshot`` from now on, for which the listeners are prepared; what goes on, goes on."""
@@ -77,7 +78,9 @@ class DataPlane:
         """Return the state of listeners, pools and servers as plain values."""
         if self.snapshot is None:
             raise BalancerError("the service is not running")
-        return {"overload": self.runtime.overload.report(), **status_of(self.snapshot, self.listeners)}
+        runtime = self.runtime
+        told = {"overload": runtime.overload.report(), "acme": runtime.ordering.report()}
+        return {**told, **status_of(self.snapshot, self.listeners)}
 
     def plugins(self) -> dict[str, Any]:
         """Return the packages that are loaded and how their calls went, as plain values."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from balancer.acme.conversation import NEEDED, missing_libraries
+from balancer.acme.wanted import names_of
 from balancer.config.listeners import HttpListener, TcpListener
 from balancer.config.pools import PoolTls
 from balancer.errors import BalancerError
@@ -44,7 +46,9 @@ def encryption(
     """
     tls = settings.tls
     assert tls is not None
-    shelf = certificates.shelf(tls, directory)
+    if tls.acme is not None and missing_libraries():
+        report(("tls", "acme"), ValueError(NEEDED))
+    shelf = certificates.shelf(tls, directory, names_of(settings))
     faults = shelf.fill()
     for fault in faults:
         if fault.at >= 0:

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import Site as TwistedSite
 
+from balancer.acme.wanted import wanted_of
 from balancer.config.listeners import AnyListener, UdpListener
 from balancer.errors import OUT_OF_RESOURCES, BalancerError, ExchangeError, Side
 from balancer.forwarding.connector import ServerConnector
@@ -32,10 +33,12 @@ from balancer.pools.pool import Pool
 from balancer.pools.server import Server
 from balancer.service.certificates import Certificates, threads_of
 from balancer.service.observing import Observing, log_event
+from balancer.service.ordering import Ordering
 from balancer.service.overload import Overload
 from balancer.service.posting import posts
 from balancer.service.snapshot import Snapshot
 from balancer.service.stapling import Stapler
+from balancer.service.threads import from_thread, own_thread
 from balancer.tls.tickets import TicketKeys
 from balancer.wire.ids import new_id
 
@@ -77,12 +80,16 @@ class Runtime:
         self.certificates = Certificates(self.wheel, threads_of(reactor))
         self.certificates.changed = self._shows_another
         self.stapler = Stapler(self.wheel, posts(reactor, "ocsp"), self._answered, draw=random.random)
+        self.ordering = Ordering(self.wheel, own_thread(reactor, "acme"), from_thread(reactor), random.random)
+        self.ordering.changed = self.certificates.look
+        self.ordering.tell = lambda: self.observe_tls()
         self.observe_tls: Callable[[], Any] = lambda: None
-        """Is told when :meth:`shared_tls` has changed."""
+        """Is told when :meth:`shared_tls` has changed; may return a Deferred that fires when everybody knows."""
         self.pipes = Pipes()
         self._connector = ServerConnector(self._dial, self.wheel, gathering(reactor))
         self.overload = Overload(reactor, random.random)
         self.observing = Observing(reactor, self.overload.look)
+        self.observing.metrics.watch(self.ordering.metrics)
         self.observe_exchange = self.observing.exchange
         self.observe_session = self.observing.session
         self.draw = random.random
@@ -120,6 +127,7 @@ class Runtime:
         self.certificates.use(snapshot.shelves)
         self._rotate_each(_ticket_span(snapshot))
         self._ask_authorities()
+        self._order(snapshot)
 
     def _rotate_each(self, seconds: float | None) -> None:
         """Begin to use a new key for session tickets each so many seconds; None: they are not used."""
@@ -138,7 +146,12 @@ class Runtime:
     def shared_tls(self) -> dict[str, Any]:
         """Return what all processes need alike for TLS, as of :class:`~balancer.service.workers.protocol.ShareTLS`."""
         staples = {key: answer.hex() for key, answer in self.certificates.staples.items()}
-        return {"staples": staples, "keys": [key.hex() for key in self.ticket_keys.keys]}
+        keys = [key.hex() for key in self.ticket_keys.keys]
+        return {"staples": staples, "keys": keys, "proofs": dict(self.ordering.proofs)}
+
+    def _order(self, snapshot: Snapshot) -> None:
+        """Have the certificates ordered that the configuration wants from authorities."""
+        self.ordering.use(wanted_of(snapshot.config.listeners.values()))
 
     def _ask_authorities(self) -> None:
         """Have the authorities asked about the certificates of the moment."""
@@ -232,5 +245,6 @@ class Runtime:
         self._rotate_each(None)
         self.certificates.stop()
         self.stapler.stop()
+        self.ordering.stop()
         self.overload.lag.stop()
         self.observing.close()

@@ -16,23 +16,28 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from balancer.tls.files import State, read_file, state_of
+from balancer.tls.files import State, is_file, read_file, state_of
 from balancer.tls.finding import found as sources_of
 from balancer.tls.finding import has_key, is_pattern
 from balancer.tls.identity import Identity
 from balancer.tls.pem import UnusableError
 from balancer.tls.reading import Source, UnusableCertificateError, read_identity
+from balancer.tls.stand_in import stand_in
 
 __all__ = ["Cabinet", "Entry", "Fault", "Reading", "read_all"]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a configuration says of one certificate, or of a directory or pattern of them; paths absolute."""
+    """What a configuration says of one certificate, or of a directory or pattern of them; paths absolute.
+
+    ``awaited`` marks one that we have issued ourselves and that may not be there yet.
+    """
 
     cert: str
     key: str | None = None
     chain: str | None = None
+    awaited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,7 @@ class Cabinet:
         self._known: dict[Source, tuple[tuple[State, ...], Identity | UnusableCertificateError]] = {}
         self._texts: dict[Path, tuple[State, bytes]] = {}
         self._keys: dict[Path, tuple[State, bool]] = {}
+        self._stand_ins: dict[tuple[str, ...], Identity] = {}
         self._lock = threading.Lock()
 
     def identity(self, source: Source) -> Identity:
@@ -106,6 +112,14 @@ class Cabinet:
                 known = self._keys[path] = (state, has_key(path))
             return known[1]
 
+    def stand_in(self, names: tuple[str, ...]) -> Identity:
+        """Return the certificate that is shown for ``names`` as long as there is none."""
+        with self._lock:
+            found = self._stand_ins.get(names)
+            if found is None:
+                found = self._stand_ins[names] = stand_in(names)
+            return found
+
     def forget_others(self, sources: Iterable[Source]) -> None:
         """Forget what is not of ``sources``: keys that nobody uses are not kept in memory."""
         kept = set(sources)
@@ -121,6 +135,8 @@ def read_all(entries: Sequence[Entry], directory: str, cabinet: Cabinet) -> Read
     found: list[tuple[int, Source, Identity | None]] = []
     faults: list[Fault] = []
     for at, entry in enumerate(entries):
+        if entry.awaited and not is_file(Path(entry.cert)):
+            continue
         try:
             sources = _sources(entry, directory, cabinet)
         except UnusableError as error:

@@ -11,7 +11,7 @@ long as something is left.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from balancer.tls.authorities import Authorities, read_authorities
 from balancer.tls.cabinet import Cabinet, Entry, Fault, Reading, read_all
 from balancer.tls.choice import Choice, UnknownDefaultError
 from balancer.tls.identity import Identity
+from balancer.tls.names import covers, normal_name
 from balancer.tls.pem import UnusableError
 from balancer.tls.reading import Source
 from balancer.tls.validity import moment, standing
@@ -36,6 +37,8 @@ class Wanted:
     strict: bool = False
     ca: str = ""
     crl: str = ""
+    awaited: tuple[str, ...] = ()
+    """Names that certificates are being issued for: as long as there is no certificate at all, a stand-in is shown for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,8 @@ class Shelf:
     def fill(self) -> list[Fault]:
         """Read everything for the first time; return all that is wrong. ``part`` may be ``ca``, ``crl`` or ``default`` too."""
         reading = read_all(self.wanted.entries, self.wanted.directory, self._cabinet)
-        faults = list(reading.faults)
+        # What we have had issued, and cannot be used, is issued again: no reason not to start.
+        faults = [each for each in reading.faults if not self.wanted.entries[each.at].awaited]
         self.found = tuple((at, source, each) for at, source, each in reading.found if each is not None)
         try:
             self.choice = self._choice(self.found)
@@ -80,8 +84,19 @@ class Shelf:
         return faults
 
     def _choice(self, found: tuple[tuple[int, Source, Identity], ...]) -> Choice:
+        identities = [identity for _, _, identity in found]
+        if not identities and self.wanted.awaited:
+            identities = [self._cabinet.stand_in(self.wanted.awaited)]
+        return self._chosen(identities)
+
+    def _chosen(self, identities: Sequence[Identity]) -> Choice:
         wanted = self.wanted
-        return Choice([identity for _, _, identity in found], wanted.default, strict=wanted.strict)
+        try:
+            return Choice(identities, wanted.default, strict=wanted.strict)
+        except UnknownDefaultError:
+            if not covers(wanted.awaited, normal_name(wanted.default)):
+                raise
+            return Choice(identities, strict=wanted.strict)  # until it comes
 
     def _read_authorities(self) -> Authorities | None:
         wanted = self.wanted
@@ -175,7 +190,7 @@ class Shelf:
         ]
         if all(new is old for new, old in zip(identities, self.choice.identities, strict=True)):
             return False
-        self.choice = Choice(identities, self.wanted.default, strict=self.wanted.strict)
+        self.choice = self._chosen(identities)
         return True
 
     def __repr__(self) -> str:

@@ -104,3 +104,21 @@ class CertificateLintTests(SynchronousTestCase):
         tls = "pool: app, tls: {certificates: [a.pem, b.pem]}"
         codes = self._codes(tls, a=CA.issue("a.example"), b=CA.issue(subject="CN=Some Device", number=1))
         self.assertEqual(codes, ["no-alternative-names", "unused-certificate"])
+
+    def test_issued(self) -> None:
+        """Authorities ask port 80 by http; what is being issued is there as good as already."""
+        routes = "routes: [{match: {host: a.example}, pool: app}], tls: {acme: {storage: s, agree_terms: true%s}}"
+        self.assertEqual(
+            self._lint(routes % ""),
+            [
+                (
+                    "no-challenge-listener",
+                    "tls.acme: no HTTP listener without TLS: authorities look for the proof of http-01 by http, at port 80 of the name",
+                )
+            ],
+        )
+        plain = "}, plain: {bind: %s, redirect_https: true"
+        self.assertEqual(self._codes(routes % "" + plain % "'*:8080'"), ["no-challenge-port"])
+        for bind in ("'*:80'", "['*:8080', '[::]:80']", "unix:/run/a"):
+            self.assertEqual(self._codes(routes % "" + plain % bind), [])
+        self.assertEqual(self._codes(routes % ", challenge: dns-01, dns_hook: x"), [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -98,3 +99,28 @@ class EncryptionTests(SynchronousTestCase):
         )
         places = [found.partition(": ")[0] for found in problems_in(self.directory, text)]
         self.assertEqual(places[:3], ["DIR/b.yaml:8:18", "DIR/b.yaml:9:17", "DIR/b.yaml:10:11"])
+
+    def test_issued(self) -> None:
+        """A listener whose certificates are being issued is built with a stand-in, and nothing is made in its storage."""
+        tls = "tls: {acme: {names: [a.example], storage: s, agree_terms: true}}"
+        snapshot = built_in(self.directory, f"listeners: {{web: {{bind: '*:1', pool: app, {tls}}}}}\n{POOLS}")
+        self.assertEqual([each.name for each in snapshot.shelves["web"].choice.of("a.example")], ["stand-in"])
+        self.assertFalse((self.directory / "s").exists())
+
+    def test_without_libraries(self) -> None:
+        """Without what speaks to authorities, it is said where, and how to have it."""
+        self.patch(sys, "path", [])
+        self.patch(
+            sys,
+            "modules",
+            {name: each for name, each in sys.modules.items() if name.split(".")[0] not in ("acme", "josepy")},
+        )
+        self.patch(sys, "meta_path", [])
+        tls = "tls: {acme: {names: [a.example], storage: s, agree_terms: true}}"
+        (problem,) = problems_in(
+            self.directory, f"listeners:\n  web:\n    bind: '*:1'\n    pool: app\n    {tls}\n{POOLS}"
+        )
+        self.assertIn("b.yaml:5:", problem)
+        self.assertIn(
+            "listeners.web.tls.acme: the libraries acme and josepy are needed: pip install 'txbalancer[acme]'", problem
+        )

@@ -153,3 +153,50 @@ class ShelfTests(SynchronousTestCase):
         self.assertEqual([each.staple for each in shelf.choice.of("")], [b"good"])
         self.assertTrue(shelf.staple({}))
         self.assertEqual([each.staple for each in shelf.choice.of("")], [None])
+
+
+class AwaitedTests(SynchronousTestCase):
+    """Certificates that are being issued."""
+
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp()).absolute()
+        self.directory.mkdir()
+        self.file = self.directory / "shop.example.pem"
+
+    def _shelf(self, *others: Entry, default: str = "", strict: bool = False) -> Shelf:
+        entries = (*others, Entry(str(self.file), awaited=True))
+        shelf = Shelf(Wanted(entries, str(self.directory), default, strict, awaited=("shop.example",)), Cabinet())
+        self.assertEqual(shelf.fill(), [])
+        return shelf
+
+    def test_stand_in(self) -> None:
+        """As long as there is nothing a stand-in is shown, the same at each look; what comes takes its place."""
+        for strict in (False, True):
+            shelf = self._shelf(strict=strict)
+            (before,) = shelf.choice.of("shop.example")
+            self.assertEqual((before.name, before.names), ("stand-in", ("shop.example",)))
+            self.assertEqual(shelf.take(shelf.look(), {})[0], False)
+            self.assertIs(shelf.choice.of("shop.example")[0], before)
+        SHOP.write(self.file)
+        changed, news, complaints = shelf.take(shelf.look(), {})
+        self.assertEqual((changed, len(news), complaints), (True, 1, []))
+        self.assertEqual(shelf.choice.of("shop.example")[0].serial, f"{SHOP.certificate.serial_number:x}")
+        self.assertEqual(len(shelf.choice.identities), 1)
+
+    def test_others(self) -> None:
+        """Where there are others they are shown meanwhile, whatever is to be the default one day."""
+        OTHER.write(self.directory / "a.pem", self.directory / "a.key")
+        shelf = self._shelf(Entry(str(self.directory / "a.pem")), default="shop.example")
+        self.assertEqual([each.name for each in shelf.choice.of("shop.example")], ["a.pem"])
+        SHOP.write(self.file)
+        shelf.take(shelf.look(), {})
+        self.assertEqual([each.name for each in shelf.choice.of("")], ["shop.example.pem"])
+
+    def test_damaged(self) -> None:
+        """One that is damaged keeps nobody from starting: it is complained of, and issued again."""
+        self.file.write_bytes(SHOP.cert)
+        self.file.chmod(0o600)
+        shelf = self._shelf()
+        self.assertEqual([each.name for each in shelf.choice.of("")], ["stand-in"])
+        changed, _, complaints = shelf.take(shelf.look(), {})
+        self.assertEqual((changed, len(complaints)), (False, 1))

@@ -6,7 +6,7 @@ A request keeps the site it began with, so that a reload never changes an exchan
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,7 +53,8 @@ class Site:
     ``observe`` takes the record of each exchange at its end; ``draw`` returns a float in [0, 1); ``new_id`` a request
     id; ``shedding`` says who is turned away; ``twisted_site`` is what mounted Twisted resources see as their site. ``body_size`` limits request bodies in
     bytes, None for no limit. ``tls`` is what is spoken TLS by, None where connections are plain; ``http2`` what clients may do
-    that speak it, None where it is not spoken; ``proxied`` whose PROXY headers are taken, None: nobody's.
+    that speak it, None where it is not spoken; ``proxied`` whose PROXY headers are taken, None: nobody's. ``proofs`` holds, by token, what authorities are
+    to find that issue certificates: mostly nothing, and it changes while requests come.
     """
 
     listener: str
@@ -71,5 +72,6 @@ class Site:
     shedding: Shedding = NEVER
     tls: ServerContexts | None = None
     proxied: ProxyPolicy | None = None
+    proofs: Mapping[str, str] = field(default_factory=dict)
     now: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time

@@ -6,7 +6,7 @@ wait and go on in :class:`_Paused`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -17,6 +17,7 @@ from twisted.web.iweb import IRequest
 from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.filters.chain import run_requests
+from balancer.filters.redirect_https import CHALLENGES
 from balancer.forwarding.hops import SPECIAL, hop
 from balancer.hooks.interfaces import IFilter
 from balancer.model.exchange import Exchange, Reply
@@ -51,12 +52,22 @@ def begin(request: ClientRequest) -> None:
         if not head.target.startswith("/"):
             _take_absolute(request)
         facts.path  # noqa: B018 - raises BadTargetError
-        if site.filters:
+        if site.proofs and (proof := _proof(site.proofs, facts.path)) is not None:
+            request.answer(proof)
+        elif site.filters:
             _through(request, site.filters, _route)
         else:
             _route(request)
     except BadTargetError as error:
         raise ExchangeError(errors.HTTP_REQUEST_ERROR, str(error)) from None
+
+
+def _proof(proofs: Mapping[str, str], path: str) -> Reply | None:
+    """Return what an authority asks for, which is about to issue a certificate (RFC 8555 section 8.3); None for everything else."""
+    proof = proofs.get(path.removeprefix(CHALLENGES)) if path.startswith(CHALLENGES) else None
+    if proof is None:
+        return None
+    return Reply(200, ((b"Content-Type", b"application/octet-stream"),), proof.encode("ascii"))
 
 
 def _take_absolute(request: ClientRequest) -> None:

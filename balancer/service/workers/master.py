@@ -91,6 +91,7 @@ class Master(Service):
         self._runtime = Runtime(reactor, inheritance.secret)
         self._runtime.observe_pool = self._happened
         self._runtime.observe_tls = self._share_tls
+        self._runtime.ordering.is_ready = lambda: self._accepting
         self._metrics = SummedMetrics(self._runtime.observing.metrics, self._gather_metrics)
         self._side = SidePorts(reactor, self._metrics.text, self, Opening(reactor, inheritance.take))
         self._holdings = Holdings(self._runtime, self._side, inheritance)
@@ -126,12 +127,10 @@ class Master(Service):
             raise
         self._holdings.use(first)
         take_over(first.snapshot.pools, self._succession.inheritance.state, weights=False)
-        holdings = self._holdings
-        self._crew = Crew(
-            self._reactor, holdings.counts, holdings.memory, str(self.file), self._greet, self._ended, self._farewell
-        )
+        counts, memory = self._holdings.counts, self._holdings.memory
+        self._crew = Crew(self._reactor, counts, memory, str(self.file), self._greet, self._ended, self._farewell)
         self._metrics.crew = self._crew
-        self._reports = Reports(self.file, holdings, self._side, self._crew)
+        self._reports = Reports(self.file, self._holdings, self._side, self._crew, self._runtime.ordering)
 
     def startService(self) -> None:
         """Begin to probe servers and to resolve names; start the workers."""
@@ -157,7 +156,7 @@ class Master(Service):
             "row": worker.row,
             "geometry": [geometry.rows, geometry.columns, geometry.buckets],
             "secret": self._runtime.secret,
-            "ticket_keys": self._runtime.shared_tls()["keys"],
+            "tls": self._runtime.shared_tls(),
         }
 
     def _configure_in_turn(self, worker: WorkerProcess) -> None:
@@ -212,9 +211,10 @@ class Master(Service):
     def _tell(self, state: list[Any]) -> Deferred[Any]:
         return succeed(None) if self._crew is None else self._crew.say(Tell, ANSWERING, state=state)
 
-    def _share_tls(self) -> None:
-        if self._crew is not None:
-            self._crew.say(ShareTLS, ANSWERING, **self._runtime.shared_tls())
+    def _share_tls(self) -> Deferred[Any]:
+        if self._crew is None:
+            return succeed(None)
+        return self._crew.say(ShareTLS, ANSWERING, **self._runtime.shared_tls())
 
     def _in_turn(self, doing: Coroutine[Any, Any, Any]) -> Deferred[Any]:
         return self._lock.run(Deferred.fromCoroutine, doing)
@@ -362,6 +362,7 @@ class Master(Service):
 
             def hand_over() -> None:
                 crew.stop(holdings.in_force.config.graceful_timeout, HAND_OVER)
+                self._runtime.ordering.stop()
                 self._side.hand_over()
 
             return await self._succession.pass_on(holdings.left(), self._runtime.secret, holdings.state(), hand_over)
@@ -381,6 +382,7 @@ class Master(Service):
         if self._gathering.running:
             self._gathering.stop()
         self._pulse.stop()
+        self._runtime.ordering.stop()
         limit = self._holdings.now.config.graceful_timeout
         _log.info("stopping: workers have {limit:g} s for connections to finish", limit=limit)
         handed_over = self._succession.is_over

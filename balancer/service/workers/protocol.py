@@ -113,10 +113,10 @@ class ShareTLS(_Command):
     """What all workers need alike for TLS, bytes in hexadecimal.
 
     ``staples``: what authorities say of certificates (OCSP, DER), by the fingerprint of the certificate; ``keys``: those of session tickets,
-    the one in use first.
+    the one in use first. ``proofs``: what authorities are to find by http-01, by token, as text.
     """
 
-    arguments = [(b"staples", Large()), (b"keys", Large())]
+    arguments = [(b"staples", Large()), (b"keys", Large()), (b"proofs", Large())]
 
 
 class Ask(_Command):

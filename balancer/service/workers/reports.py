@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, DeferredList
 
 from balancer import __version__
+from balancer.service.ordering import Ordering
 from balancer.service.side_ports import SidePorts
 from balancer.service.status import outline_of
 from balancer.service.workers.holdings import Holdings
@@ -36,15 +37,17 @@ class Reports:
         holdings: what the master holds.
         side: the ports of metrics and admin API.
         crew: the workers.
+        ordering: has certificates issued.
     """
 
-    def __init__(self, file: Path, holdings: Holdings, side: SidePorts, crew: Crew) -> None:
+    def __init__(self, file: Path, holdings: Holdings, side: SidePorts, crew: Crew, ordering: Ordering) -> None:
         self.reloads = 0
         self.since = time.monotonic()
         self._file = file
         self._holdings = holdings
         self._side = side
         self._crew = crew
+        self._ordering = ordering
 
     def ask(self, what: str) -> Deferred[_Answers]:
         """Return what every worker says to ``what``, without those that say nothing in time."""
@@ -70,6 +73,7 @@ class Reports:
             "metrics": self._side.addresses("metrics"),
             "admin": self._side.addresses("admin"),
             "overload": {"lag": 0.0, "limit": config.limits.shed_after, "share": 0.0, "turned_away": {}},
+            "acme": self._ordering.report(),
             "workers": [
                 {"name": each.name, "pid": each.pid, "state": each.state, "uptime": now - each.since}
                 for each in self._crew.all

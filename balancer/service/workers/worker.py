@@ -114,6 +114,14 @@ class WorkerRuntime(Runtime):
     def _ask_authorities(self) -> None:
         """Ask nobody: the master does, and passes on what they say."""
 
+    def _order(self, snapshot: Snapshot) -> None:
+        """Order nothing: the master does."""
+
+    def take_proofs(self, proofs: dict[str, str]) -> None:
+        """Let authorities find these, and no others."""
+        self.ordering.proofs.clear()
+        self.ordering.proofs.update(proofs)
+
 
 def _log_ours(event: PoolEvent) -> None:
     if event.kind in _OURS:
@@ -153,7 +161,7 @@ class Worker(amp.AMP):
         counts = SharedCounts(MEMORY, Geometry(*settings["geometry"]), bytes.fromhex(settings["secret"]))
         os.close(MEMORY)
         self._runtime = WorkerRuntime(self._reactor, counts.row(settings["row"]), settings["secret"])
-        self._runtime.ticket_keys.use([bytes.fromhex(key) for key in settings["ticket_keys"]])
+        self.share_tls(**settings["tls"])
         self._plane = DataPlane(self._runtime, self._opening)
 
     def _refused(self, failure: Failure) -> None:
@@ -223,11 +231,12 @@ class Worker(amp.AMP):
         return {}
 
     @ShareTLS.responder
-    def share_tls(self, staples: dict[str, str], keys: list[str]) -> dict[str, Any]:
+    def share_tls(self, staples: dict[str, str], keys: list[str], proofs: dict[str, str]) -> dict[str, Any]:
         """Show certificates with what their authorities say of them, and give out tickets that all workers can read."""
         if self._runtime is not None:
             self._runtime.certificates.staple({key: bytes.fromhex(text) for key, text in staples.items()})
             self._runtime.ticket_keys.use([bytes.fromhex(key) for key in keys])
+            self._runtime.take_proofs(proofs)
         return {}
 
     @Beat.responder

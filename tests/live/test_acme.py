@@ -1,0 +1,330 @@
+"""Certificates ordered from a real authority: Caddy's ACME server, which asks for the proofs itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from twisted.trial.unittest import SkipTest
+
+from balancer.acme.storage import certificate_path
+from tests.live.balancers import BIN, OK, BalancerTestCase, Peer, RunningBalancer, answering, wait_until
+from tests.live.processes import free_port
+from tests.live.programs import need
+from tests.tls.authority import Authority
+
+HOOK = """
+import pathlib, sys
+folder, action, name, value = sys.argv[1:]
+path = pathlib.Path(folder, name)
+with open(pathlib.Path(folder, "calls"), "a") as calls:
+    calls.write(action + " " + name + "\\n")
+if action == "present":
+    path.write_text(value)
+else:
+    path.unlink()
+"""
+
+PATIENCE = 60.0
+HOST = "127.80.2.7"
+"""Where names of these tests lead, in Caddy's eyes: authorities ask port 80."""
+
+
+class AuthorityServer:
+    """Caddy, which issues certificates for 12 hours; for it, ``names`` are at :data:`HOST`."""
+
+    def __init__(self, test: BalancerTestCase, names: tuple[str, ...], *, policy: str = "", port: int = 0) -> None:
+        caddy = BIN / "caddy"
+        program = str(caddy) if caddy.exists() else need("caddy")
+        need("unshare")
+        self.at = test.folder()
+        self.port = port or free_port()
+        hosts = self.at / "hosts"
+        hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{HOST} {name}\n" for name in names))
+        config = self.at / "Caddyfile"
+        config.write_text(
+            "{\n  admin off\n  skip_install_trust\n  auto_https disable_redirects\n  default_bind 127.0.0.1\n}\n"
+            f"https://127.0.0.1:{self.port} {{\n  tls internal\n  acme_server {{\n{policy}  }}\n}}\n"
+        )
+        self.command = [need("unshare"), "-m", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"']
+        self.command += [str(hosts), program, "run", "--config", str(config), "--adapter", "caddyfile"]
+        self.process: subprocess.Popen[bytes] | None = None
+        test.addCleanup(self.stop)
+
+    def start(self) -> None:
+        environment = os.environ | {
+            "XDG_DATA_HOME": str(self.at),
+            "XDG_CONFIG_HOME": str(self.at),
+            "HOME": str(self.at),
+        }
+        with (self.at / "caddy.log").open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, env=environment)
+
+        def up() -> bool:
+            assert self.process is not None
+            if self.process.poll() is not None:
+                raise AssertionError((self.at / "caddy.log").read_text())
+            if not self.root.exists():
+                return False
+            try:
+                context = ssl.create_default_context(cafile=str(self.root))
+                with urllib.request.urlopen(self.directory, context=context, timeout=5) as answer:
+                    return bool(json.load(answer)["newOrder"])
+            except OSError:
+                return False
+
+        wait_until(up, PATIENCE)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
+            self.process = None
+
+    @property
+    def root(self) -> Path:
+        return self.at / "caddy/pki/authorities/local/root.crt"
+
+    @property
+    def directory(self) -> str:
+        return f"https://127.0.0.1:{self.port}/acme/local/directory"
+
+
+class NameServer:
+    """Answers questions for TXT records with what is in the file of that name in ``folder``."""
+
+    def __init__(self, test: BalancerTestCase, folder: Path) -> None:
+        self.folder = folder
+        self.skt = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.skt.bind(("127.0.0.1", 0))
+        self.skt.settimeout(1.0)
+        self.port = self.skt.getsockname()[1]
+        self._ended = threading.Event()
+        thread = threading.Thread(target=self._serve, daemon=True)
+        thread.start()
+        test.addCleanup(thread.join)
+        test.addCleanup(self._ended.set)
+
+    def _serve(self) -> None:
+        while not self._ended.is_set():
+            try:
+                data, peer = self.skt.recvfrom(4096)
+            except TimeoutError:
+                continue
+            self.skt.sendto(self._answer(data), peer)
+        self.skt.close()
+
+    def _answer(self, data: bytes) -> bytes:
+        labels, at = [], 12
+        while data[at]:
+            labels.append(data[at + 1 : at + 1 + data[at]].decode())
+            at += 1 + data[at]
+        question = data[12 : at + 5]
+        path = self.folder / ".".join(labels).lower()
+        if question[-4:-2] != b"\0\x10" or not path.exists():
+            return data[:2] + b"\x84\x03\0\1\0\0\0\0\0\0" + question
+        text = path.read_bytes()
+        answer = b"\xc0\x0c\0\x10\0\1\0\0\0\0" + struct.pack("!HB", len(text) + 1, len(text)) + text
+        return data[:2] + b"\x84\0\0\1\0\1\0\0\0\0" + question + answer
+
+
+class AcmeTests(BalancerTestCase):
+    """Ordered, served, renewed."""
+
+    def setUp(self) -> None:
+        if os.geteuid() != 0:
+            raise SkipTest("authorities ask port 80, which takes root")
+        self.at = self.folder()
+        self.storage = self.at / "storage"
+        self.port = free_port()
+
+    def authority(self, *names: str, start: bool = True, **settings: Any) -> AuthorityServer:
+        server = AuthorityServer(self, names, **settings)
+        if start:
+            server.start()
+        return server
+
+    def text(self, authority: AuthorityServer, acme: str, *, top: str = "", hosts: str = "shop.test") -> str:
+        server = self.server(answering(OK))
+        self.admin = self.at / "admin.sock"
+        self.metrics = free_port()
+        return (
+            f"access_log: {{format: json, path: '@log@'}}\ngraceful_timeout: 2s\n{top}\n"
+            f"admin: {{bind: 'unix:{self.admin}'}}\nmetrics: {{bind: '127.0.0.1:{self.metrics}'}}\n"
+            f"listeners:\n  plain: {{bind: '{HOST}:80', redirect_https: {self.port}}}\n"
+            f"  web:\n    bind: 127.0.0.1:{self.port}\n    tls:\n      acme:\n"
+            f"        directory: {authority.directory}\n        storage: {self.storage}\n        ca: {authority.root}\n"
+            f"        agree_terms: true\n{acme}"
+            f"    routes: [{{match: {{host: [{hosts}]}}, pool: app}}, {{respond: 421}}]\n"
+            f"pools: {{app: {{servers: ['{server.address}']}}}}\n"
+        )
+
+    def run_acme(self, text: str) -> RunningBalancer:
+        running = self.run_balancer(text)
+        running.wait_for(self.port)
+        return running
+
+    def shown(self, name: str, authority: AuthorityServer | None = None) -> x509.Certificate | None:
+        """Return what is shown for ``name``, None where ``authority`` has not issued it."""
+        context = ssl.create_default_context(cafile=None if authority is None else str(authority.root))
+        if authority is None:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as skt:
+            try:
+                with context.wrap_socket(skt, server_hostname=name) as shaken:
+                    data: Any = shaken.getpeercert(True)
+            except ssl.SSLCertVerificationError:
+                return None
+        return x509.load_der_x509_certificate(data)
+
+    def status(self) -> Any:
+        command = [str(BIN / "balancer"), "ctl", "--admin", f"unix:{self.admin}", "status", "--json"]
+        return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
+
+    def test_issued(self) -> None:
+        """A listener without certificates shows a stand-in, has one issued, and shows it; connections stay; it lasts across a restart."""
+        authority = self.authority("shop.test")
+        text = self.text(authority, "        email: admin@shop.test\n")
+        running = self.run_acme(text)
+        first = self.shown("shop.test")
+        assert first is not None
+        found = wait_until(lambda: self.shown("shop.test", authority), PATIENCE)
+        self.assertNotEqual(first, found)
+        self.assertEqual(_names(found), ["shop.test"])
+        (order,) = self.status()["acme"]
+        self.assertEqual((order["name"], order["state"], order["failures"]), ("shop.test", "good", 0))
+        files = list(self.storage.rglob("*"))
+        for path in (self.storage, *files):
+            self.assertEqual(path.stat().st_mode & 0o777, 0o700 if path.is_dir() else 0o600, path)
+        running.stop()
+        authority.stop()
+        again = self.run_acme(text)
+        self.assertEqual(self.shown("shop.test", authority), found)
+        self.assertNotIn("certificate for", again.output.read_text())
+
+    def test_renewed(self) -> None:
+        """Certificates are renewed in time, once for all workers, which all answer the authority and show the new one; connections stay."""
+        authority = self.authority("shop.test")
+        old = Authority("Another CA").issue("shop.test", days=5, age=60)
+        file = Path(certificate_path(str(self.storage), authority.directory, "shop.test"))
+        file.parent.mkdir(0o700, parents=True)
+        old.write(file)
+        running = self.run_acme(self.text(authority, "", top="workers: 2"))
+        context = ssl.create_default_context(cadata=old.cert.decode())
+        skt = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+        self.addCleanup(skt.close)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        held = Peer(context.wrap_socket(skt, server_hostname="shop.test"))
+        self.addCleanup(held.close)
+
+        def all_new() -> bool:
+            return all(self.shown("shop.test", authority) for _ in range(8))
+
+        wait_until(all_new, PATIENCE)
+        held.send(b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+        self.assertEqual(held.response()[0], 200)
+        lines = running.output.read_text().splitlines()
+        told = [line.partition("for shop.test: ")[2].split()[0] for line in lines if "for shop.test: " in line]
+        self.assertEqual(told, ["renewing", "issued,"])
+        self.assertEqual(len({path.name for path in self.storage.rglob("*.pem")}), 1)
+        text = self.get(self.metrics, "/metrics").body.decode()
+        self.assertIn('balancer_acme_failures_total{name="shop.test"} 0.0', text)
+        (since,) = [
+            line for line in text.splitlines() if line.startswith("balancer_acme_last_success_timestamp_seconds{")
+        ]
+        self.assertGreater(float(since.split()[-1]), 1e9)
+
+    def test_nobody_there(self) -> None:
+        """Without the authority the service runs, says so once for each attempt, and is patient, restarts or not; mended, it goes on."""
+        authority = self.authority("shop.test", start=False)
+        (self.at / "ca.pem").write_text("")
+        text = self.text(authority, "").replace(str(authority.root), str(self.at / "ca.pem"))
+        running = self.run_acme(text)
+        wait_until(lambda: "next attempt in" in running.output.read_text())
+        self.assertIn("certificate for shop.test: the authority cannot be reached: ", running.output.read_text())
+        self.assertIn("there is none, and clients are shown something else", running.output.read_text())
+        self.assertIsNotNone(self.shown("shop.test"))
+        (order,) = self.status()["acme"]
+        self.assertEqual((order["state"], order["failures"]), ("waiting", 1))
+        running.stop()
+        authority.start()
+        (self.at / "ca.pem").write_bytes(authority.root.read_bytes())
+        again = self.run_acme(text)
+        wait_until(lambda: self.status()["acme"])
+        (order,) = self.status()["acme"]
+        self.assertEqual((order["state"], order["failures"]), ("waiting", 1))
+        self.assertIn(
+            'balancer_acme_failures_total{name="shop.test"} 1.0', self.get(self.metrics, "/metrics").body.decode()
+        )
+        again.reload(
+            again.file.read_text().replace("agree_terms: true", "agree_terms: true\n        email: admin@shop.test")
+        )
+        wait_until(lambda: self.shown("shop.test", authority), PATIENCE)
+        self.assertNotIn("Traceback", running.output.read_text() + again.output.read_text())
+
+    def test_silent(self) -> None:
+        """An authority that says nothing keeps nobody waiting: requests are served, and the process ends when it is told to."""
+
+        def say_nothing(peer: Peer) -> None:
+            asked.append(peer.exactly(1))
+            peer.rest()
+
+        asked: list[bytes] = []
+        server = self.server(say_nothing)
+        authority = self.authority(start=False, port=server.port)
+        (self.at / "ca.pem").write_bytes(Authority("CA").issued.cert)
+        running = self.run_acme(self.text(authority, "").replace(str(authority.root), str(self.at / "ca.pem")))
+        wait_until(lambda: asked)
+        self.assertEqual([each["state"] for each in self.status()["acme"]], ["ordering"])
+        self.assertEqual(self.get(self.port, "/").status, 400)
+        self.assertEqual(running.stop(), 0)
+        self.assertNotIn("Traceback", running.output.read_text())
+
+    def test_one_of_two(self) -> None:
+        """What is wrong with one name leaves the others alone; the log says what the authority found."""
+        authority = self.authority("shop.test")
+        running = self.run_acme(self.text(authority, "", hosts="lost.test, shop.test"))
+        wait_until(lambda: self.shown("shop.test", authority), PATIENCE)
+        wait_until(
+            lambda: "certificate for lost.test: the authority did not find the proof" in running.output.read_text(),
+            PATIENCE,
+        )
+        states = {each["name"]: each["state"] for each in self.status()["acme"]}
+        self.assertEqual(states, {"lost.test": "waiting", "shop.test": "good"})
+
+    def test_dns(self) -> None:
+        """A wildcard, proved in the DNS by a program, which is called for the end of it too."""
+        records = self.at / "records"
+        records.mkdir()
+        names = NameServer(self, records)
+        hook = self.at / "hook.py"
+        hook.write_text(HOOK)
+        policy = f"    challenges dns-01\n    resolvers udp/127.0.0.1:{names.port}\n"
+        authority = self.authority(policy=policy)
+        acme = (
+            "        names: ['*.sites.test']\n        challenge: dns-01\n"
+            f"        dns_hook: ['{sys.executable}', '{hook}', '{records}']\n"
+        )
+        running = self.run_acme(self.text(authority, acme, hosts="'*.sites.test'"))
+        try:
+            found = wait_until(lambda: self.shown("a.sites.test", authority), PATIENCE)
+        except AssertionError:
+            raise AssertionError(running.output.read_text()) from None
+        self.assertEqual(_names(found), ["*.sites.test"])
+        calls = (records / "calls").read_text().splitlines()
+        self.assertEqual(calls, ["present _acme-challenge.sites.test", "cleanup _acme-challenge.sites.test"])
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return names.get_values_for_type(x509.DNSName)
