@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from balancer import errors
 from balancer.errors import ExchangeError, Reason
 from balancer.forwarding.attempts import DONE, SENDING, Connector
-from balancer.forwarding.exchange import Forward
+from balancer.forwarding.exchange import GATEWAY_ERRORS, Forward
 from balancer.model.headers import first
 from balancer.wire.grpc import status as statuses
 from balancer.wire.grpc.status import Status
@@ -65,7 +65,7 @@ class Call(Forward):
             if reader.head is not None and reader.body.ended and not reader.body.received:
                 code = self._code()
                 if code > 0 and self._may_retry(_answered(code)):
-                    self._retry(failed_connect=False, ok=not _is_failure(code))
+                    self._retry(failed_connect=False, ok=self._judged(code, 200) not in GATEWAY_ERRORS)
                     return
         super().response_came()
 
@@ -79,12 +79,15 @@ class Call(Forward):
 
     def _part(self, status: int, now: float) -> None:
         code = self._record.grpc_status = self._code()
-        if code == Status.DEADLINE_EXCEEDED and self._deadline is not None:
-            status = 200
-        elif code or status == 200:
-            status = statuses.to_http(code)
+        status = self._judged(code, status)
         self._forget_deadline()
         super()._part(status, now)
+
+    def _judged(self, code: int, status: int) -> int:
+        """Return the HTTP status by which the server is judged that answered so."""
+        if code == Status.DEADLINE_EXCEEDED and self._deadline is not None:
+            return 200
+        return statuses.to_http(code) if status == 200 else status
 
     # What can go wrong.
 
@@ -114,11 +117,6 @@ class Call(Forward):
         deadline, self._deadline = self._deadline, None
         if deadline is not None:
             deadline.end()
-
-
-def _is_failure(code: int) -> bool:
-    """Whether a server that answers with the status is to blame."""
-    return statuses.to_http(code) in (502, 503, 504)
 
 
 @lru_cache(maxsize=100)
