@@ -5,12 +5,14 @@ Run as a program it says its port on a line, and serves until it is killed.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -36,14 +38,15 @@ class Stub:
         self.hang = channel.unary_unary(f"/{service}/Hang")
         self.hung = channel.unary_unary(f"/{service}/Hung")
         self.name = channel.unary_unary(f"/{service}/Name")
+        self.cancel = channel.unary_unary(f"/{service}/Cancel")
         self.missing = channel.unary_unary(f"/{service}/Missing")
 
 
 class GRPCServer:
     """The process."""
 
-    def __init__(self, name: str = "server", fails: str = "", port: int = 0) -> None:
-        command = [sys.executable, "-m", "tests.live.grpc_peers", name, fails, str(port)]
+    def __init__(self, name: str = "server", fails: str = "", certificate: str = "") -> None:
+        command = [sys.executable, "-m", "tests.live.grpc_peers", name, fails, certificate]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())
@@ -90,8 +93,6 @@ class _Service:
     def both(self, pieces: Iterator[bytes], _context: Any) -> Iterator[bytes]:
         for piece in pieces:
             if piece == b"die":
-                import os
-
                 os._exit(1)
             yield piece
 
@@ -99,6 +100,10 @@ class _Service:
         context.set_trailing_metadata([("why", "because")])
         code, _, message = data.decode().partition(" ")
         context.abort(grpc.StatusCode[code], message)
+        return b""
+
+    def cancel(self, _data: bytes, context: Any) -> bytes:
+        context.cancel()
         return b""
 
     def metadata(self, _data: bytes, context: Any) -> bytes:
@@ -118,8 +123,8 @@ class _Service:
         return b"cancelled" if self.cancelled.acquire(timeout=20) else b"never"
 
 
-def main(name: str, fails: str, port: str) -> None:
-    """Serve."""
+def main(name: str, fails: str, certificate: str) -> None:
+    """Serve; with TLS where there is the path of a ``certificate``, with its key."""
     service = _Service(name, fails)
     server = grpc.server(futures.ThreadPoolExecutor(64), options=[*OPTIONS, ("grpc.so_reuseport", 0)])
     kinds: dict[str, Callable[..., Any]] = {
@@ -128,6 +133,7 @@ def main(name: str, fails: str, port: str) -> None:
         "Client": grpc.stream_unary_rpc_method_handler,
         "Server": grpc.unary_stream_rpc_method_handler,
         "Both": grpc.stream_stream_rpc_method_handler,
+        "Cancel": grpc.unary_unary_rpc_method_handler,
         "Fail": grpc.unary_unary_rpc_method_handler,
         "Metadata": grpc.unary_unary_rpc_method_handler,
         "Hang": grpc.unary_unary_rpc_method_handler,
@@ -139,7 +145,12 @@ def main(name: str, fails: str, port: str) -> None:
     servicer.set("", health_pb2.HealthCheckResponse.SERVING)
     servicer.set("down", health_pb2.HealthCheckResponse.NOT_SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    print(server.add_insecure_port(f"127.0.0.1:{port}"), flush=True)
+    if certificate:
+        pem = Path(certificate).read_bytes()
+        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(pem, pem)]))
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
+    print(port, flush=True)
     server.start()
     while True:
         time.sleep(3600)
