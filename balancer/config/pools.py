@@ -23,6 +23,7 @@ from balancer.config.fields import (
 from balancer.config.forms import Filled, Switch, one_of, short
 from balancer.config.proxy_protocol import SentProxyProtocol
 from balancer.hooks.settings import Duration, LocalPath, Settings
+from balancer.wire.grpc.status import RETRIABLE
 
 __all__ = [
     "ClientCertificate",
@@ -44,7 +45,7 @@ __all__ = [
     "StickySourceIp",
 ]
 
-_RETRY_REASONS = ("connect_failure", "reset")
+_RETRY_REASONS = ("connect_failure", "reset", *RETRIABLE)
 
 
 def _retry_on(value: Any) -> str | int:
@@ -52,7 +53,7 @@ def _retry_on(value: Any) -> str | int:
         return str(value)
     if isinstance(value, int) and not isinstance(value, bool) and 500 <= value <= 599:
         return value
-    raise ValueError(f"expected connect_failure, reset or a status from 500 to 599, got {value!r}")
+    raise ValueError(f"expected {', '.join(_RETRY_REASONS)} or a status from 500 to 599, got {value!r}")
 
 
 class Server(Settings):
@@ -193,7 +194,9 @@ class Retry(Settings):
         ],
         ...,
     ] = Field(
-        default=("connect_failure", "reset", 503), description="What is retried: connect_failure, reset, statuses."
+        default=("connect_failure", "reset", 503),
+        description="What is retried: connect_failure, reset, statuses of HTTP; and of gRPC, of calls without any message:"
+        " unavailable, resource_exhausted, cancelled, deadline_exceeded, internal.",
     )
 
 

@@ -208,10 +208,10 @@ class Attempts:
         exchange = self._request.exchange
         return self._replay is not None or (exchange is not None and exchange.body is not None)
 
-    def _retry(self, *, failed_connect: bool) -> None:
+    def _retry(self, *, failed_connect: bool, ok: bool = False) -> None:
         assert self._server is not None
         self._tried.append(self._server)
-        self._leave_server(ok=False, failed_connect=failed_connect)
+        self._leave_server(ok=ok, failed_connect=failed_connect)
         self._phase = CHOOSING
         if self._pool.choose(self._request.facts, self._tried) is None:
             self._tried.clear()  # no other server: the same one again is better than none

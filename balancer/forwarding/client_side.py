@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from balancer.errors import ExchangeError
@@ -15,7 +16,7 @@ from balancer.wire.http1.body import Body
 from balancer.wire.http1.heads import RequestHead
 from balancer.wire.http1.responses import ResponseHead
 
-__all__ = ["BodyConsumer", "ClientSide"]
+__all__ = ["BodyConsumer", "ClientSide", "Limit"]
 
 
 class BodyConsumer(Protocol):
@@ -26,6 +27,13 @@ class BodyConsumer(Protocol):
 
     def client_went(self) -> None:
         """The client closed its connection; nothing more can be sent to it."""
+
+
+class Limit(Protocol):
+    """A call that is due some time."""
+
+    def end(self) -> None:
+        """Forget the call for good."""
 
 
 class ClientSide(Protocol):
@@ -103,6 +111,9 @@ class ClientSide(Protocol):
 
         Raises ExchangeError if a filter that must have its say on the response failed; nothing has begun then.
         """
+
+    def limit(self, seconds: float, call: Callable[[], None]) -> Limit:
+        """Call ``call()`` so many seconds after the request's first byte, at once if they are over, unless that is ended before."""
 
     def tunnel_ended(self) -> None:
         """The tunnel is done; its record can be written."""

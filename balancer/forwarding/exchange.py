@@ -37,12 +37,13 @@ from balancer.wire.http1.responses import ResponseHead
 if TYPE_CHECKING:
     from balancer.pools.pool import Pool
 
-__all__ = ["REPLAY_SIZE", "Forward"]
+__all__ = ["GATEWAY_ERRORS", "REPLAY_SIZE", "Forward"]
 
 REPLAY_SIZE = 64 * 1024
 """Bytes of a request body kept for a retry."""
 
-_GATEWAY_ERRORS = frozenset([502, 503, 504])
+GATEWAY_ERRORS = frozenset([502, 503, 504])
+"""Statuses that count against a server."""
 
 
 class Forward(Attempts):
@@ -232,7 +233,7 @@ class Forward(Attempts):
         record = self._record
         record.attempts = self._attempts
         self._request.consumer = None
-        self._pool.end(server, record.first_byte, status not in _GATEWAY_ERRORS)
+        self._pool.end(server, record.first_byte, status not in GATEWAY_ERRORS)
 
     def _switch(self, head: ResponseHead) -> None:
         """The server agreed to another protocol."""

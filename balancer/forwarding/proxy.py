@@ -10,6 +10,7 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from balancer.forwarding.attempts import Connector
+from balancer.forwarding.call import Call
 from balancer.forwarding.exchange import Forward
 from balancer.forwarding.upgrades import Upgrades
 
@@ -38,7 +39,8 @@ class ProxyResource:
 
     def render(self, request: Any) -> int:
         """Begin to forward ``request``, one of our own; it is answered in its own time."""
-        Forward(request, self._pools[request.decision.pool], self._connect, self._upgrades).start()
+        kind = Call if request.record.grpc and request.head.upgrade is None else Forward
+        kind(request, self._pools[request.decision.pool], self._connect, self._upgrades).start()
         return NOT_DONE_YET
 
     def getChildWithDefault(self, name: bytes, request: Any) -> IResource:

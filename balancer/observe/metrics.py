@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from balancer.observe.calls import CallMeter
 from balancer.observe.records import ExchangeRecord, SessionRecord
 from balancer.observe.websockets import WebSocketMeter
 
@@ -87,6 +88,7 @@ class Metrics(Collector):
         self._sessions: dict[tuple[str, str, str, str, str], _SessionCell] = {}
         self._reasons: dict[tuple[str, str], int] = {}
         self.websockets = WebSocketMeter()
+        self._calls = CallMeter()
         self._reloads = {"ok": 0, "refused": 0}
         self._gauges: Gauges = tuple
         self._registry = CollectorRegistry()
@@ -110,6 +112,8 @@ class Metrics(Collector):
             cell.retries += record.attempts - 1
         if record.reason:
             self._count_reason(record.listener, record.reason)
+        if record.grpc:
+            self._calls.count(record)
 
     def session(self, record: SessionRecord) -> None:
         """Count a finished session or flow."""
@@ -151,6 +155,7 @@ class Metrics(Collector):
         yield from self._collect_exchanges()
         yield from self._collect_sessions()
         yield from self.websockets.collect()
+        yield from self._calls.collect()
         reasons = CounterMetricFamily(
             "balancer_errors",
             "Exchanges and sessions that ended early, by RFC 9209 error type.",

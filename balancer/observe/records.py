@@ -33,6 +33,8 @@ class ExchangeRecord:
     server: str = ""
     server_protocol: str = ""  # "http1" or "h2", what the request was sent in; "" if it was sent nowhere
     status: int = 0
+    grpc: bool = False  # whether it is a gRPC call …
+    grpc_status: int = -1  # … and how that ended
     reason: str = ""  # RFC 9209 error type, "" when all went well
     detail: str = ""
     request_id: str = ""

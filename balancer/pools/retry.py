@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from balancer import errors
 from balancer.errors import Reason
+from balancer.wire.grpc.status import RETRIABLE
 
 __all__ = ["IDEMPOTENT", "RetryPolicy", "RetrySettings"]
 
@@ -30,6 +31,7 @@ _CONNECT_FAILURES = frozenset(
         errors.TLS_ALERT_RECEIVED,
     )
 )
+_GRPC_CODES = frozenset(f"grpc_{each}" for each in RETRIABLE)  # of their reasons
 _UNREAD = (errors.STREAM_REFUSED, errors.SERVER_LEAVING)
 _STATUS_PREFIX = "http_response_"
 _WINDOW = 10.0
@@ -41,7 +43,7 @@ class RetrySettings:
 
     ``attempts`` is how many more there may be after the first; ``budget`` the most retries as a share of the requests
     of the last ten seconds, of which ``minimum`` are always allowed; ``on`` lists ``"connect_failure"``, ``"reset"``
-    and response statuses (503).
+    and response statuses (503), and those of gRPC (``"unavailable"``).
     """
 
     attempts: int = 1
@@ -72,6 +74,8 @@ class RetryPolicy:
                 codes |= _CONNECT_FAILURES
             elif condition == "reset":
                 codes.add(errors.CONNECTION_TERMINATED.code)
+            elif condition in RETRIABLE:
+                codes.add(f"grpc_{condition}")
             else:
                 codes.add(f"{_STATUS_PREFIX}{condition}")
         self._codes = frozenset(codes)
@@ -96,7 +100,12 @@ class RetryPolicy:
         settings = self.settings
         if attempts > settings.attempts or reason.code not in self._codes:
             return False
-        if reason.code not in _CONNECT_FAILURES and method not in IDEMPOTENT and reason not in _UNREAD:
+        if (
+            reason.code not in _CONNECT_FAILURES
+            and method not in IDEMPOTENT
+            and reason not in _UNREAD
+            and reason.code not in _GRPC_CODES  # whoever lists one knows: every call is a POST
+        ):
             return False
         now = self._now()
         age = now - self._since

@@ -99,8 +99,8 @@ class PoolTests(SynchronousTestCase):
             (
                 "retry: {on: [timeout, 404]}",
                 [
-                    "retry.on[0]: expected connect_failure, reset or a status from 500 to 599, got 'timeout'",
-                    "retry.on[1]: expected connect_failure, reset or a status from 500 to 599, got 404",
+                    "retry.on[0]: expected connect_failure, reset, cancelled, deadline_exceeded, internal, resource_exhausted, unavailable or a status from 500 to 599, got 'timeout'",
+                    "retry.on[1]: expected connect_failure, reset, cancelled, deadline_exceeded, internal, resource_exhausted, unavailable or a status from 500 to 599, got 404",
                 ],
             ),
             ("protocol: http2", ["protocol: expected http1, h2 or auto, got 'http2'"]),

@@ -137,6 +137,11 @@ class JsonTests(SynchronousTestCase):
         found = json.loads(Json().exchange(_exchange(version="2.0", h2_stream=7)))
         self.assertEqual((found["version"], found["h2_stream"]), ("2.0", 7))
 
+    def test_grpc(self) -> None:
+        """A call has its status, others have none."""
+        self.assertEqual(json.loads(Json().exchange(_exchange(grpc=True, grpc_status=14)))["grpc_status"], 14)
+        self.assertNotIn("grpc_status", json.loads(Json().exchange(_exchange())))
+
     def test_trouble(self) -> None:
         """Reason, detail, time in the queue and notes of filters."""
         record = _exchange(reason="connection_refused", detail=NASTY, queue=0.5, notes={"waf": {"score": 5}})

@@ -22,6 +22,15 @@ class RetryTests(TestCase):
         """A policy on the test's clock."""
         return RetryPolicy(RetrySettings(**settings), self.clock.seconds)  # type: ignore[arg-type]
 
+    def test_grpc(self) -> None:
+        """Statuses of gRPC are retried where they are listed, though every call is a POST."""
+        reason = Reason("grpc_unavailable", 200, Side.SERVER, True, "The server answered UNAVAILABLE.")
+        self.assertFalse(self.policy().allow("POST", reason, 1))
+        policy = self.policy(on=("unavailable",))
+        self.assertTrue(policy.allow("POST", reason, 1))
+        self.assertFalse(policy.allow("POST", reason, 2))
+        self.assertFalse(policy.allow("POST", Reason("grpc_internal", 200, Side.SERVER, True, ""), 1))
+
     def test_once(self) -> None:
         """By default there is one more attempt, not two."""
         policy = self.policy()

@@ -79,9 +79,9 @@ class HTTPChannel(Protocol):
         http2: Callable[[HTTPChannel, bytes], None] | None = None,
     ) -> None:
         self._site_now = site
-        self.origin = origin
-        self.left = left
+        self.origin, self.left = origin, left
         self.prior_knowledge = http2
+        self.wheel = wheel
         self._timer = wheel.schedule(site().timeouts.head, self._timed_out)
         self._reader = RequestReader(site().limits)
         self._arrival: Arrival | None = None

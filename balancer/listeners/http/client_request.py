@@ -12,6 +12,7 @@ made (:mod:`.rendering`) when a resource that is not ours adapts it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
@@ -31,7 +32,9 @@ from balancer.model.decision import Decision
 from balancer.model.exchange import Exchange, Reply
 from balancer.model.facts import RequestFacts
 from balancer.model.headers import RawHeaders
+from balancer.net.timers import Entry
 from balancer.observe.records import ExchangeRecord
+from balancer.wire.grpc.status import Status, is_grpc, of_error, of_reply, trailers
 from balancer.wire.http1.body import Body
 from balancer.wire.http1.heads import RequestHead
 
@@ -139,6 +142,14 @@ class ClientRequest:
         after = frame[2]
         return b"%b%b%b" % (frame[1], self.request_id.encode("ascii"), after) if after else frame[1]
 
+    @property
+    def is_call(self) -> bool:
+        """Whether it is a call of gRPC; noted in the record, where that is not yet known."""
+        record = self.record
+        if not record.grpc and self.head.method == "POST" and is_grpc(self.head.headers):
+            record.grpc = True
+        return record.grpc
+
     def invite_body(self) -> None:
         """Tell a client that waits for it to send the body (``100 Continue``): it will be read here."""
         if self.head.expect_continue and not self.body.received:
@@ -240,10 +251,21 @@ class ClientRequest:
         """Drop what is queued of a response."""
         raise NotImplementedError
 
+    def limit(self, seconds: float, call: Callable[[], None]) -> Entry:
+        """Call ``call()`` so many seconds after the request's first byte, unless that is ended before."""
+        entry: Entry = self.channel.wheel.schedule(max(0.0, self.started_at + seconds - self.site.now()), call)
+        return entry
+
     def answer(self, reply: Reply) -> None:
         """Answer with one of the balancer's own replies, and end the exchange."""
         if reply.reason or reply.status >= 400:
             self.record.reason, self.record.detail = reply.reason, reply.detail
+        if self.is_call and not is_grpc(reply.headers):
+            self._forget_unsent()
+            code, message = of_reply(reply.status, reply.detail)
+            self.record.grpc_status = code
+            self._answer(200, replies.of_reply_to_call(reply, trailers(code, message)), b"")
+            return
         headers, body = replies.of_reply(reply, self.request_id, self.facts.header("accept") or "")
         self._forget_unsent()
         self._answer(reply.status, headers, body)
@@ -254,6 +276,13 @@ class ClientRequest:
             return
         record = self.record
         record.reason, record.detail = error.reason.code, error.detail
+        is_call = self.is_call
+        if is_call:
+            code, message = of_error(error)
+            record.grpc_status = code
+            said = trailers(code, message)
+            if self.responded and self._end_call(said):
+                return
         if self.responded:
             self.be_the_last()
             self._forget_unsent()
@@ -261,7 +290,14 @@ class ClientRequest:
             return
         if replies.ends_connection(error):
             self.be_the_last()
+        if is_call:
+            self._answer(200, replies.of_error_to_call(error, said), b"")
+            return
         self._answer(error.reason.status, *replies.of_error(error, self.request_id, self.facts.header("accept") or ""))
+
+    def _end_call(self, fields: RawHeaders) -> bool:
+        """End a call whose response has begun with ``fields`` as trailers; return whether that can be done."""
+        return False
 
     def _answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
         try:
@@ -282,6 +318,8 @@ class ClientRequest:
         record.reason, record.detail = errors.CLIENT_GONE.code, "client went away"
         if not self.responded:
             record.status = errors.CLIENT_GONE.status
+        if record.grpc:
+            record.grpc_status = Status.CANCELLED
         if consumer is not None:
             consumer.client_went()
         note(self, self.site.now())

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
+from balancer.wire.grpc.status import of_response
+
 if TYPE_CHECKING:
     from balancer.listeners.http.client_request import ClientRequest
 
@@ -33,6 +35,8 @@ def note(request: ClientRequest, now: float) -> None:
     record.request_id = request.request_id
     if record.status != 101:
         record.bytes_in = request.body.received
+    if record.grpc and record.grpc_status < 0:
+        record.grpc_status = of_response(record.status, (), None)
     exchange = request.exchange
     if exchange is not None and "log" in exchange.notes:
         record.notes = exchange.notes["log"]

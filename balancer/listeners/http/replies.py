@@ -5,11 +5,11 @@ from __future__ import annotations
 from balancer.errors import ExchangeError, Side
 from balancer.forwarding.hops import ALLOWED
 from balancer.model.exchange import Reply
-from balancer.model.headers import RawHeaders
+from balancer.model.headers import RawHeaders, without
 from balancer.wire import answers
 from balancer.wire.http1.dates import http_date
 
-__all__ = ["ends_connection", "of_error", "of_reply"]
+__all__ = ["ends_connection", "of_error", "of_error_to_call", "of_reply", "of_reply_to_call"]
 
 _ENDING = frozenset([400, 408, 413, 414, 431, 501, 505])
 
@@ -42,6 +42,22 @@ def of_error(error: ExchangeError, request_id: str, accept: str) -> tuple[RawHea
     headers.append((b"Proxy-Status", answers.proxy_status(reason.code, error.detail)))
     headers.append((b"Date", http_date()))
     return headers, body
+
+
+def of_reply_to_call(reply: Reply, said: RawHeaders) -> RawHeaders:
+    """Return the fields of ``reply`` to a call of gRPC, which ``said`` (status and message) tells: there is nothing but a head."""
+    headers = without(reply.headers, (b"content-type", b"content-length", b"content-encoding"))
+    headers.append((b"Proxy-Status", answers.proxy_status(reply.reason, reply.detail)))
+    return _to_call(headers, said)
+
+
+def of_error_to_call(error: ExchangeError, said: RawHeaders) -> RawHeaders:
+    """Return the fields of the answer to a call of gRPC that failed with ``error``; see :func:`of_reply_to_call`."""
+    return _to_call([(b"Proxy-Status", answers.proxy_status(error.reason.code, error.detail))], said)
+
+
+def _to_call(headers: RawHeaders, said: RawHeaders) -> RawHeaders:
+    return [(b"Content-Type", b"application/grpc"), *said, *headers, (b"Date", http_date())]
 
 
 def ends_connection(error: ExchangeError) -> bool:

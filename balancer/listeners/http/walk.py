@@ -24,6 +24,7 @@ from balancer.model.exchange import Exchange, Reply
 from balancer.model.target import BadTargetError
 from balancer.routing.answer import answer
 from balancer.routing.decide import decide
+from balancer.wire.grpc.status import is_grpc
 from balancer.wire.http1.heads import is_host
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ _log = Logger()
 def begin(request: ClientRequest) -> None:
     """Serve ``request``; raises ExchangeError for what is refused before anything began."""
     head, site, facts = request.head, request.site, request.facts
+    if head.method == "POST" and is_grpc(head.headers):
+        request.record.grpc = True
     if head.method in SPECIAL:
         if head.method == "CONNECT":
             request.be_the_last()  # what follows may be meant for the tunnel that does not come

@@ -90,6 +90,7 @@ class HTTP2Channel(Serving, Protocol):
         self._ending: Ending | None = None
         self._heard = 0  # bytes that came since
         self._patience = patience.Patience(self)
+        self.wheel = wheel
         self._timer = wheel.schedule(self._patience.span, self._timed_out)
 
     # From the transport.

@@ -71,8 +71,10 @@ class Patience:
             if body.ended:
                 continue
             span = now - request.seen_at
-            # An answer in progress has limits of its own; a client that reads it may have stopped its upload for it.
-            if request.responded or request.is_held:
+            # An answer in progress has limits of its own; a client that reads it may have stopped its upload for it. A call of
+            # gRPC that is forwarded has such limits from the beginning: its client has something to say or not.
+            record = request.record
+            if request.responded or request.is_held or (record.grpc and record.pool):
                 request.seen, request.seen_at = body.received, now
             elif span >= timeouts.body_idle:
                 if body.received - request.seen < _SLOWEST_BODY * span:

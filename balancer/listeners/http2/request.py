@@ -54,7 +54,18 @@ class StreamBody(Body):
 class StreamRequest(ClientRequest):
     """A request on ``stream``; the client side of its exchange."""
 
-    __slots__ = ("_fields", "_held", "_owed", "_paused", "_producer", "_pulled", "seen", "seen_at", "stream")
+    __slots__ = (
+        "_fields",
+        "_held",
+        "_measured",
+        "_owed",
+        "_paused",
+        "_producer",
+        "_pulled",
+        "seen",
+        "seen_at",
+        "stream",
+    )
 
     channel: HTTP2Channel
 
@@ -73,6 +84,7 @@ class StreamRequest(ClientRequest):
         ClientRequest.__init__(self, channel, head, body, facts, arrival, site, request_id, started_at)
         self.stream = stream
         self._fields: RawHeaders | None = None  # of a response that has begun, until they are given to the session
+        self._measured = False  # the response has said how many bytes its body has
         self._producer: Any = None
         self._pulled = False  # the producer is asked for each piece
         self._paused = False  # the producer is
@@ -156,6 +168,7 @@ class StreamRequest(ClientRequest):
         elif self.head.method == "HEAD":
             self._silent = True
         if length is not None:
+            self._measured = True
             fields.append((b"content-length", b"%d" % length))
         if policy.via:
             fields.append((b"via", VIA[version]))
@@ -303,6 +316,12 @@ class StreamRequest(ClientRequest):
         super().gone()
         if producer is not None:
             producer.stopProducing()
+
+    def _end_call(self, fields: RawHeaders) -> bool:
+        if self._measured or self._silent:
+            return False
+        self.end(fields)
+        return True
 
     def _forget_unsent(self) -> None:
         self._fields = None

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from balancer.hooks import hookimpl
 from balancer.hooks.interfaces import IFactory
 from balancer.routing.matchers.connection import HTTP_VERSION, LOCAL_PORT
+from balancer.routing.matchers.grpc import GRPC
 from balancer.routing.matchers.tls import CLIENT_CERTIFICATE, SNI, TLS_VERSION
 
 __all__ = ["balancer_matchers"]
@@ -15,4 +16,4 @@ __all__ = ["balancer_matchers"]
 @hookimpl
 def balancer_matchers() -> Iterable[IFactory]:
     """Return the built-in matchers."""
-    return (CLIENT_CERTIFICATE, HTTP_VERSION, LOCAL_PORT, SNI, TLS_VERSION)
+    return (CLIENT_CERTIFICATE, GRPC, HTTP_VERSION, LOCAL_PORT, SNI, TLS_VERSION)

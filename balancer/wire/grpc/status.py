@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Iterable
 from urllib.parse import unquote_to_bytes
 
 from balancer.errors import ExchangeError, Reason
 from balancer.model.headers import RawHeaders, first
 
 __all__ = [
+    "RETRIABLE",
     "Status",
     "decode_message",
     "encode_message",
@@ -20,6 +22,8 @@ __all__ = [
     "of_error",
     "of_http",
     "of_reason",
+    "of_reply",
+    "of_response",
     "to_http",
     "trailers",
     "trailers_only",
@@ -47,6 +51,9 @@ class Status(enum.IntEnum):
     DATA_LOSS = 15
     UNAUTHENTICATED = 16
 
+
+RETRIABLE = ("cancelled", "deadline_exceeded", "internal", "resource_exhausted", "unavailable")
+"""What a call that got no message may be tried again for, where a pool lists it."""
 
 _OF_HTTP = {
     400: Status.INTERNAL,
@@ -99,11 +106,12 @@ _OF_ERROR_STATUS = {
     500: Status.INTERNAL,
     501: Status.UNIMPLEMENTED,
 }
+_CODE = re.compile(rb"[0-9]{1,9}")
 _KEPT = re.compile(rb"[^ -$&-~]")
 """What is written as ``%HH`` in a message: all but printable ASCII, and the percent sign."""
 
 
-def is_grpc(headers: RawHeaders) -> bool:
+def is_grpc(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether ``Content-Type`` is gRPC's (with ``+proto`` or the like), and not gRPC-Web's."""
     kind = (first(headers, b"content-type") or b"").lower()
     return kind.startswith(b"application/grpc") and kind[16:17] in (b"", b"+", b";", b" ")
@@ -119,6 +127,14 @@ def to_http(status: int) -> int:
     return _TO_HTTP.get(Status(status), 500) if 0 <= status <= 16 else 500
 
 
+def of_response(status: int, headers: Iterable[tuple[bytes, bytes]], trailers: RawHeaders | None) -> int:
+    """Return the code that a complete response has: of its trailers, else of its head, else what its HTTP status is in gRPC."""
+    said = first(trailers or (), b"grpc-status") or first(headers, b"grpc-status")
+    if said is not None and _CODE.fullmatch(said):
+        return int(said)
+    return Status.UNKNOWN if said is not None or status == 200 else of_http(status)
+
+
 def of_reason(reason: Reason) -> Status:
     """Return what a client is told when the balancer ended its call for ``reason``."""
     found = _OF_CODE.get(reason.code)
@@ -130,6 +146,11 @@ def of_reason(reason: Reason) -> Status:
 def of_error(error: ExchangeError) -> tuple[Status, str]:
     """Return the status and the message for ``error``; the message is the page's sentence and the reason's code."""
     return of_reason(error.reason), f"{error.reason.text} ({error.reason.code})"
+
+
+def of_reply(status: int, detail: str) -> tuple[Status, str]:
+    """Return the status and the message for an answer of the balancer's own with HTTP ``status``."""
+    return of_http(status), detail or f"HTTP status {status}"
 
 
 def trailers(status: Status, message: str = "") -> RawHeaders:

@@ -20,7 +20,7 @@ class BuiltinsTests(TestCase):
         hooks.add_hookspecs(Hooks)
         hooks.register(builtins)
         [factories] = hooks.hook.balancer_probes()
-        self.assertEqual([factory.name for factory in factories], ["http", "send_expect", "tcp"])
+        self.assertEqual([factory.name for factory in factories], ["grpc", "http", "send_expect", "tcp"])
         for factory in factories:
             verifyObject(IFactory, factory)
             given = {"expect": "+PONG"} if factory.name == "send_expect" else {}

@@ -23,7 +23,7 @@ class BuiltinsTests(unittest.TestCase):
         (factories,) = plugins.hook.balancer_matchers()
         self.assertEqual(
             [each.name for each in factories],
-            ["client_certificate", "http_version", "local_port", "sni", "tls_version"],
+            ["client_certificate", "grpc", "http_version", "local_port", "sni", "tls_version"],
         )
         for each in factories:
             verifyObject(IFactory, each)

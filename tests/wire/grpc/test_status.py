@@ -15,6 +15,8 @@ from balancer.wire.grpc.status import (
     is_grpc,
     of_http,
     of_reason,
+    of_reply,
+    of_response,
     to_http,
     trailers,
     trailers_only,
@@ -75,6 +77,26 @@ class StatusTests(SynchronousTestCase):
             ],
         )
         self.assertEqual(trailers(Status.OK), [(b"grpc-status", b"0")])
+
+    def test_of_response(self) -> None:
+        """The trailers say it, else the head, else the HTTP status."""
+        ok = [(b"Grpc-Status", b"0")]
+        for status, headers, fields, code in (
+            (200, [], ok, 0),
+            (200, ok, None, 0),
+            (200, ok, [(b"grpc-status", b"13")], 13),
+            (503, ok, None, 0),
+            (503, [], None, 14),
+            (200, [], None, 2),
+            (200, [], [(b"grpc-status", b"-1")], 2),
+            (200, [], [(b"grpc-status", b"42")], 42),
+        ):
+            self.assertEqual(of_response(status, headers, fields), code)
+
+    def test_of_reply(self) -> None:
+        """A reply of the balancer's own says why, or at least what it was."""
+        self.assertEqual(of_reply(403, "too many points"), (Status.PERMISSION_DENIED, "too many points"))
+        self.assertEqual(of_reply(503, ""), (Status.UNAVAILABLE, "HTTP status 503"))
 
     def test_is_grpc(self) -> None:
         """By content type; gRPC-Web is something else."""
