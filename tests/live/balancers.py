@@ -28,6 +28,8 @@ __all__ = ["BalancerTestCase", "Peer", "RunningBalancer", "Server", "wait_until"
 
 BIN = Path(sys.executable).parent
 _PATIENCE = 20.0
+_GRACE = 45.0
+"""Seconds for a stop: more than the 30 s that exchanges in flight may take."""
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = _PATIENCE) -> Any:
@@ -195,7 +197,8 @@ class RunningBalancer:
         """Return the access log, once it has so many lines."""
 
         def lines() -> list[str]:
-            found = self.log.read_text().splitlines() if self.log.exists() else []
+            text = self.log.read_text() if self.log.exists() else ""
+            found = text[: text.rfind("\n") + 1].splitlines()  # the last may be half written
             return found if len(found) >= count else []
 
         return [json.loads(line) for line in wait_until(lines)]
@@ -205,7 +208,7 @@ class RunningBalancer:
         if self.process.poll() is None:
             self.process.send_signal(sign)
         try:
-            return self.process.wait(_PATIENCE)
+            return self.process.wait(_GRACE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

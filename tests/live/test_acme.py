@@ -36,21 +36,28 @@ else:
 """
 
 PATIENCE = 60.0
-HOST = "127.80.2.7"
-"""Where names of these tests lead, in Caddy's eyes: authorities ask port 80."""
+
+
+def own_address() -> str:
+    """Return a loopback address that no other test has: authorities ask port 80, which cannot be chosen."""
+    high, low = divmod(free_port(), 256)
+    return f"127.80.{high}.{low}"
 
 
 class AuthorityServer:
-    """Caddy, which issues certificates for 12 hours; for it, ``names`` are at :data:`HOST`."""
+    """Caddy, which issues certificates for 12 hours; for it, ``names`` are at the address ``host``."""
 
-    def __init__(self, test: BalancerTestCase, names: tuple[str, ...], *, policy: str = "", port: int = 0) -> None:
+    def __init__(
+        self, test: BalancerTestCase, host: str, names: tuple[str, ...], *, policy: str = "", port: int = 0
+    ) -> None:
         caddy = BIN / "caddy"
         program = str(caddy) if caddy.exists() else need("caddy")
-        need("unshare")
+        if subprocess.run([need("unshare"), "-m", "true"], capture_output=True, check=False).returncode:
+            raise SkipTest("no mount namespaces may be made here")
         self.at = test.folder()
         self.port = port or free_port()
         hosts = self.at / "hosts"
-        hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{HOST} {name}\n" for name in names))
+        hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{host} {name}\n" for name in names))
         config = self.at / "Caddyfile"
         config.write_text(
             "{\n  admin off\n  skip_install_trust\n  auto_https disable_redirects\n  default_bind 127.0.0.1\n}\n"
@@ -147,9 +154,10 @@ class AcmeTests(BalancerTestCase):
         self.at = self.folder()
         self.storage = self.at / "storage"
         self.port = free_port()
+        self.host = own_address()
 
     def authority(self, *names: str, start: bool = True, **settings: Any) -> AuthorityServer:
-        server = AuthorityServer(self, names, **settings)
+        server = AuthorityServer(self, self.host, names, **settings)
         if start:
             server.start()
         return server
@@ -161,7 +169,7 @@ class AcmeTests(BalancerTestCase):
         return (
             f"access_log: {{format: json, path: '@log@'}}\ngraceful_timeout: 2s\n{top}\n"
             f"admin: {{bind: 'unix:{self.admin}'}}\nmetrics: {{bind: '127.0.0.1:{self.metrics}'}}\n"
-            f"listeners:\n  plain: {{bind: '{HOST}:80', redirect_https: {self.port}}}\n"
+            f"listeners:\n  plain: {{bind: '{self.host}:80', redirect_https: {self.port}}}\n"
             f"  web:\n    bind: 127.0.0.1:{self.port}\n    tls:\n      acme:\n"
             f"        directory: {authority.directory}\n        storage: {self.storage}\n        ca: {authority.root}\n"
             f"        agree_terms: true\n{acme}"

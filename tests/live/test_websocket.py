@@ -365,7 +365,6 @@ class PassingTests(WebSocketTestCase):
         """Who does not read makes the other side wait, in either direction; the balancer does not grow."""
         sent = {"server": 0, "client": 0}
         over = threading.Event()
-        self.addCleanup(over.set)
         message = bytes(MIB)
 
         def push(connection: Any, who: str) -> None:
@@ -386,6 +385,7 @@ class PassingTests(WebSocketTestCase):
             return bool(before) and sent[who] == before
 
         running, port = self.web(self.websockets(talk, compression=None, ping_interval=None))
+        self.addCleanup(over.set)  # before the balancer is stopped, which waits for what servers have not read
         before = running.memory()
         down = self.connect(port)
         down.send(UPGRADE.replace(b"/chat", b"/down"))
