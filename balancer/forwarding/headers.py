@@ -9,6 +9,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from balancer.forwarding.certified import client_certificate_fields
 from balancer.model.address import IPAddress, Peer
@@ -78,7 +79,7 @@ class HeaderPolicy:
 class Arrival:
     """The connection a request came on: its two ends, whether the peer is trusted, and the lines that follow from them."""
 
-    __slots__ = ("_block", "_lines", "certified", "local", "peer", "scheme", "tls", "trusted")
+    __slots__ = ("block", "certified", "lines", "local", "peer", "scheme", "tls", "trusted")
 
     def __init__(self, origin: Origin, policy: HeaderPolicy) -> None:
         self.peer = peer = origin.peer
@@ -90,27 +91,21 @@ class Arrival:
         """What servers are told of the client's certificate."""
         if policy.client_certificates and self.tls is not None and self.tls.client is not None:
             self.certified = client_certificate_fields(self.tls.client)
-        self._lines: RawHeaders | None = None
-        self._block: bytes | None = None
+        self.lines, self.block = _forwarded(peer.host, self.scheme, self.local.port)
+        """The forwarding fields that are the same for every request of an untrusted peer, and as they go onto the wire."""
+        if self.certified:
+            self.lines = [*self.lines, *self.certified]
+            self.block = encode.fields(self.lines)
 
-    @property
-    def block(self) -> bytes:
-        """:attr:`lines` as they go onto the wire."""
-        if self._block is None:
-            self._block = encode.fields(self.lines)
-        return self._block
 
-    @property
-    def lines(self) -> RawHeaders:
-        """The forwarding fields that are the same for every request of an untrusted peer."""
-        if self._lines is None:
-            self._lines = [
-                (b"X-Forwarded-For", (self.peer.host or "unix").encode()),
-                (b"X-Forwarded-Proto", self.scheme.encode()),
-                (b"X-Forwarded-Port", b"%d" % self.local.port),
-                *self.certified,
-            ]
-        return self._lines
+@lru_cache(maxsize=4096)
+def _forwarded(host: str, scheme: str, port: int) -> tuple[RawHeaders, bytes]:
+    lines = [
+        (b"X-Forwarded-For", (host or "unix").encode()),
+        (b"X-Forwarded-Proto", scheme.encode()),
+        (b"X-Forwarded-Port", b"%d" % port),
+    ]
+    return lines, encode.fields(lines)
 
 
 def facts_of(head: RequestHead, arrival: Arrival, peer: Peer, scheme: str) -> RequestFacts:

@@ -253,8 +253,8 @@ class BalancerTestCase(SynchronousTestCase):
         running.wait_for(port)
         return running, port
 
-    def connect(self, port: int) -> Peer:
-        peer = Peer(socket.create_connection(("127.0.0.1", port), _PATIENCE))
+    def connect(self, port: int, source: str = "127.0.0.1") -> Peer:
+        peer = Peer(socket.create_connection(("127.0.0.1", port), _PATIENCE, (source, 0)))
         self.addCleanup(peer.close)
         return peer
 

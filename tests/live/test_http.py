@@ -29,6 +29,30 @@ class ConversationTests(BalancerTestCase):
             self.assertNotIn(b"Connection:", head)
         self.assertEqual(server.connections, 1)
 
+    def test_the_same_from_many(self) -> None:
+        """Connections that begin with the same bytes are each told of as their own, kept or closed, in turns."""
+
+        def talk(peer: Peer) -> None:
+            while True:
+                asked = [line for line in peer.head().split(b"\r\n") if line.startswith(b"X-Forwarded-For")]
+                peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(asked[0]), asked[0]))
+
+        _, port = self.web(self.server(talk).address)
+        closing = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        hosts = ("127.0.0.2", "127.0.0.3", "127.0.0.2", "127.0.0.4")
+        kept = [self.connect(port, host) for host in hosts]
+        for request in (GET, closing) * 2:
+            clients = kept if request is GET else [self.connect(port, host) for host in hosts]
+            for _ in range(2 if request is GET else 1):
+                for host, client in zip(hosts, clients, strict=True):
+                    client.send(request)
+                    _, head, body = client.response()
+                    self.assertEqual(body, b"X-Forwarded-For: " + host.encode())
+                    self.assertEqual(b"\r\nConnection: close\r\n" in head, request is closing)
+                    self.assertEqual(head.count(b"X-Request-Id: "), 1)
+            if request is closing:
+                self.assertEqual([client.rest() for client in clients], [b""] * 4)
+
     def test_pipelining(self) -> None:
         """Requests sent at once are answered in order, a slow first one first."""
 

@@ -79,11 +79,11 @@ class HTTPChannel(Protocol):
         http2: Callable[[HTTPChannel, bytes], None] | None = None,
     ) -> None:
         self._site_now = site
-        self.origin, self.left = origin, left
-        self.prior_knowledge = http2
+        self.origin, self.left, self.prior_knowledge = origin, left, http2
         self.wheel = wheel
-        self._timer = wheel.schedule(site().timeouts.head, self._timed_out)
-        self._reader = RequestReader(site().limits)
+        serving = site()
+        self._timer = wheel.schedule(serving.timeouts.head, self._timed_out)
+        self._reader = RequestReader(serving.limits, serving.known)
         self._arrival: Arrival | None = None
         self._policy: Any = None
         self._last: Incoming | None = None  # the request before, and what is known of it, for when it is repeated

@@ -135,10 +135,10 @@ class ClientRequest:
             or head.upgrade is not None
         ):
             return None
-        policy = self.site.policy
+        policy, block = self.site.policy, arrival.block
         frame = head.frame
-        if frame is None or frame[0] is not policy:
-            frame = head.frame = (policy, *request_frame(head, self.target, self.host, arrival, policy))
+        if frame is None or frame[0] is not policy or frame[3] is not block:
+            frame = head.frame = (policy, *request_frame(head, self.target, self.host, arrival, policy), block)
         after = frame[2]
         return b"%b%b%b" % (frame[1], self.request_id.encode("ascii"), after) if after else frame[1]
 

@@ -136,8 +136,7 @@ class Request(ClientRequest):
         """
         mine = self.head
         if (
-            not self.keep_alive
-            or mine.version != "1.1"
+            mine.version != "1.1"
             or mine.method == "HEAD"
             or head.status in NO_BODY
             or self._out
@@ -157,9 +156,14 @@ class Request(ClientRequest):
         record.bytes_out = len(body)
         self.responded = self.finished = True
         self.consumer = None
-        after = frame[2]
+        before, after = frame[1], frame[2]
+        if not self.keep_alive:
+            if after:
+                after = b"\r\nConnection: close\r\n\r\n"
+            else:
+                before = before[:-2] + b"Connection: close\r\n\r\n"
         self.channel.transport.write(
-            b"%b%b%b%b" % (frame[1], self.request_id.encode("ascii"), after, body) if after else frame[1] + body
+            b"%b%b%b%b" % (before, self.request_id.encode("ascii"), after, body) if after else before + body
         )
         note(self, now)
         self.channel.request_ended(self, False)

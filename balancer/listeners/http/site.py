@@ -18,6 +18,7 @@ from balancer.observe.records import ExchangeRecord
 from balancer.routing.table import RouteTable
 from balancer.tls.server_contexts import ServerContexts
 from balancer.wire.http1.heads import HeadLimits
+from balancer.wire.http1.repeats import Known
 from balancer.wire.http2.interface import Limits
 
 __all__ = ["HTTPTimeouts", "Site"]
@@ -54,7 +55,7 @@ class Site:
     id; ``shedding`` says who is turned away; ``twisted_site`` is what mounted Twisted resources see as their site. ``body_size`` limits request bodies in
     bytes, None for no limit. ``tls`` is what is spoken TLS by, None where connections are plain; ``http2`` what clients may do
     that speak it, None where it is not spoken; ``proxied`` whose PROXY headers are taken, None: nobody's. ``proofs`` holds, by token, what authorities are
-    to find that issue certificates: mostly nothing, and it changes while requests come.
+    to find that issue certificates: mostly nothing, and it changes while requests come. ``known`` is what need not be read again.
     """
 
     listener: str
@@ -65,6 +66,7 @@ class Site:
     filters: tuple[IFilter, ...] = ()
     policy: HeaderPolicy = field(default_factory=lambda: HeaderPolicy(TrustedPeers()))
     limits: HeadLimits = field(default_factory=HeadLimits)
+    known: Known = field(default_factory=Known)
     http2: Limits | None = field(default_factory=Limits)
     timeouts: HTTPTimeouts = field(default_factory=HTTPTimeouts)
     body_size: int | None = None

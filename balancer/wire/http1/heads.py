@@ -79,7 +79,7 @@ class RequestHead:
         self.request_id: bytes | None = None
         self.dropped = 0
         self.block: bytes | None = None
-        self.frame: tuple[object, bytes, bytes] | None = None
+        self.frame: tuple[object, bytes, bytes, bytes] | None = None
 
     def again(self, method: str, target: str) -> RequestHead:
         """Return the head of another request with the same fields, which has no body."""

@@ -3,9 +3,10 @@
 * A request without a body, of one segment, that is byte for byte the one before it is that one, the same object.
 * One with the same fields but another first line takes the fields.
 * One whose head is byte for byte the one before, and says the length of a body, has a body of its own, and the same head.
+* The first request of a connection, without a body, may be one that another connection began with: see :class:`Known`.
 
 Measured in memory, together with the same for responses: 58 to 43 µs per exchange where requests have one field, 81 to 47
-where they have ten; with a small body 31 to 23 where they have eight.
+where they have ten; with a small body 31 to 23 where they have eight. With one connection for each request: 39 to 27.
 """
 
 from __future__ import annotations
@@ -19,7 +20,45 @@ from balancer.wire.http1.heads import Incoming
 if TYPE_CHECKING:
     from balancer.wire.http1.requests import RequestReader
 
-__all__ = ["remember", "takes"]
+__all__ = ["Known", "begins", "remember", "takes"]
+
+_MOST = 256
+_LONGEST = 2048
+
+
+class Known:
+    """The first requests of connections, by their bytes, for as many connections as are served by the same limits.
+
+    Holds at most 256 of at most 2 KiB; where there are more different ones it begins anew.
+    """
+
+    __slots__ = ("_found", "get")
+
+    def __init__(self) -> None:
+        self._found: dict[bytes, Incoming] = {}
+        self.get = self._found.get
+
+    def keep(self, data: bytes, incoming: Incoming) -> None:
+        """Keep a whole request that has no body."""
+        if len(data) <= _LONGEST:
+            if len(self._found) >= _MOST:
+                self._found.clear()
+            self._found[data] = incoming
+
+
+def begins(reader: RequestReader, data: bytes) -> bool:
+    """Take ``data``, with which a connection begins, if it is a request that is known; return whether it is."""
+    known = reader._known
+    incoming = None if known is None else known.get(data)
+    if incoming is None or reader.closed or reader._first_line:
+        return False
+    reader._known = None
+    reader._last = incoming
+    reader._last_data = data
+    reader._last_line = data.find(b"\r\n")
+    reader.closed = not incoming.head.keep_alive
+    reader.ready.append(incoming)
+    return True
 
 
 def takes(reader: RequestReader, data: bytes) -> bool:
@@ -92,3 +131,6 @@ def remember(reader: RequestReader, piece: bytes) -> None:
     reader._last = last if head.content_length is None else Incoming(head, Body.none())
     reader._last_data = piece
     reader._last_line = piece.find(b"\r\n")
+    known, reader._known = reader._known, None
+    if known is not None and head.content_length is None:
+        known.keep(piece, last)

@@ -1,6 +1,6 @@
 """Reading requests: feed bytes, take complete heads and the pieces of their bodies.
 
-One :class:`RequestReader` serves one client connection. Pipelined requests come out in order; each
+One :class:`RequestReader` serves one client connection; those that are read by the same limits may share what they ``known``. Pipelined requests come out in order; each
 :class:`Incoming` grows while its body arrives::
 
     reader.feed(data)            # raises ExchangeError for what must not be forwarded
@@ -47,6 +47,7 @@ class RequestReader:
         "_first_line",
         "_head_bytes",
         "_headers",
+        "_known",
         "_last",
         "_last_data",
         "_last_line",
@@ -65,8 +66,9 @@ class RequestReader:
         "ready",
     )
 
-    def __init__(self, limits: HeadLimits) -> None:
+    def __init__(self, limits: HeadLimits, known: repeats.Known | None = None) -> None:
         self._limits = limits
+        self._known = known  # until the first request is there
         self._parser: Any = None  # made when it is first needed
         self.ready: list[Incoming] = []  # seldom more than one; an empty deque takes 760 bytes
         self.held: bytes | None = None
@@ -107,7 +109,10 @@ class RequestReader:
             self.more += data
             return
         if not self._begun:
-            if self._last is not None and repeats.takes(self, data):
+            if self._last is not None:
+                if repeats.takes(self, data):
+                    return
+            elif self._known is not None and repeats.begins(self, data):
                 return
         elif self._left:
             data = self._rest(data)
@@ -144,9 +149,9 @@ class RequestReader:
                     self._left = (current.head.content_length or 0) - current.body.received
                     if data:
                         data = self._rest(data)
-            elif first and not self.closed:
+            elif first:
                 repeats.remember(self, piece)
-                if data and len(self.ready) >= MOST_READY:
+                if data and not self.closed and len(self.ready) >= MOST_READY:
                     self.more = data
                     return
 
@@ -209,7 +214,7 @@ class RequestReader:
     def use(self, limits: HeadLimits, begun: Incoming) -> None:
         """Read by ``limits`` from now on; what they do not let clients say is not said by what is read already either."""
         self._limits = limits
-        self._last = None
+        self._last = self._known = None
         if limits.own_client_certificates:
             for incoming in (begun, *self.ready):
                 forget_client_certificates(incoming.head)

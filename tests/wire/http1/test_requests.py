@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from balancer.errors import ExchangeError
 from balancer.wire.http1.body import BULK
 from balancer.wire.http1.heads import HeadLimits
+from balancer.wire.http1.repeats import Known
 from balancer.wire.http1.requests import MOST_READY, RequestReader
 from tests.wire.http1.ambiguous import AMBIGUOUS, HARMLESS
 
@@ -19,7 +21,7 @@ _BY_TARGET = ("path ", "fragment", "absolute form with", "another scheme", "user
 
 
 def read(
-    pieces: Iterable[bytes], limits: HeadLimits | None = None, kind: type[RequestReader] = RequestReader
+    pieces: Iterable[bytes], limits: HeadLimits | None = None, kind: Callable[..., RequestReader] = RequestReader
 ) -> list[object]:
     """Return what a reader makes of ``pieces``: method, target, fields and body of each request, and the error's status."""
     reader = kind(limits or HeadLimits())
@@ -264,6 +266,50 @@ class ClientCertificateTests(SynchronousTestCase):
         for incoming in (first, *reader.ready):
             self.assertEqual([name for name, _ in incoming.head.plain], [b"Accept"])
             self.assertIsNone(incoming.head.block)
+
+
+class KnownTests(SynchronousTestCase):
+    """What connections begin with, where another has begun so."""
+
+    @given(st.lists(st.lists(st.sampled_from(_PIECES), max_size=4), max_size=6))
+    @settings(max_examples=300, deadline=None)
+    def test_the_same(self, connections: list[list[bytes]]) -> None:
+        """Connections that share what they know read what they would read alone."""
+        kind = partial(RequestReader, known=Known())
+        for pieces in connections * 2:
+            self.assertEqual(read(pieces, kind=kind), read(pieces))
+
+    def test_ambiguous(self) -> None:
+        """Nothing that is refused is known."""
+        kind = partial(RequestReader, known=Known())
+        for data in AMBIGUOUS.values():
+            self.assertEqual([read([data], kind=kind) for _ in range(3)], [read([data])] * 3)
+
+    def test_not_read_again(self) -> None:
+        """The request is the same object; one with a body, a large one and a second one are not."""
+        known = Known()
+        short = _PIECES[0]
+        large = b"GET / HTTP/1.1\r\nHost: a\r\nX: %b\r\n\r\n" % (b"x" * 3000)
+
+        def last(*pieces: bytes) -> object:
+            reader = RequestReader(HeadLimits(), known)
+            for piece in pieces:
+                reader.feed(piece)
+            return reader.ready[-1].head
+
+        self.assertIs(last(short), last(short))
+        self.assertIs(last(_PIECES[3]), last(_PIECES[3]))
+        for pieces in ([_PIECES[6]], [large], [_PIECES[1], _PIECES[2]], [short, _PIECES[1]]):
+            self.assertIsNot(last(*pieces), last(*pieces), pieces)
+
+    def test_bounded(self) -> None:
+        """However many there are, few are kept."""
+        known = Known()
+        for number in range(2000):
+            RequestReader(HeadLimits(), known).feed(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
+        kept = [known.get(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number) for number in range(2000)]
+        self.assertLessEqual(sum(each is not None for each in kept), 256)
+        self.assertIsNotNone(kept[-1])
 
 
 class _Forgetful(RequestReader):
