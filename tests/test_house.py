@@ -103,6 +103,7 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "service/status.py",
         "tap.py",
     ),
+    "cli/test_replay.py": ("service/replaying.py",),
     "live/test_upgrade.py": (
         "service/notifying.py",
         "service/succession.py",
@@ -129,7 +130,7 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
     ),
     "cli/test_explain.py": ("service/explaining.py",),
     "cli/test_explain_session.py": ("service/explaining_sessions.py",),
-    "cli/test_test.py": ("service/routing_tests.py",),
+    "cli/test_test.py": ("config/test_files.py", "service/routing_tests.py"),
     "live/test_http.py": (
         "forwarding/exchange.py",
         "forwarding/proxy.py",

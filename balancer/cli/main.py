@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from balancer import __version__
-from balancer.cli import check, ctl, demo, explain, plugins, run, schema, test
+from balancer.cli import check, ctl, demo, explain, plugins, replay, run, schema, test
 
 __all__ = ["main"]
 
@@ -24,6 +24,7 @@ for _command in (
     check.check,
     explain.explain,
     test.test,
+    replay.replay,
     schema.schema,
     plugins.plugins,
     demo.demo,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictInt, field_validator, model_validator
+from pydantic import Field, GetJsonSchemaHandler, StrictInt, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from balancer.config.fields import HeaderName, HeaderValue, Ip, Method, Protocol, ServerName
-from balancer.config.forms import Many
+from balancer.config.forms import Many, short
 from balancer.hooks.settings import LocalPath, Settings, StringMatch
 
-__all__ = ["ExpectedOutcome", "RoutingTest", "SampleRequest"]
+__all__ = ["ExpectedOutcome", "ExpectedRequest", "RoutingTest", "SampleRequest"]
 
 
 _SESSIONS = ("tcp://", "tls://", "udp://")
@@ -57,6 +59,24 @@ class SampleRequest(Settings):
         return self
 
 
+class ExpectedRequest(Settings):
+    """What a server must be sent; only what is given is compared. A bare string is the target."""
+
+    method: Method | None = Field(default=None, description="Its method.")
+    target: StringMatch | None = Field(default=None, description="Path and query as they would be sent.")
+    host: StringMatch | None = Field(default=None, description="Host, or :authority.")
+    headers: Mapping[HeaderName, StringMatch] = Field(default_factory=dict, description="Header fields by name.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        return {"target": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return short(handler(schema), {"type": "string"})
+
+
 class ExpectedOutcome(Settings):
     """What must come of it; only what is given is compared."""
 
@@ -70,6 +90,13 @@ class ExpectedOutcome(Settings):
     server: str | None = Field(default=None, description="Name of the server, where it does not depend on chance.")
     request_headers: Mapping[HeaderName, StringMatch] = Field(
         default_factory=dict, description="Header fields of the request as it would be sent."
+    )
+    request: ExpectedRequest | None = Field(default=None, description="The request as it would be sent.")
+    response_headers: Mapping[HeaderName, StringMatch] = Field(
+        default_factory=dict, description="Header fields of what the balancer itself answers."
+    )
+    response_body: StringMatch | None = Field(
+        default=None, description="Body of a fixed response, or of what a filter answers."
     )
 
 

@@ -11,11 +11,14 @@ import time
 from collections.abc import Iterable
 from functools import lru_cache
 
+from pydantic import Field, field_validator
 from zope.interface import implementer
 
 from balancer.hooks import hookimpl
 from balancer.hooks.interfaces import Factory, IAccessLogFormat, IFactory
+from balancer.hooks.settings import Settings
 from balancer.model.frames import WebSocketRecord
+from balancer.model.header_rules import header_name
 from balancer.model.tls import TLSInfo
 from balancer.observe.records import ExchangeRecord, SessionRecord
 
@@ -52,6 +55,32 @@ class _Seconds:
             self.clf = f"{utc.tm_mday:02}/{month}/{time.strftime('%Y:%H:%M:%S +0000', utc)}"
             self.haproxy = f"{utc.tm_mday:02}/{month}/{time.strftime('%Y:%H:%M:%S', utc)}"
         return self
+
+
+class JsonSettings(Settings):
+    """What is written down besides the usual."""
+
+    headers: tuple[str, ...] = Field(
+        default=(),
+        description="Header fields of requests to write down, such as Accept-Language; what 'balancer replay' knows of a request.",
+    )
+
+    @field_validator("headers")
+    @classmethod
+    def _names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            header_name(name)
+        return names
+
+
+def _json_headers(r: ExchangeRecord, wanted: frozenset[bytes]) -> str:
+    """Return the ``wanted`` fields of a request as a member of a JSON object, ``""`` where it has none of them."""
+    found: dict[str, list[str]] = {}
+    for name, value in r.headers:
+        lowered = name.lower()
+        if lowered in wanted:
+            found.setdefault(lowered.decode("ascii"), []).append(value.decode("latin-1").strip(" \t"))
+    return f',"headers":{json.dumps(found, separators=(",", ":"))}' if found else ""
 
 
 def _json_request(r: ExchangeRecord) -> str:
@@ -110,8 +139,11 @@ def _json_tls(tls: TLSInfo) -> str:
 class Json:
     """One JSON object a line; times in seconds, phases that did not happen left out."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: JsonSettings | None = None) -> None:
         self._seconds = _Seconds()
+        self._headers = (
+            frozenset(name.lower().encode("ascii") for name in settings.headers) if settings else frozenset()
+        )
 
     def exchange(self, record: ExchangeRecord) -> str:
         """Return the line for an exchange.
@@ -138,6 +170,8 @@ class Json:
             request = facts.noted
         else:
             request = _json_request(r)
+            if self._headers:
+                request += _json_headers(r, self._headers)
             if facts is not None:
                 facts.noted_by, facts.noted = self, request
         if r.h2_stream:
@@ -293,7 +327,7 @@ def _termination(reason: str, server: str) -> str:
 def balancer_access_log_formats() -> Iterable[IFactory]:
     """Return the built-in formats."""
     return (
-        Factory("json", lambda _: Json()),
+        Factory("json", Json, JsonSettings),
         Factory("clf", lambda _: Clf()),
         Factory("combined", lambda _: Combined()),
         Factory("haproxy", lambda _: Haproxy()),

@@ -70,7 +70,8 @@ class Sample:
 
 @dataclass(slots=True)
 class Explanation:
-    """What would become of one request. ``status`` is what the balancer itself would answer, 0 if a server answers.
+    """What would become of one request. ``status`` is what the balancer itself would answer, 0 if a server answers; ``body``
+    what is in that answer, None where it would be an error page.
 
     ``certificates`` are those that could be shown, one for each kind of key, with ``name``, ``names``, ``kind``, ``expires`` and ``days``.
     """
@@ -88,6 +89,7 @@ class Explanation:
     captures: Mapping[str, str] = field(default_factory=dict)
     request: dict[str, Any] | None = None
     response_headers: list[tuple[str, str]] = field(default_factory=list)
+    body: str | None = None
     filters: list[dict[str, str]] = field(default_factory=list)
     candidates: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[dict[str, str]] = field(default_factory=list)
@@ -107,6 +109,8 @@ class Explanation:
             "status": self.status or None,
             "reason": self.reason or None,
             "location": self.location,
+            "response_headers": [list(pair) for pair in self.response_headers],
+            "body": self.body,
             "upgrade": self.upgrade,
             "captures": dict(self.captures),
             "request": self.request,
@@ -280,6 +284,7 @@ class _Walk:
         exchange.status, exchange.response_headers = reply.status, list(reply.headers)
         run_responses(exchange)
         found.status, found.reason = exchange.status, reply.detail or reply.reason
+        found.body = None if reply.body is None else reply.body.decode("utf-8", "replace")
         found.response_headers = [
             (name.decode("latin-1"), value.decode("latin-1")) for name, value in exchange.response_headers
         ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from balancer.config.routing_tests import ExpectedOutcome, RoutingTest
+from balancer.config.routing_tests import ExpectedOutcome, ExpectedRequest, RoutingTest
+from balancer.hooks.settings import StringMatch
 from balancer.listeners.http.site import Site
 from balancer.service.explaining import Explanation, Sample, explain
 from balancer.service.explaining_sessions import SessionSample, explain_session, is_session
@@ -47,9 +49,10 @@ class Report:
         return 100 * len(self.covered) / len(self.routes) if self.routes else 100.0
 
 
-def run_tests(snapshot: Snapshot) -> Report:
-    """Run every routing test of the snapshot's configuration; what chance decides is decided the same each time."""
-    sessions = any(is_session(test.request.url) for test in snapshot.config.tests)
+def run_tests(snapshot: Snapshot, more: Sequence[RoutingTest] = ()) -> Report:
+    """Run every routing test of the snapshot's configuration, and ``more``; what chance decides is decided the same each time."""
+    tests = (*snapshot.config.tests, *more)
+    sessions = any(is_session(test.request.url) for test in tests)
     routes = tuple(
         f"{name}/{route.name}"
         for name, settings in snapshot.listeners.items()
@@ -57,7 +60,7 @@ def run_tests(snapshot: Snapshot) -> Report:
         for route in (settings.table.routes if isinstance(settings, Site) else settings.routes.routes)
     )
     results, covered = [], set()
-    for test in snapshot.config.tests:
+    for test in tests:
         try:
             found = _explained(snapshot, test)
         except UnusableError as error:
@@ -97,11 +100,41 @@ def _differences(expect: ExpectedOutcome, found: Explanation) -> list[str]:
             differences.append(f"{name}: expected {wanted!r}, got {shown}")
     if expect.location is not None and not expect.location.compiled()(found.location):
         differences.append(f"location: expected {expect.location}, got {found.location!r}")
-    if expect.request_headers:
-        sent = found.request["headers"] if found.request is not None else []
-        for name, match in expect.request_headers.items():
-            values = [value for key, value in sent if key.lower() == name.lower()] or [None]
-            compiled = match.compiled()
-            if not any(compiled(value) for value in values):
-                differences.append(f"request header {name}: expected {match}, got {', '.join(map(repr, values))}")
+    sent = found.request["headers"] if found.request is not None else []
+    differences += _of_fields("request header", expect.request_headers, sent)
+    if expect.request is not None:
+        differences += _of_request(expect.request, found)
+    differences += _of_fields("response header", expect.response_headers, found.response_headers)
+    if expect.response_body is not None and not expect.response_body.compiled()(found.body):
+        differences.append(f"response body: expected {expect.response_body}, got {_shown(found.body)}")
     return differences
+
+
+def _of_request(expect: ExpectedRequest, found: Explanation) -> list[str]:
+    sent = found.request
+    if sent is None:
+        return ["request: expected one to be sent, but none is"]
+    differences = []
+    if expect.method is not None and expect.method != sent["method"]:
+        differences.append(f"request method: expected {expect.method!r}, got {sent['method']!r}")
+    host = next((value for name, value in sent["headers"] if name.lower() in ("host", ":authority")), None)
+    for name, match, got in (("target", expect.target, sent["target"]), ("host", expect.host, host)):
+        if match is not None and not match.compiled()(got):
+            differences.append(f"request {name}: expected {match}, got {_shown(got)}")
+    return differences + _of_fields("request header", expect.headers, sent["headers"])
+
+
+def _of_fields(what: str, expect: Mapping[str, StringMatch], fields: Sequence[Sequence[str]]) -> list[str]:
+    """Return what is wrong with ``fields``: pairs of name and value, of which one of a name must match."""
+    differences = []
+    for name, match in expect.items():
+        values: list[str | None] = [value for key, value in fields if key.lower() == name.lower()]
+        values = values or [None]
+        compiled = match.compiled()
+        if not any(compiled(value) for value in values):
+            differences.append(f"{what} {name}: expected {match}, got {', '.join(map(_shown, values))}")
+    return differences
+
+
+def _shown(value: str | None) -> str:
+    return "none" if value is None else repr(value)

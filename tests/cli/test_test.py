@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from xml.etree import ElementTree
+
 from tests.cli.commands import CommandTestCase
 
 _TEXT = """\
@@ -45,6 +48,64 @@ class TestTests(CommandTestCase):
         found = self.balancer("test", self.file(_TEXT.partition("tests:")[0]), status=1)
         self.assertIn("no routing tests", found.stderr)
 
+    def test_beside(self) -> None:
+        """Tests may be in a file beside the configuration, and in others that are named: lists, or under 'tests'."""
+        file = self.file(_TEXT.partition("tests:")[0])
+        beside = file.with_name(f"{file.stem}.tests.yaml")
+        beside.write_text("tests:\n" + _ALL)
+        self.assertIn("1 passed, 0 failed", self.balancer("test", file).stdout)
+        more = self.file("- {name: more, request: {url: /api/}, expect: {pool: api}}\n")
+        found = self.balancer("test", "-v", file, more, "--fail-under", "100").stdout
+        self.assertIn("2 passed, 0 failed", found)
+        self.assertIn("more", found)
+        more.write_text("- {name: more, request: {url: /api/}, expect: {poool: api}}\n- {name: x}\n")
+        problems = self.balancer("test", file, more, status=1).stderr
+        self.assertRegex(problems, r":1:\d+: tests\[0\].*poool.*did you mean")
+        self.assertIn("tests[1]", problems)
+        self.assertIn("cannot read", self.balancer("test", file, "/nowhere.yaml", status=1).stderr)
+
+    def test_whole_outcome(self) -> None:
+        """The request as it would be sent, and what the balancer answers, can be expected too."""
+        text = (
+            _REWRITTEN
+            + """\
+tests:
+  - name: as sent
+    request: {url: "http://shop.example/api/x?y"}
+    expect:
+      request: {method: GET, target: {prefix: /api/}, host: shop.example, headers: {X-Team: api}}
+  - name: short
+    request: {url: /api/x}
+    expect: {request: /api/x}
+  - name: answered
+    request: {url: /tea}
+    expect: {status: 418, response_headers: {X-Pot: "1", X-No: {present: false}}, response_body: {contains: stout}}
+"""
+        )
+        self.assertIn("3 passed, 0 failed", self.balancer("test", self.file(text)).stdout)
+        wrong = (
+            text.replace("prefix: /api/}", "prefix: /b/}")
+            .replace("contains: stout", "contains: x")
+            .replace("s: {X-Pot", "s: {X-Mug")
+        )
+        found = self.balancer("test", self.file(wrong), status=1).stdout
+        self.assertIn("request target: expected prefix '/b/', got '/api/x?y'", found)
+        self.assertIn("response header x-mug: expected '1', got none", found)
+        self.assertIn("response body: expected contains 'x', got 'short and stout'", found)
+        nothing = text.replace("{status: 418, ", "{request: /tea, ")
+        self.assertIn("none is", self.balancer("test", self.file(nothing), status=1).stdout)
+
+    def test_junit(self) -> None:
+        """A report for CI servers, also of what failed."""
+        report = Path(self.mktemp())
+        self.balancer("test", "--junit", report, self.file(_TEXT + _WRONG.replace("wrong", '"wro\\u0001ng"')), status=1)
+        suite = ElementTree.parse(report).getroot()
+        self.assertEqual((suite.get("tests"), suite.get("failures")), ("2", "1"))
+        failure = suite.find("testcase/failure")
+        assert failure is not None
+        self.assertIn("pool: expected 'rest', got 'api'", failure.get("message", ""))
+        self.assertIn("/nowhere/", self.balancer("test", "--junit", "/nowhere/x", self.file(_TEXT), status=1).stderr)
+
     def test_sessions(self) -> None:
         """Sessions are decided too; from the first on, routes of TCP and UDP listeners count for the coverage."""
         found = self.balancer("test", "-v", self.file(_SESSIONS)).stdout
@@ -56,6 +117,17 @@ class TestTests(CommandTestCase):
         self.assertRegex(self.balancer("test", self.file(wrong), status=1).stdout, r"FAIL h2\n +route.*shop.*none")
 
 
+_REWRITTEN = """\
+listeners:
+  web:
+    bind: 127.0.0.1:8080
+    protocol: http
+    routes:
+      - {name: api, match: {path: /api/**}, filters: [{headers: {request: {set: {X-Team: api}}}}], pool: api}
+      - {name: tea, match: {path: /tea}, respond: {status: 418, body: short and stout, headers: { X-Pot: "1" } } }
+pools:
+  api: {servers: ["10.0.0.1:80"]}
+"""
 _SESSIONS = """\
 listeners:
   web: {bind: "127.0.0.1:8080", pool: p}

@@ -11,7 +11,7 @@ from balancer.model.address import Peer
 from balancer.model.facts import RequestFacts
 from balancer.model.frames import WebSocketRecord
 from balancer.model.tls import ClientCertificate, TLSInfo
-from balancer.observe.formats import Clf, Combined, Haproxy, Json
+from balancer.observe.formats import Clf, Combined, Haproxy, Json, JsonSettings
 from balancer.observe.records import ExchangeRecord, SessionRecord
 
 AT = 784111777.25  # Sun, 06 Nov 1994 08:49:37.25 GMT
@@ -94,6 +94,31 @@ class JsonTests(SynchronousTestCase):
                 "client_fingerprint": "ab",
             },
         )
+
+    def test_headers(self) -> None:
+        """Fields of the request that were asked for are there by name, all values of them, whatever they hold."""
+        headers = [
+            (b"Accept-Language", b" de "),
+            (b"X-Two", b"1"),
+            (b"x-two", NASTY.encode("utf-8", "surrogateescape")),
+            (b"Cookie", b"secret"),
+        ]
+        for settings, expected in (
+            (
+                JsonSettings(headers=("accept-language", "X-TWO", "X-Three")),
+                {
+                    "accept-language": ["de"],
+                    "x-two": ["1", NASTY.encode("utf-8", "surrogateescape").decode("latin-1").strip(" \t")],
+                },
+            ),
+            (JsonSettings(headers=("X-Three",)), None),
+            (JsonSettings(), None),
+        ):
+            line = Json(settings).exchange(_exchange(headers=headers))
+            self.assertEqual(json.loads(line).get("headers"), expected)
+            self.assertEqual(len(line.splitlines()), 1)
+        with self.assertRaises(ValueError):
+            JsonSettings(headers=("Not a name",))
 
     def test_server_protocol(self) -> None:
         """What the server was asked in is there if it was asked."""
