@@ -92,7 +92,7 @@ tests:
         self.assertIn("request target: expected prefix '/b/', got '/api/x?y'", found)
         self.assertIn("response header x-mug: expected '1', got none", found)
         self.assertIn("response body: expected contains 'x', got 'short and stout'", found)
-        nothing = text.replace("{status: 418, ", "{request: /tea, ")
+        nothing = text.replace("expect: {status: 418, ", "expect: {request: /tea, ")
         self.assertIn("none is", self.balancer("test", self.file(nothing), status=1).stdout)
 
     def test_junit(self) -> None:
