@@ -223,7 +223,10 @@ class Stream(tcp.Connection):
                 self._tempDataBuffer.append(data)
                 self._tempDataLen += len(data)
                 if self._tempDataLen > CORK_SIZE:
-                    self.flush()
+                    if self.producer is not None and not self.streamingProducer:
+                        self.startWriting()  # to send is to ask it for more, which must not happen in the middle of its writing
+                    else:
+                        self.flush()
             return
         if (
             self._tempDataBuffer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,39 @@ class _Meddler(Protocol):
     def dataReceived(self, data: bytes) -> None:
         self.received += data
         self._met(self)
+
+
+class _Puller(Protocol):
+    """Answers with so many large pieces, one each time it is asked; ``nested`` counts when that was while it was writing."""
+
+    transport: Any
+
+    def __init__(self, pieces: int, done: Callable[[], None]) -> None:
+        self.nested = 0
+        self._pieces = iter(range(pieces))
+        self._writing = False
+        self._done = done
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.write(b"held back")
+        self.transport.registerProducer(self, False)
+
+    def resumeProducing(self) -> None:
+        self.nested += self._writing
+        number = next(self._pieces, None)
+        if number is None:
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+            return
+        self._writing = True
+        self.transport.write(bytes([number]) * 70_000)
+        self._writing = False
+
+    def stopProducing(self) -> None:
+        """Part of the interface."""
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self._done()
 
 
 class BatchTests(ReactorBuilder):
@@ -92,6 +126,22 @@ class BatchTests(ReactorBuilder):
             other.loseConnection()
 
         self.assertEqual(self.meet(write, lambda _: None), (b"", b"", b"abc"))
+
+    def test_pulled(self) -> None:
+        """A pull producer is not asked for more in the middle of a write, also where the batch holds something already."""
+        reactor: Any = self.buildReactor()
+        puller = _Puller(20, reactor.stop)
+        port = reactor.listenTCP(0, ServerFactory.forProtocol(lambda: puller), interface="127.0.0.1")
+        client = socket.create_connection(("127.0.0.1", port.getHost().port), 20)
+        self.addCleanup(client.close)
+        client.send(b"data")
+        got: list[bytes] = []
+        reader = threading.Thread(target=lambda: got.extend(iter(lambda: client.recv(1_000_000), b"")))
+        reader.start()
+        self.runReactor(reactor, timeout=20)
+        reader.join()
+        self.assertEqual(puller.nested, 0)
+        self.assertEqual(b"".join(got), b"held back" + b"".join(bytes([number]) * 70_000 for number in range(20)))
 
     def test_time(self) -> None:
         """Time is monotonic, for calls to come as well: nobody who sets the clock makes them early or late."""

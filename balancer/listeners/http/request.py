@@ -185,8 +185,9 @@ class Request(ClientRequest):
         """Send what is queued."""
         out = self._out
         if out:
-            self.channel.transport.write(out[0] if len(out) == 1 else b"".join(out))
-            out.clear()
+            data = out[0] if len(out) == 1 else b"".join(out)
+            out.clear()  # before: a producer may be asked for more while this is written
+            self.channel.transport.write(data)
 
     def stream_from(self, producer: Any, streaming: bool = True) -> None:
         """Let ``producer`` be paused while the client takes no more, or be asked for each piece; until :meth:`end`."""
