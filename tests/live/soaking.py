@@ -299,16 +299,19 @@ pools:
 
     def trouble(self, kind: str) -> None:
         """Stop (SIGSTOP) or kill (SIGKILL) the frail server under load, bring it back; it must serve again by itself."""
-        assert self._frail is not None
+        frail = self._frail
+        assert frail is not None
         wait_until(lambda: self.frail_answers() == 200)
-        os.kill(self._frail.pid, signal.SIGSTOP if kind == "stop" else signal.SIGKILL)
+        os.kill(frail.pid, signal.SIGSTOP if kind == "stop" else signal.SIGKILL)
+        if kind == "stop":
+            wait_until(lambda: _state_of(frail.pid) == "T")
         found = {self.frail_answers() for _ in range(3)}
         if not found <= {502, 503, 504}:
             self.failures.append(f"{kind}: {found}")
         if kind == "stop":
-            os.kill(self._frail.pid, signal.SIGCONT)
+            os.kill(frail.pid, signal.SIGCONT)
         else:
-            self._frail.wait()
+            frail.wait()
             self._start_frail()
         wait_until(lambda: self.frail_answers() == 200)
         self.counts[f"times a server was {'stopped' if kind == 'stop' else 'killed'}"] += 1
@@ -345,3 +348,8 @@ pools:
         if self._frail is not None:
             self._frail.kill()
             self._frail.wait()
+
+
+def _state_of(pid: int) -> str:
+    """Return the letter of a process's state: "T" once it is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
