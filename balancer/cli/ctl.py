@@ -12,6 +12,7 @@ from urllib.parse import quote
 import click
 from rich.markup import escape
 
+from balancer.cli.asking import Asked, asking, show
 from balancer.cli.tables import (
     accounts_table,
     certificates_table,
@@ -135,6 +136,17 @@ def status(admin: Admin, as_json: bool) -> None:
         speaks = "" if pool["protocol"] == "http1" else f", speaks {pool['protocol']}"
         screen.print(f"pool [bold]{escape(pool['name'])}[/] {escape(pool['algorithm'])}{speaks}")
         screen.print(servers_table(pool["servers"]))
+
+
+@ctl.command()
+@asking
+@click.pass_obj
+def explain(admin: Admin, asked: Asked) -> None:
+    """Say where a request, or session, would go now, as 'balancer explain' does, by what the running service knows.
+
+    Which servers are up, ejected, draining or full, and who sticks to whom, is that of the moment; of several workers the first one's.
+    """
+    show(asked, admin.ask("POST", "/explain", asked.question))
 
 
 @ctl.command()

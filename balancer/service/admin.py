@@ -2,6 +2,7 @@
 
 ====================================  ==================================================================
 ``GET /status``                       version, uptime, listeners, pools with their servers
+``POST /explain``                     where a request would go now: ``{"url": …}``, see :mod:`.questions`
 ``POST /reload``                      read the configuration again; 200, or 422 with every problem
 ``POST /reopen``                      reopen the access log
 ``POST /upgrade``                     start the command anew and let it take over
@@ -45,6 +46,9 @@ class Administered(Protocol):
     def upgrade(self) -> Any:
         """Let a new process take over."""
 
+    def explain(self, question: Any) -> Any:
+        """Return where a request would go, and why."""
+
     def plugins(self) -> Any:
         """Return packages and accounts."""
 
@@ -78,6 +82,8 @@ class AdminResource(Resource):
         match [request.method.decode("latin-1"), *path]:
             case ["GET", "status"]:
                 return _Call(service.status)
+            case ["POST", "explain"]:
+                return _Call(lambda: service.explain(_content(request)))
             case ["POST", "reload"]:
                 return _Call(service.reload)
             case ["POST", "reopen"]:
@@ -91,11 +97,7 @@ class AdminResource(Resource):
         return _Answer(404, {"error": "there is nothing here; see the documentation of the admin API"})
 
     def _change(self, pool: str, server: str, request: Request) -> Any:
-        assert request.content is not None
-        try:
-            wanted = json.loads(request.content.read(_LARGEST))
-        except ValueError as error:
-            raise BalancerError(f"expected a JSON object: {error}") from None
+        wanted = _content(request)
         if not isinstance(wanted, dict) or not wanted or wanted.keys() - {"weight", "drain"}:
             raise BalancerError("expected {'weight': N} or {'drain': true or false}")
         weight, drain = wanted.get("weight"), wanted.get("drain")
@@ -104,6 +106,15 @@ class AdminResource(Resource):
         if drain is not None and not isinstance(drain, bool):
             raise BalancerError("expected 'drain' to be true or false")
         return self._service.change_server(pool, server, weight=weight, drain=drain)
+
+
+def _content(request: Request) -> Any:
+    """Return what the request's body says, as JSON."""
+    assert request.content is not None
+    try:
+        return json.loads(request.content.read(_LARGEST))
+    except ValueError as error:
+        raise BalancerError(f"expected a JSON object: {error}") from None
 
 
 class _Answer(Resource):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -121,6 +121,12 @@ class Explanation:
             "certificates": self.certificates,
             "hsts": self.hsts,
         }
+
+    @classmethod
+    def of_json(cls, found: Mapping[str, Any]) -> Explanation:
+        """Return the explanation that :meth:`as_json` made ``found`` of; what it does not know is passed over."""
+        names = {each.name for each in fields(cls)}
+        return cls(**{name: value for name, value in found.items() if name in names and value is not None})
 
 
 def explain(snapshot: Snapshot, sample: Sample, draw: Callable[[], float]) -> Explanation:

@@ -29,6 +29,7 @@ from balancer.listeners.opening import Opening
 from balancer.model.units import format_duration
 from balancer.service.build import built, loaded
 from balancer.service.data_plane import DataPlane, change_server
+from balancer.service.questions import answer
 from balancer.service.runtime import Runtime
 from balancer.service.server_state import state_of, take_over
 from balancer.service.side_ports import SidePorts
@@ -186,6 +187,12 @@ class BalancerService(Service):
         }
 
     outline = status
+
+    def explain(self, question: Any) -> dict[str, Any]:
+        """Return where a request would go now, see :mod:`.questions`; raises BalancerError."""
+        snapshot = self._running().snapshot
+        assert snapshot is not None
+        return answer(snapshot, question)
 
     def plugins(self) -> dict[str, Any]:
         """Return the packages that are loaded and how their calls went, as plain values."""

@@ -53,7 +53,7 @@ from balancer.service.workers.protocol import (
     Tell,
 )
 from balancer.service.workers.pulse import Pulse
-from balancer.service.workers.reports import ANSWERING, Reports
+from balancer.service.workers.reports import ANSWERING, Reporting, Reports
 from balancer.service.workers.summed import SummedMetrics
 
 __all__ = ["Master"]
@@ -70,7 +70,7 @@ _SILENT = frozenset(["panic_began", "panic_ended"])
 _log = Logger()
 
 
-class Master(Service):
+class Master(Reporting, Service):
     """The balancer as a Twisted service, served by several processes.
 
     Args:
@@ -322,17 +322,8 @@ class Master(Service):
 
         return self._running()[1].ask("metrics").addCallback(note)
 
-    def outline(self) -> dict[str, Any]:
-        """Return the status without what only workers know."""
-        return self._running()[1].outline()
-
-    def status(self) -> Deferred[dict[str, Any]]:
-        """Return the state of listeners, pools, servers and workers as plain values."""
-        return self._running()[1].status()
-
-    def plugins(self) -> Deferred[dict[str, Any]]:
-        """Return the packages that are loaded and how their calls went in all processes."""
-        return self._running()[1].plugins()
+    def _reporting(self) -> Reports:
+        return self._running()[1]
 
     def change_server(
         self, pool: str, server: str, *, weight: int | None, drain: bool | None

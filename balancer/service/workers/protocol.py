@@ -120,9 +120,9 @@ class ShareTLS(_Command):
 
 
 class Ask(_Command):
-    """Return ``metrics``, ``status`` or ``plugins``."""
+    """Return ``metrics``, ``status`` or ``plugins``; or what is known to ``explain`` of the ``question``."""
 
-    arguments = [(b"what", amp.Unicode())]
+    arguments = [(b"what", amp.Unicode()), (b"question", Large(optional=True))]
     response = [(b"answer", Large())]
 
 

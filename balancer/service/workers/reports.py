@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, DeferredList
 
 from balancer import __version__
+from balancer.errors import BalancerError
 from balancer.service.ordering import Ordering
 from balancer.service.side_ports import SidePorts
 from balancer.service.status import outline_of
@@ -21,12 +22,35 @@ from balancer.service.workers.protocol import Ask
 if TYPE_CHECKING:
     from balancer.service.workers.crew import Crew
 
-__all__ = ["ANSWERING", "Reports"]
+__all__ = ["ANSWERING", "Reporting", "Reports"]
 
 ANSWERING = 2.0
 """Seconds that a worker may take for numbers; without them, its last ones count."""
 
 _Answers = list[tuple[WorkerProcess, Any]]
+
+
+class Reporting:
+    """What the admin API asks of a service, passed to its :class:`Reports`."""
+
+    def _reporting(self) -> Reports:
+        raise NotImplementedError
+
+    def outline(self) -> dict[str, Any]:
+        """Return the status without what only workers know."""
+        return self._reporting().outline()
+
+    def status(self) -> Deferred[dict[str, Any]]:
+        """Return the state of listeners, pools, servers and workers as plain values."""
+        return self._reporting().status()
+
+    def plugins(self) -> Deferred[dict[str, Any]]:
+        """Return the packages that are loaded and how their calls went in all processes."""
+        return self._reporting().plugins()
+
+    def explain(self, question: Any) -> Deferred[dict[str, Any]]:
+        """Return where a request would go; fails with BalancerError."""
+        return self._reporting().explain(question)
 
 
 class Reports:
@@ -97,6 +121,20 @@ class Reports:
             return merged_status(outline, (answer for _, answer in answers))
 
         return self.ask("status").addCallback(merge)
+
+    def explain(self, question: Any) -> Deferred[dict[str, Any]]:
+        """Return where a request would go, as the first worker that can be asked sees it; see :mod:`balancer.service.questions`."""
+        workers = self._crew.reachable
+        if not workers:
+            raise BalancerError("no worker can be asked for now")
+
+        def answered(found: dict[str, Any]) -> dict[str, Any]:
+            explained: dict[str, Any] = found["answer"]
+            if "error" in explained:
+                raise BalancerError(explained["error"])
+            return {**explained, "worker": workers[0].name}
+
+        return workers[0].call(Ask, ANSWERING, what="explain", question=question).addCallback(answered)
 
     def plugins(self) -> Deferred[dict[str, Any]]:
         """Return the packages that are loaded and how their calls went in all processes."""

@@ -28,6 +28,7 @@ from balancer.pools.pool import Pool
 from balancer.service.build import built, registry_for
 from balancer.service.data_plane import DataPlane
 from balancer.service.observing import log_event
+from balancer.service.questions import answer
 from balancer.service.runtime import Runtime, default_connections
 from balancer.service.server_state import take_over
 from balancer.service.snapshot import Snapshot
@@ -252,11 +253,17 @@ class Worker(amp.AMP):
         return {}
 
     @Ask.responder
-    def ask(self, what: str) -> dict[str, Any]:
-        """Return the numbers of the moment."""
+    def ask(self, what: str, question: Any = None) -> dict[str, Any]:
+        """Return the numbers of the moment, or an answer."""
         assert self._plane is not None
         if what == "metrics":
             return {"answer": self._metrics()}
+        if what == "explain":
+            assert self._plane.snapshot is not None
+            try:
+                return {"answer": answer(self._plane.snapshot, question)}
+            except BalancerError as error:
+                return {"answer": {"error": str(error)}}
         return {"answer": self._plane.status() if what == "status" else self._plane.plugins()}
 
     @Stop.responder
