@@ -216,16 +216,16 @@ class DeathTests(WorkersTestCase):
             top=f"metrics: {{bind: 127.0.0.1:{metrics}}}\nlimits: {{connections: 30}}\n",
         )
         peers = self.idle(port, 30)
-        self.assertEqual(self.metric(metrics, "balancer_http_requests_total"), 30)
-        self.assertEqual(self.metric(metrics, "balancer_http_request_duration_seconds_count"), 30)
+        wait_until(lambda: self.metric(metrics, "balancer_http_requests_total") == 30)
+        wait_until(lambda: self.metric(metrics, "balancer_http_request_duration_seconds_count") == 30)
         for worker in self.ready():
             os.kill(worker["pid"], signal.SIGKILL)
         wait_until(lambda: self.metric(metrics, "balancer_worker_up") == 2)
-        self.assertEqual(self.metric(metrics, "balancer_http_requests_total"), 30)
-        self.assertEqual(self.metric(metrics, "balancer_worker_restarts_total"), 2)
-        self.assertEqual(self.metric(metrics, "balancer_connections{"), 0)
+        wait_until(lambda: self.metric(metrics, "balancer_http_requests_total") == 30)
+        wait_until(lambda: self.metric(metrics, "balancer_worker_restarts_total") == 2)
+        wait_until(lambda: self.metric(metrics, "balancer_connections{") == 0)
         self.idle(port, 30)
-        self.assertEqual(self.metric(metrics, "balancer_http_requests_total"), 60)
+        wait_until(lambda: self.metric(metrics, "balancer_http_requests_total") == 60)
         for peer in peers:
             self.assertEqual(peer.rest(), b"")
 
