@@ -128,7 +128,9 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "errors.py",
         "service/lint.py",
     ),
-    "cli/test_explain.py": ("service/explaining.py",),
+    "cli/test_explain.py": ("cli/asking.py", "service/explaining.py"),
+    "live/test_explain.py": ("service/questions.py",),
+    "live/test_trace.py": ("cli/debug_token.py",),
     "cli/test_explain_session.py": ("service/explaining_sessions.py",),
     "cli/test_test.py": ("config/test_files.py", "service/routing_tests.py"),
     "live/test_http.py": (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from balancer import __version__
-from balancer.cli import check, ctl, demo, explain, plugins, replay, run, schema, test
+from balancer.cli import check, ctl, debug_token, demo, explain, plugins, replay, run, schema, test
 
 __all__ = ["main"]
 
@@ -28,6 +28,7 @@ for _command in (
     schema.schema,
     plugins.plugins,
     demo.demo,
+    debug_token.debug_token,
     ctl.ctl,
 ):
     main.add_command(_command)

@@ -12,7 +12,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainValidator, PrivateAttr, ValidationInfo, WithJsonSchema, model_validator
 
 from balancer.config.document import Document, Loc
-from balancer.config.fields import AccessLogFormat, BindAddress, Cidr, GivenName, Name, Positive, PositiveDuration
+from balancer.config.fields import (
+    AccessLogFormat,
+    BindAddress,
+    Cidr,
+    GivenName,
+    HeaderName,
+    Name,
+    Positive,
+    PositiveDuration,
+)
 from balancer.config.forms import Filled, Many, Switch
 from balancer.config.listeners import AnyListener
 from balancer.config.pools import Pool
@@ -72,6 +81,18 @@ class Admin(Settings):
     )
 
 
+class Debug(Settings):
+    """Requests with a signed header are told, in the response, what was decided about them."""
+
+    key: str = Field(
+        description="Signs the header, see 'balancer debug-token'. Use !file or ${ENV}.", min_length=16, repr=False
+    )
+    header: HeaderName = Field(default="X-Balancer-Debug", description="The header that asks.")
+    answer: HeaderName = Field(
+        default="X-Balancer-Trace", description="The header of the response that tells, in JSON."
+    )
+
+
 class Plugins(Settings):
     """Installed plug-in packages."""
 
@@ -125,6 +146,9 @@ class Config(Settings):
         description="Signs sticky cookies; none: random at each start. Use !file or ${ENV}.",
         min_length=16,
         repr=False,
+    )
+    debug: Debug | None = Field(
+        default=None, description="Who may ask a request itself what became of it; none: nobody."
     )
     listeners: Annotated[Mapping[Name, AnyListener], Filled()] = Field(description="Listeners by name.")
     pools: Mapping[Name, Pool] = Field(default={}, description="Pools by name.")

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from balancer import errors
 from balancer.errors import ExchangeError, Reason
+from balancer.filters.trace import NOTE
 from balancer.forwarding.client_side import ClientSide
 from balancer.forwarding.server_side import ServerSide
 from balancer.pools.retry import IDEMPOTENT
@@ -202,7 +203,12 @@ class Attempts:
     def _may_retry(self, reason: Reason) -> bool:
         if not self._can_replay():
             return False
-        return self._pool.retry.allow(self._request.facts.method, reason, self._attempts)
+        if not self._pool.retry.allow(self._request.facts.method, reason, self._attempts):
+            return False
+        exchange = self._request.exchange
+        if exchange is not None and NOTE in exchange.notes and self._server is not None:
+            exchange.notes[NOTE].attempt(self._server.name, reason.code)
+        return True
 
     def _can_replay(self) -> bool:
         exchange = self._request.exchange

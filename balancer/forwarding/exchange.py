@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from balancer import errors
 from balancer.errors import ExchangeError, Reason
+from balancer.filters.trace import NOTE
 from balancer.forwarding.attempts import DONE, RESPONDING, SENDING, Attempts, Connector
 from balancer.forwarding.client_side import ClientSide
 from balancer.forwarding.headers import is_event_stream
@@ -63,6 +64,9 @@ class Forward(Attempts):
             check(self._request.head)
         self._request.consumer = self
         self._record.pool = self._pool.name
+        exchange = self._request.exchange
+        if exchange is not None and NOTE in exchange.notes:
+            exchange.notes[NOTE].pool(self._pool.explain_out())
         self._pool.retry.note_request()
         self._choose()
 

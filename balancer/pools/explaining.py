@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from balancer.pools.pool import Pool
     from balancer.pools.server import Server
 
-__all__ = ["explain", "takes_known", "why_none"]
+__all__ = ["explain", "out", "takes_known", "why_none"]
 
 
 def takes_known(server: Server) -> bool:
@@ -46,6 +46,11 @@ def explain(
     if pool.in_panic:
         found = [(server, usable, f"{why}; no server is healthy" if usable else why) for server, usable, why in found]
     return found
+
+
+def out(pool: Pool, now: float) -> list[tuple[str, str]]:
+    """Return the servers of ``pool`` that take no new request, each with why."""
+    return [(server.name, _why_not(server, now)) for server in pool.servers if not server.open or server.full]
 
 
 def why_none(pool: Pool) -> str:

@@ -213,6 +213,10 @@ class Pool:
         """
         return explaining.explain(self, facts, draw or self._draw, self._now())
 
+    def explain_out(self) -> list[tuple[str, str]]:
+        """Return the servers that take no new request now, each with why."""
+        return explaining.out(self, self._now())
+
     def why_none(self) -> str:
         """Return, in words for the log, why :meth:`choose` found no server."""
         return explaining.why_none(self)

@@ -17,11 +17,12 @@ from twisted.internet.task import Clock
 from balancer.config.listeners import AnyListener, HttpListener, TcpListener
 from balancer.config.loading import UNKNOWN_NAME, Loaded, load, without_collecting
 from balancer.config.matches import OWN_KEYS
-from balancer.config.schema import Plugins
+from balancer.config.schema import Debug, Plugins
 from balancer.config.tls import Hsts
 from balancer.errors import ConfigurationError, PluginError, Problem
 from balancer.filters import builtins as filters
 from balancer.filters.redirect_https import RedirectHttps
+from balancer.filters.trace import Debugging
 from balancer.forwarding.encrypting import Encryption
 from balancer.forwarding.headers import HeaderPolicy, TrustedPeers
 from balancer.forwarding.proxy import ProxyResource
@@ -282,7 +283,14 @@ class _Builder:
             tls=self._encrypt(name, settings),
             proxied=self._proxied(settings, trusted),
             proofs=runtime.ordering.proofs if settings.tls is None else {},
+            debugging=_debugging(self._config.debug),
         )
+
+
+def _debugging(settings: Debug | None) -> Debugging | None:
+    if settings is None:
+        return None
+    return Debugging(settings.key, settings.header.lower().encode("ascii"), settings.answer.encode("ascii"))
 
 
 def _redirecting(settings: HttpListener) -> tuple[IFilter, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from balancer.filters.trace import Debugging
 from balancer.forwarding.headers import HeaderPolicy, TrustedPeers
 from balancer.hooks.interfaces import IFilter
 from balancer.listeners.proxied import ProxyPolicy
@@ -55,7 +56,8 @@ class Site:
     id; ``shedding`` says who is turned away; ``twisted_site`` is what mounted Twisted resources see as their site. ``body_size`` limits request bodies in
     bytes, None for no limit. ``tls`` is what is spoken TLS by, None where connections are plain; ``http2`` what clients may do
     that speak it, None where it is not spoken; ``proxied`` whose PROXY headers are taken, None: nobody's. ``proofs`` holds, by token, what authorities are
-    to find that issue certificates: mostly nothing, and it changes while requests come. ``known`` is what need not be read again.
+    to find that issue certificates: mostly nothing, and it changes while requests come. ``known`` is what need not be read again. ``debugging`` says whose requests are
+    told what was decided about them, None: nobody's.
     """
 
     listener: str
@@ -75,5 +77,6 @@ class Site:
     tls: ServerContexts | None = None
     proxied: ProxyPolicy | None = None
     proofs: Mapping[str, str] = field(default_factory=dict)
+    debugging: Debugging | None = None
     now: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time

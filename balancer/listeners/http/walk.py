@@ -18,12 +18,15 @@ from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.filters.chain import run_requests
 from balancer.filters.redirect_https import CHALLENGES
+from balancer.filters.trace import NOTE, Debugging, Trace
 from balancer.forwarding.hops import SPECIAL, hop
 from balancer.hooks.interfaces import IFilter
+from balancer.model.decision import Decision
 from balancer.model.exchange import Exchange, Reply
 from balancer.model.target import BadTargetError
 from balancer.routing.answer import answer
 from balancer.routing.decide import decide
+from balancer.routing.explain import candidates
 from balancer.wire.grpc.status import is_grpc
 from balancer.wire.http1.heads import is_host
 
@@ -55,6 +58,8 @@ def begin(request: ClientRequest) -> None:
         if not head.target.startswith("/"):
             _take_absolute(request)
         facts.path  # noqa: B018 - raises BadTargetError
+        if site.debugging is not None:
+            _trace(request, site.debugging)
         if site.proofs and (proof := _proof(site.proofs, facts.path)) is not None:
             request.answer(proof)
         elif site.filters:
@@ -94,9 +99,11 @@ def _route(request: ClientRequest) -> None:
     decision = request.decision = decide(site.table, request.facts, site.draw)
     record.route = decision.route
     entry = decision.entry
+    exchange = request.exchange
+    if exchange is not None and NOTE in exchange.notes:
+        _note_decision(request, decision, exchange.notes[NOTE])
     if entry is None:
         raise ExchangeError(errors.DESTINATION_NOT_FOUND)
-    exchange = request.exchange
     if exchange is not None:
         exchange.route = decision.route
         exchange.captures = dict(decision.captures)
@@ -125,13 +132,9 @@ def _through(request: ClientRequest, filters: tuple[IFilter, ...], then: Callabl
     """Run ``filters``, waiting for the body first if one of them needs it, and go on with ``then``."""
     exchange = request.exchange
     if exchange is None:
-        headers = request.outgoing_headers()
-        exchange = request.exchange = Exchange(request.facts, headers)
-        exchange.target = request.target
-        decision = request.decision
-        if decision is not None:
-            exchange.route = decision.route
-            exchange.captures = dict(decision.captures)
+        exchange = _exchange(request)
+    elif NOTE in exchange.notes:
+        filters = exchange.notes[NOTE].timed(filters)
     limit = max([each.body_limit for each in filters])
     if limit and exchange.body is None and not (request.body.ended and not request.body.received):
 
@@ -143,6 +146,42 @@ def _through(request: ClientRequest, filters: tuple[IFilter, ...], then: Callabl
         _Collected(request, limit, collected)
     else:
         _run(request, filters, then)
+
+
+def _exchange(request: ClientRequest) -> Exchange:
+    """Make what filters look at and change."""
+    headers = request.outgoing_headers()
+    exchange = request.exchange = Exchange(request.facts, headers)
+    exchange.target = request.target
+    decision = request.decision
+    if decision is not None:
+        exchange.route = decision.route
+        exchange.captures = dict(decision.captures)
+    return exchange
+
+
+def _trace(request: ClientRequest, debugging: Debugging) -> None:
+    """Have the response say what was decided, if the request may ask for that; no server sees that it asked."""
+    facts, site = request.facts, request.site
+    asked = facts.header(debugging.asked.decode("ascii"))
+    if asked is None:
+        return
+    exchange = _exchange(request)
+    exchange.headers[:] = [pair for pair in exchange.headers if pair[0].lower() != debugging.asked]
+    if debugging.allows(asked, facts.host, site.wall()):
+        request.record.request_id = request.request_id
+        trace = Trace(debugging.told, request.record, request.started_at, site.now)
+        exchange.notes[NOTE] = trace
+        exchange.ran.append(trace)
+
+
+def _note_decision(request: ClientRequest, decision: Decision, trace: Trace) -> None:
+    others = [
+        (each.route.name, each.failed or "matches too, but a more specific route goes first")
+        for each in candidates(request.site.table, request.facts)
+        if each.route is not decision.entry
+    ]
+    trace.decided(request.site.listener, decision.route, decision.action, decision.pool, others)
 
 
 def _run(request: ClientRequest, filters: tuple[IFilter, ...], then: Callable[[ClientRequest], None]) -> None:
