@@ -93,6 +93,7 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "cli/summary.py",
         "net/memory.py",
         "service/admin.py",
+        "service/audit.py",
         "service/data_plane.py",
         "service/listening.py",
         "service/runtime.py",

@@ -27,7 +27,7 @@ from balancer.config.listeners import AnyListener
 from balancer.config.pools import Pool
 from balancer.config.routing_tests import RoutingTest
 from balancer.errors import Problem
-from balancer.hooks.settings import Duration, Settings, local_path
+from balancer.hooks.settings import Duration, LocalPath, Settings, local_path
 
 __all__ = ["MOST_WORKERS", "AccessLog", "Admin", "Config", "Limits", "Metrics", "Plugins", "cpus"]
 
@@ -78,6 +78,9 @@ class Admin(Settings):
     bind: Annotated[tuple[BindAddress, ...], Many()] = Field(description="Where to listen; a unix socket for choice.")
     token: str | None = Field(
         default=None, description="Bearer token; required on TCP. Use !file or ${ENV}.", min_length=16, repr=False
+    )
+    audit_log: LocalPath | None = Field(
+        default=None, description="File to append to what was changed, by whom; none: the service's log."
     )
 
 

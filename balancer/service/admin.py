@@ -25,6 +25,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from balancer.errors import BalancerError, ConfigurationError
+from balancer.service.audit import Audit, who
 
 __all__ = ["AdminResource", "Administered"]
 
@@ -62,10 +63,12 @@ class AdminResource(Resource):
     Args:
         service: what is administered.
         token: the bearer token that every request must carry, None on a unix socket, whose rights protect it.
+        audit: is told of every call that changes something.
     """
 
-    def __init__(self, service: Administered, token: str | None) -> None:
+    def __init__(self, service: Administered, token: str | None, audit: Audit | None = None) -> None:
         super().__init__()
+        self._audit = audit or Audit()
         self._service = service
         self._token = token.encode() if token is not None else None
 
@@ -75,7 +78,9 @@ class AdminResource(Resource):
             scheme, _, given = (request.getHeader(b"authorization") or b"").partition(b" ")
             if not hmac.compare_digest(given, self._token) or scheme.lower() != b"bearer":
                 request.setHeader(b"www-authenticate", b"Bearer")
-                return _Answer(401, {"error": "a bearer token is needed"})
+                refused = {"error": "a bearer token is needed"}
+                self._audit.note(who(request.transport), _called(request), None, 401, refused)
+                return _Answer(401, refused)
         path = [unquote(part.decode("latin-1")) for part in (name, *(request.postpath or ()))]
         request.postpath = []
         service = self._service
@@ -85,19 +90,18 @@ class AdminResource(Resource):
             case ["POST", "explain"]:
                 return _Call(lambda: service.explain(_content(request)))
             case ["POST", "reload"]:
-                return _Call(service.reload)
+                return _Change(lambda _: service.reload(), self._audit)
             case ["POST", "reopen"]:
-                return _Call(service.reopen_logs)
+                return _Change(lambda _: service.reopen_logs(), self._audit)
             case ["POST", "upgrade"]:
-                return _Call(service.upgrade)
+                return _Change(lambda _: service.upgrade(), self._audit)
             case ["GET", "plugins"]:
                 return _Call(service.plugins)
             case ["POST", "pools", pool, "servers", server]:
-                return _Call(lambda: self._change(pool, server, request))
+                return _Change(lambda content: self._change(pool, server, content), self._audit)
         return _Answer(404, {"error": "there is nothing here; see the documentation of the admin API"})
 
-    def _change(self, pool: str, server: str, request: Request) -> Any:
-        wanted = _content(request)
+    def _change(self, pool: str, server: str, wanted: Any) -> Any:
         if not isinstance(wanted, dict) or not wanted or wanted.keys() - {"weight", "drain"}:
             raise BalancerError("expected {'weight': N} or {'drain': true or false}")
         weight, drain = wanted.get("weight"), wanted.get("drain")
@@ -111,8 +115,9 @@ class AdminResource(Resource):
 def _content(request: Request) -> Any:
     """Return what the request's body says, as JSON."""
     assert request.content is not None
+    text = request.content.read(_LARGEST)
     try:
-        return json.loads(request.content.read(_LARGEST))
+        return json.loads(text) if text.strip() else None
     except ValueError as error:
         raise BalancerError(f"expected a JSON object: {error}") from None
 
@@ -146,17 +151,51 @@ class _Call(Resource):
         try:
             outcome = self._call()
         except Exception:
-            return _as_json(request, *_failed(Failure()))
+            return self._answer(request, *_failed(Failure()))
         if not isinstance(outcome, Deferred):
-            return _as_json(request, 200, outcome)
+            return self._answer(request, 200, outcome)
 
         def answered(status: int, content: Any) -> None:
+            self._done(request, status, content)
             if not request._disconnected:
                 request.write(_as_json(request, status, content))
                 request.finish()
 
         outcome.addCallbacks(lambda value: answered(200, value), lambda failure: answered(*_failed(failure)))
         return NOT_DONE_YET
+
+    def _answer(self, request: Request, status: int, content: Any) -> bytes:
+        self._done(request, status, content)
+        return _as_json(request, status, content)
+
+    def _done(self, request: Request, status: int, content: Any) -> None:
+        """The call has ended."""
+
+
+class _Change(_Call):
+    """A call that changes something: given what the body says, null where there is none, and written to the audit log."""
+
+    def __init__(self, call: Callable[[Any], Any], audit: Audit) -> None:
+        super().__init__(lambda: call(self._content))
+        self._audit = audit
+        self._content: Any = None
+        self._by: dict[str, Any] = {}
+
+    def render(self, request: Request) -> bytes | int:
+        """Make the call."""
+        self._by = who(request.transport)
+        try:
+            self._content = _content(request)
+        except BalancerError:
+            return self._answer(request, *_failed(Failure()))
+        return super().render(request)
+
+    def _done(self, request: Request, status: int, content: Any) -> None:
+        self._audit.note(self._by, _called(request), self._content, status, content)
+
+
+def _called(request: Request) -> str:
+    return f"{request.method.decode('latin-1')} {request.uri.decode('latin-1')}"
 
 
 def _failed(failure: Failure) -> tuple[int, Any]:

@@ -19,6 +19,7 @@ from balancer.listeners.opening import Opening
 from balancer.net.listening import describe, let_go
 from balancer.observe.metrics import MetricsResource
 from balancer.service.admin import Administered, AdminResource
+from balancer.service.audit import Audit
 from balancer.service.inheritance import Left
 
 __all__ = ["SidePorts"]
@@ -79,8 +80,9 @@ class SidePorts:
             self._close_but(self._open[kind], ports)
             self._open[kind] = ports
         self._prepared = None
-        token = config.admin.token if config.admin is not None else None
-        self._admin_site.resource = AdminResource(self._service, token)
+        admin = config.admin
+        token, path = (None, None) if admin is None else (admin.token, admin.audit_log)
+        self._admin_site.resource = AdminResource(self._service, token, Audit(None if path is None else str(path)))
 
     @staticmethod
     def _close_but(ports: dict[str, IListeningPort], kept: dict[str, IListeningPort]) -> None:

@@ -318,7 +318,9 @@ class AdminTests(ServiceTestCase):
         port = free_port()
         one, two = self.server(answering(OK)), self.server(answering(OK.replace(b"ok", b"2.")))
         folder = self.folder()
-        text = self.configuration(port, one.address, top=f"admin: {{bind: 'unix:{folder}/admin.sock'}}")
+        text = self.configuration(
+            port, one.address, top=f"admin: {{bind: 'unix:{folder}/admin.sock', audit_log: audit.log}}"
+        )
         text = text.replace(
             f"['{one.address}']", f"[{{address: '{one.address}', name: one}}, {{address: '{two.address}', name: two}}]"
         )
@@ -347,6 +349,28 @@ class AdminTests(ServiceTestCase):
         self.assertEqual(self.ctl(running, "reopen").returncode, 0)
         self.get(port)
         self.assertEqual(len(running.records(1)), 1)
+        self._check_audit(folder / "audit.log")
+
+    def _check_audit(self, path: Path) -> None:
+        """Every change is in the audit log, those that were refused too; who asked for it is what the kernel says."""
+        self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        self.assertEqual({line["uid"] for line in lines}, {os.getuid()})
+        self.assertTrue(all(line["pid"] != os.getpid() and line["time"].endswith("Z") for line in lines))
+        self.assertEqual(
+            [(line["call"].removeprefix("POST /"), line["content"], line["status"]) for line in lines],
+            [
+                ("pools/web/servers/one", {"drain": True}, 200),
+                ("pools/web/servers/one", {"drain": False}, 200),
+                ("pools/web/servers/two", {"weight": 0}, 200),
+                ("pools/web/servers/none", {"weight": 1}, 400),
+                ("reload", None, 200),
+                ("reload", None, 422),
+                ("reopen", None, 200),
+            ],
+        )
+        self.assertEqual(lines[0]["now"]["state"], "draining")
+        self.assertIn("none", lines[3]["error"])
 
     def test_token(self) -> None:
         """On TCP there must be a token, and every request must carry it."""
@@ -369,6 +393,10 @@ class AdminTests(ServiceTestCase):
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
         self.assertIn('"listeners"', done.stdout)
         self.assertEqual(self.get(admin, "/status", Authorization="Bearer wrong").status, 401)
+        self.assertRegex(
+            running.output.read_text(),
+            r'admin: .*"address": "127.0.0.1:\d+", "call": "GET /status", "content": null, "status": 401',
+        )
         good = self.get(admin, "/status", Authorization="Bearer sesame-open-0123456789")
         self.assertEqual(json.loads(good.body)["listeners"][0]["name"], "web")
         file = self.folder() / "b.yaml"
