@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ _OPTIONS = (
         metavar="FILE",
         help="The certificate (PEM) that the client shows, taken for verified.",
     ),
+    click.option("--at", default=None, metavar="TIME", help="When it comes, in ISO 8601; by default now."),
     click.option("--seed", type=int, default=None, help="Makes what chance decides repeatable."),
     click.option("--json", "as_json", is_flag=True, help="Print JSON."),
 )
@@ -69,6 +71,7 @@ def asking(command: Callable[..., Any]) -> Callable[..., Any]:
         sni: str | None,
         alpn: tuple[str, ...],
         client_cert: Path | None,
+        at: str | None,
         seed: int | None,
         as_json: bool,
         **more: Any,
@@ -84,13 +87,23 @@ def asking(command: Callable[..., Any]) -> Callable[..., Any]:
             if sni is not None or alpn:
                 raise click.UsageError("--sni and --alpn are for sessions: tcp://HOST:PORT or tls://NAME:PORT")
             method, url = request if len(request) == 2 else ("POST" if data is not None else "GET", request[0])
-            sample = Sample(url, method, [_header(text) for text in headers], client_ip, data, listener)
+            fields = [_header(text) for text in headers]
+            sample = Sample(url, method, fields, client_ip, data, listener, at=None if at is None else _moment(at))
         return command(*others, asked=Asked(sample, question_of(sample, client_cert, seed), as_json), **more)
 
     gathered.__name__, gathered.__doc__ = command.__name__, command.__doc__
     for option in reversed(_OPTIONS):
         gathered = option(gathered)
     return gathered
+
+
+def _moment(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        raise click.BadParameter(
+            f"expected a time such as 2026-11-27T08:00+01:00, got {text!r}", param_hint="--at"
+        ) from None
 
 
 def _header(text: str) -> tuple[str, str]:

@@ -65,6 +65,47 @@ def _unknown_pools(document: Document) -> Iterator[Problem]:
             yield document.problem(loc, message, "unknown-pool", key="split" in loc)
 
 
+def _names_in(loc: Loc, match: Any) -> Iterator[tuple[Loc, str]]:
+    """Yield every place in ``match`` that names another match, with the name."""
+    if not isinstance(match, dict):
+        return
+    named = match.get("named")
+    if isinstance(named, str):
+        yield (*loc, "named"), named
+    for at, name in entries_of(named):
+        if isinstance(name, str):
+            yield (*loc, "named", at), name
+    for key in ("all", "any"):
+        for at, part in entries_of(match.get(key)):
+            yield from _names_in((*loc, key, at), part)
+    yield from _names_in((*loc, "not"), match.get("not"))
+
+
+def _named_matches(document: Document) -> Iterator[Problem]:
+    """Named matches exist, and none is made of itself."""
+    matches = dict(items_of(get(document.data, "matches")))
+    uses = {name: list(_names_in(("matches", name), match)) for name, match in matches.items()}
+    used = [each for found in uses.values() for each in found]
+    for loc, _, route in _routes(document.data):
+        used += _names_in((*loc, "match"), route.get("match"))
+    for place, name in used:
+        if name not in matches and name is not BROKEN:
+            message = f"there is no match '{name}' under 'matches'{did_you_mean(name, matches)}"
+            yield document.problem(place, message, "unknown-match")
+    for start in matches:
+        seen: set[str] = set()
+        waiting = [name for _, name in uses[start]]
+        while waiting:
+            name = waiting.pop()
+            if name == start:
+                message = f"the match '{start}' is made of itself"
+                yield document.problem(("matches", start), message, "circle", key=True)
+                break
+            if name not in seen:
+                seen.add(name)
+                waiting += [each for _, each in uses.get(name, ())]
+
+
 def _actions(document: Document) -> Iterator[Problem]:
     """Exactly one action for each HTTP route."""
     for loc, protocol, route in _routes(document.data):
@@ -242,6 +283,7 @@ def _introductions(document: Document) -> Iterator[Problem]:
 
 _PARTS: tuple[Callable[[Document], Iterator[Problem]], ...] = (
     _unknown_pools,
+    _named_matches,
     _actions,
     _destinations,
     encryption,

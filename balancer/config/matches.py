@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo, model_validator
 from pydantic_core import CoreSchema, core_schema
 
-from balancer.config.fields import Cidr, HeaderName, Host, Ip, Method, Path, Port, Protocol, ServerName
+from balancer.config.fields import Cidr, HeaderName, Host, Ip, Method, Name, Path, Port, Protocol, ServerName
 from balancer.config.forms import Filled, Many
 from balancer.hooks.plugged import Plugged, invalid, plugged_settings
 from balancer.hooks.settings import Settings, StringMatch
@@ -60,6 +60,10 @@ class Match(Settings):
         default=(), description="Client's address: a network in CIDR notation, or a list of them."
     )
     scheme: Literal["http", "https"] | None = Field(default=None, description="How the client came: http or https.")
+    named: Annotated[tuple[Name, ...], Many()] = Field(
+        default=(),
+        description="Names of 'matches' of the whole configuration that must hold; a list means all of them.",
+    )
     all: Annotated[tuple[Match, ...], Filled()] = Field(default=(), description="Conditions that must all hold.")
     any: Annotated[tuple[Match, ...], Filled()] = Field(default=(), description="Conditions of which one must hold.")
     not_: Match | None = Field(default=None, alias="not", description="Conditions that must not all hold.")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, GetJsonSchemaHandler, StrictInt, field_validator, model_validator
+from pydantic import Field, GetJsonSchemaHandler, StrictInt, WithJsonSchema, field_validator, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -36,6 +37,9 @@ class SampleRequest(Settings):
     alpn: Annotated[tuple[Protocol, ...], Many()] = Field(
         default=(), description="Protocols that a TLS client of tcp://… or tls://… offers."
     )
+    at: Annotated[datetime | None, WithJsonSchema({"type": "string", "format": "date-time"})] = Field(
+        default=None, description="When it comes, in ISO 8601; UTC unless it says otherwise. None: now."
+    )
     client_certificate: LocalPath | None = Field(
         default=None, description="PEM file with the certificate that the client shows, taken for verified."
     )
@@ -49,6 +53,12 @@ class SampleRequest(Settings):
                 f"'tcp://host:port', 'tls://name:port' or 'udp://host:port', got {url!r}"
             )
         return url
+
+    @property
+    def moment(self) -> float | None:
+        """When it comes, in seconds since 1970."""
+        at = self.at
+        return None if at is None else (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
 
     @model_validator(mode="after")
     def _of_a_session(self) -> SampleRequest:

@@ -24,6 +24,7 @@ from balancer.config.fields import (
 )
 from balancer.config.forms import Filled, Many, Switch
 from balancer.config.listeners import AnyListener
+from balancer.config.matches import Match
 from balancer.config.pools import Pool
 from balancer.config.routing_tests import RoutingTest
 from balancer.errors import Problem
@@ -155,6 +156,9 @@ class Config(Settings):
     )
     listeners: Annotated[Mapping[Name, AnyListener], Filled()] = Field(description="Listeners by name.")
     pools: Mapping[Name, Pool] = Field(default={}, description="Pools by name.")
+    matches: Mapping[Name, Match] = Field(
+        default={}, description="Conditions by name, for 'named' in the match of a route."
+    )
     tests: tuple[RoutingTest, ...] = Field(default=(), description="Routing tests, run by 'balancer test'.")
 
     _document: Document | None = PrivateAttr(default=None)

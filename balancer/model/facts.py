@@ -6,6 +6,7 @@ frozen dataclasses because one is made per request, and freezing costs a microse
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import lru_cache
 from urllib.parse import unquote_plus
@@ -46,7 +47,7 @@ class RequestFacts:
     ``"1.1"`` or ``"1.0"``; ``headers`` the raw pairs as received; ``peer`` the client (after trusted forwarding
     headers were believed); ``local`` our end; ``scheme`` ``"http"`` or ``"https"``; ``body`` the whole body, only
     where a filter asked for it; ``tls`` the connection's handshake, None where it is plain. ``noted`` is what the access log's format ``noted_by`` made of the request, for when it is
-    repeated.
+    repeated. ``at`` is when it is to be taken to come, in seconds since 1970; None: now.
     """
 
     __slots__ = (
@@ -56,6 +57,7 @@ class RequestFacts:
         "_parts",
         "_path",
         "_query",
+        "at",
         "body",
         "headers",
         "local",
@@ -96,6 +98,7 @@ class RequestFacts:
         self._index: dict[str, list[str]] | None = None
         self._query: dict[str, list[str]] | None = None
         self._cookies: dict[str, str] | None = None
+        self.at: float | None = None
         self.noted_by: object = None
         self.noted = ""
 
@@ -103,6 +106,11 @@ class RequestFacts:
     def client_ip(self) -> str:
         """The client's address as text, ``""`` for a unix socket."""
         return self.peer.host
+
+    @property
+    def wall(self) -> float:
+        """When the request comes, in seconds since 1970."""
+        return time.time() if self.at is None else self.at
 
     @property
     def parts(self) -> tuple[str, str, str, str]:

@@ -47,6 +47,7 @@ from balancer.routing.matchers import builtins as matchers
 from balancer.routing.route import UnknownNameError
 from balancer.service.encryption import client_context, encryption
 from balancer.service.http2 import http2_limits
+from balancer.service.matches import Matches, below
 from balancer.service.pools import built_pool
 from balancer.service.routes import built_filters, http_table, session_routes, websocket_policy
 from balancer.service.runtime import Runtime
@@ -135,6 +136,7 @@ class _Builder:
         pools: dict[str, Pool] = {}
         for name in config.pools:
             self._try(("pools", name), partial(self._pool, name, pools))
+        self._matches = Matches(config.matches, self._registry, below(self._report, "matches"))
         listeners: dict[str, ListenerSettings] = {}
         for name in config.listeners:
             self._try(("listeners", name), partial(self._listener, name, listeners, pools))
@@ -254,7 +256,7 @@ class _Builder:
         trusted = self._config.trusted_proxies if settings.trusted_proxies is None else settings.trusted_proxies
         return Site(
             listener=name,
-            table=http_table(settings, self._registry, proxy, report),
+            table=http_table(settings, self._registry, self._matches, proxy, report),
             observe=runtime.observe_exchange,
             draw=runtime.draw,
             new_id=runtime.new_id,

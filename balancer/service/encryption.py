@@ -10,7 +10,7 @@ from balancer.config.listeners import HttpListener, TcpListener
 from balancer.config.pools import PoolTls
 from balancer.errors import BalancerError
 from balancer.service.certificates import Certificates
-from balancer.service.routes import Report
+from balancer.service.matches import Report
 from balancer.tls.authorities import read_authorities
 from balancer.tls.client_contexts import ClientContext, ClientSettings
 from balancer.tls.files import read_file

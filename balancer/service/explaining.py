@@ -57,7 +57,8 @@ _EXPLAINED_ID = "00000000-0000-7000-8000-000000000000"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A request to explain: ``url`` absolute or a path; headers as text pairs; the certificate that the client shows, if any."""
+    """A request to explain: ``url`` absolute or a path; headers as text pairs; the certificate that the client shows, if any;
+    ``at`` is when it comes, in seconds since 1970, None: now."""
 
     url: str
     method: str = "GET"
@@ -66,6 +67,7 @@ class Sample:
     body: str | None = None
     listener: str | None = None
     client_certificate: ClientCertificate | None = None
+    at: float | None = None
 
 
 @dataclass(slots=True)
@@ -200,6 +202,7 @@ class _Walk:
         local = Peer("127.0.0.1", (_ports(self._snapshot, found.listener) or [0])[0])
         arrival = Arrival(Origin(peer, local, tls, scheme=scheme), policy)
         facts = facts_of(head, arrival, believed_client(head, arrival, policy), believed_scheme(head, arrival))
+        facts.at = sample.at
         facts.path  # noqa: B018 - raises BadTargetError
         onward = hop(head) if head.method in SPECIAL else head
         if isinstance(onward, Reply):

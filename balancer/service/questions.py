@@ -29,6 +29,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "sni": str,
     "alpn": list,
     "seed": int,
+    "at": (int, float),
 }
 
 
@@ -46,6 +47,7 @@ def question_of(
         found |= {"sni": sample.sni, "alpn": list(sample.alpn)}
     else:
         found |= {"method": sample.method, "headers": [list(pair) for pair in sample.headers], "body": sample.body}
+        found["at"] = sample.at
         if certificate is not None:
             found["client_certificate"] = str(certificate.absolute())
     return {key: value for key, value in found.items() if value is not None}
@@ -90,4 +92,5 @@ def _request(question: Mapping[str, Any]) -> Sample:
         body,
         question.get("listener"),
         read_client_certificate(Path(shown)) if shown is not None else None,
+        question.get("at"),
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from twisted.web.resource import IResource
 
 from balancer.config.listeners import HttpListener, TcpListener, UdpListener
-from balancer.config.matches import Match, StreamMatch
+from balancer.config.matches import StreamMatch
 from balancer.config.routes import Redirect as RedirectSettings
 from balancer.config.routes import Respond
 from balancer.config.routes import Route as RouteSettings
@@ -26,15 +26,14 @@ from balancer.routing.redirect import Redirect
 from balancer.routing.route import Route, captured_by, unknown_names
 from balancer.routing.split import Split
 from balancer.routing.table import RouteTable
+from balancer.service.matches import Matches, Report, below
 
-__all__ = ["Report", "built_filters", "http_table", "session_routes", "websocket_policy"]
-
-
-Report = Callable[[tuple[str | int, ...], Exception], None]
-"""Takes what turns out to be wrong while building, with its place below the listener."""
+__all__ = ["built_filters", "http_table", "session_routes", "websocket_policy"]
 
 
-def http_table(listener: HttpListener, registry: Registry, proxy: IResource, report: Report) -> RouteTable:
+def http_table(
+    listener: HttpListener, registry: Registry, matches: Matches, proxy: IResource, report: Report
+) -> RouteTable:
     """Return the table of an HTTP listener; routes that lead to pools end in ``proxy``.
 
     A route that cannot be built is reported and left out.
@@ -42,16 +41,12 @@ def http_table(listener: HttpListener, registry: Registry, proxy: IResource, rep
     routes = []
     for order, settings in enumerate(listener.routes):
         try:
-            route = _route(settings, order, registry, proxy, _below(report, "routes", order))
+            route = _route(settings, order, registry, matches, proxy, below(report, "routes", order))
         except (ValueError, PluginError) as error:
             report(("routes", order), error)
         else:
             routes += [route] if route is not None else []
     return RouteTable(routes)
-
-
-def _below(report: Report, *place: str | int) -> Report:
-    return lambda rest, error: report((*place, *rest), error)
 
 
 def _built(kind: str, plugged: Plugged, registry: Registry, report: Report, *place: str | int) -> Any:
@@ -115,8 +110,10 @@ def _filters_of_route(
             yield made
 
 
-def _route(route: RouteSettings, order: int, registry: Registry, proxy: IResource, report: Report) -> Route | None:
-    conditions = _conditions(route.match, registry, _below(report, "match"))
+def _route(
+    route: RouteSettings, order: int, registry: Registry, matches: Matches, proxy: IResource, report: Report
+) -> Route | None:
+    conditions = matches.conditions(route.match, below(report, "match"))
     filters = tuple(_filters_of_route(route, conditions, registry, report))
     name, priority = route.name, route.priority
     if route.pool is not None:
@@ -144,24 +141,6 @@ def _route(route: RouteSettings, order: int, registry: Registry, proxy: IResourc
     if resource is None:
         return None
     return Route(name, order, conditions, priority=priority, filters=filters, resource=resource)
-
-
-def _conditions(match: Match, registry: Registry, report: Report) -> Conditions:
-    others = [_built("matchers", plugged, registry, report, plugged.name) for plugged in match.matchers]
-    return Conditions(
-        host=match.host,
-        path=match.path,
-        method=frozenset(match.method),
-        headers=match.headers,
-        query=match.query,
-        cookies=match.cookies,
-        client=match.client,
-        scheme=match.scheme or "",
-        all=tuple(_conditions(part, registry, _below(report, "all", at)) for at, part in enumerate(match.all)),
-        any=tuple(_conditions(part, registry, _below(report, "any", at)) for at, part in enumerate(match.any)),
-        not_=_conditions(match.not_, registry, _below(report, "not")) if match.not_ is not None else None,
-        others=tuple(each for each in others if each is not None),
-    )
 
 
 def _redirect(settings: RedirectSettings) -> Redirect:

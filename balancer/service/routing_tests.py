@@ -88,7 +88,9 @@ def _sample(test: RoutingTest) -> Sample:
     headers = [(name, value) for name, values in request.headers.items() for value in values]
     path = request.client_certificate
     shown = read_client_certificate(Path(path)) if path is not None else None
-    return Sample(request.url, request.method, headers, str(request.client_ip), request.body, test.listener, shown)
+    return Sample(
+        request.url, request.method, headers, str(request.client_ip), request.body, test.listener, shown, request.moment
+    )
 
 
 def _differences(expect: ExpectedOutcome, found: Explanation) -> list[str]:

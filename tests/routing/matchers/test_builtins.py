@@ -23,7 +23,19 @@ class BuiltinsTests(unittest.TestCase):
         (factories,) = plugins.hook.balancer_matchers()
         self.assertEqual(
             [each.name for each in factories],
-            ["client_certificate", "grpc", "http_version", "local_port", "sni", "tls_version"],
+            [
+                "accepts",
+                "client_certificate",
+                "grpc",
+                "http_version",
+                "language",
+                "local_port",
+                "percent",
+                "sni",
+                "time",
+                "tls_version",
+                "user_agent",
+            ],
         )
         for each in factories:
             verifyObject(IFactory, each)

@@ -28,7 +28,7 @@ class _Worker(amp.AMP):
         return {}
 
     @Ask.responder
-    def ask(self, what: str) -> dict[str, Any]:
+    def ask(self, what: str, question: Any = None) -> dict[str, Any]:
         return {"answer": {what: "ä" * 200_000}}
 
 
