@@ -24,7 +24,7 @@ class StorageTests(SynchronousTestCase):
         """Each authority has a directory, each name a file; no name leads out of it."""
         self.assertEqual(certificate_path("/s", URL, "shop.example"), "/s/acme.example-14000-dir/shop.example.pem")
         self.assertEqual(
-            certificate_path("/s", URL, "*.a.example"), "/s/acme.example-14000-dir/_wildcard.a.example.pem"
+            certificate_path("/s", URL, "_wildcard.a.example"), "/s/acme.example-14000-dir/_wildcard.a.example.pem"
         )
         self.assertEqual(certificate_path("/s", "https://a.example/../../etc", "a"), "/s/a.example-..-..-etc/a.pem")
 

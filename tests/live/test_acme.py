@@ -195,6 +195,14 @@ class AcmeTests(BalancerTestCase):
                 return None
         return x509.load_der_x509_certificate(data)
 
+    def get_shop(self, authority: AuthorityServer) -> int:
+        """Return the status of a request for the shop, over TLS."""
+        context = ssl.create_default_context(cafile=str(authority.root))
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as skt:
+            with context.wrap_socket(skt, server_hostname="shop.test") as shaken:
+                shaken.sendall(f"GET / HTTP/1.1\r\nHost: shop.test:{self.port}\r\nConnection: close\r\n\r\n".encode())
+                return int(shaken.recv(64).split()[1])
+
     def status(self) -> Any:
         command = [str(BIN / "balancer"), "ctl", "--admin", f"unix:{self.admin}", "status", "--json"]
         return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
@@ -219,6 +227,30 @@ class AcmeTests(BalancerTestCase):
         again = self.run_acme(text)
         self.assertEqual(self.shown("shop.test", authority), found)
         self.assertNotIn("certificate for", again.output.read_text())
+
+    def test_tls_alpn(self) -> None:
+        """Proved by TLS alone, in every worker, with no certificate yet and strict names; nobody else sees it, and no log has it."""
+        authority = self.authority("shop.test", "www.shop.test", policy="    challenges tls-alpn-01\n")
+        text = self.text(
+            authority,
+            "        challenge: tls-alpn-01\n        names: [[shop.test, www.shop.test]]\n      strict_sni: true\n",
+            top="workers: 2",
+        )
+        text = text.replace(f"bind: 127.0.0.1:{self.port}\n", f"bind: ['127.0.0.1:{self.port}', '{self.host}:443']\n")
+        running = self.run_acme(text)
+        found = wait_until(lambda: self.shown("shop.test", authority), PATIENCE)
+        self.assertEqual(_names(found), ["shop.test", "www.shop.test"])
+        wait_until(lambda: all(self.shown("www.shop.test", authority) for _ in range(8)), PATIENCE)
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_alpn_protocols(["acme-tls/1"])
+        with socket.create_connection((self.host, 443), PATIENCE) as skt, self.assertRaises(ssl.SSLError):
+            context.wrap_socket(skt, server_hostname="shop.test").close()
+        self.assertNotIn("Traceback", running.output.read_text())
+        self.assertEqual(self.get_shop(authority), 200)
+        self.assertEqual([each["host"] for each in running.records(1)], [f"shop.test:{self.port}"])
+        (order,) = self.status()["acme"]
+        self.assertEqual((order["name"], order["challenge"]), ("shop.test, www.shop.test", "tls-alpn-01"))
 
     def test_renewed(self) -> None:
         """Certificates are renewed in time, once for all workers, which all answer the authority and show the new one; connections stay."""

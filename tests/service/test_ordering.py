@@ -12,13 +12,14 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from balancer.acme.conversation import OrderError
-from balancer.acme.schedule import FIRST_WAIT, Attempts
+from balancer.acme.faults import OrderError
+from balancer.acme.schedule import FIRST_WAIT, Attempts, Window
 from balancer.acme.storage import Storage
 from balancer.acme.wanted import Wanted
 from balancer.config.acme import Acme
 from balancer.net.timers import Wheel
-from balancer.service.ordering import AUTHORITY, EVERY, Ordering
+from balancer.acme.attempt import AUTHORITY
+from balancer.service.ordering import EVERY, Ordering
 from tests.tls.authority import NOW, Authority
 
 CA = Authority("CA")
@@ -33,10 +34,12 @@ class OrderingTests(SynchronousTestCase):
         self.at = Path(self.mktemp()).absolute()
         self.clock = Clock()
         self.asked: list[str] = []
-        self.answer: Callable[[Wanted], bytes] = lambda wanted: CA.issue(wanted.name).key + CA.issue(wanted.name).cert
+        self.answer: Callable[[Wanted], bytes] = lambda wanted: CA.issue(*wanted.names).key + CA.issue(*wanted.names).cert
         self.held: list[tuple[Callable[[], Any], Deferred[Any]]] | None = None
         self.lines: list[str] = []
         self.later = 0.0
+        self.questions = 0
+        self.window: Callable[[str, float], Window] = lambda fingerprint, now: Window(fingerprint, again=now + DAY)
         self.presents = False
         self.changes = 0
         globalLogPublisher.addObserver(self._log)
@@ -50,7 +53,7 @@ class OrderingTests(SynchronousTestCase):
     def _ordering(self) -> Ordering:
         wall = lambda: T0 + self.later + self.clock.seconds()  # noqa: E731
         call = lambda function, *arguments: function(*arguments)  # noqa: E731
-        ordering = Ordering(Wheel(self.clock), self._in_thread, call, lambda: 0.0, wall, self._converse)
+        ordering = Ordering(Wheel(self.clock), self._in_thread, call, lambda: 0.0, wall, self._converse, self._ask)
         ordering.changed = self._changed
         return ordering
 
@@ -64,8 +67,9 @@ class OrderingTests(SynchronousTestCase):
         self.held.append((call, waiting))
         return waiting
 
-    def _converse(self, wanted: Wanted, storage: Storage, present: Callable[[str, str, bool], None]) -> bytes:
-        self.asked.append(wanted.name)
+    def _converse(self, wanted: Wanted, storage: Storage, present: Callable[[str, str, bool], None], replaces: str
+    ) -> bytes:
+        self.asked.append(wanted.label)
         self.kept = storage.attempts()
         if self.presents:
             present("token", "proof", True)
@@ -73,9 +77,13 @@ class OrderingTests(SynchronousTestCase):
             present("token", "proof", False)
         return self.answer(wanted)
 
+    def _ask(self, directory: str, ca: str | None, pem: bytes, fingerprint: str, now: float) -> Window:
+        self.questions += 1
+        return self.window(fingerprint, now)
+
     def _wanted(self, *names: str, directory: str = "https://ca.example/", **more: Any) -> list[Wanted]:
         acme = Acme(directory=directory, storage=str(self.at), agree_terms=True, **more)
-        return [Wanted(name, acme) for name in names]
+        return [Wanted((name,), acme) for name in names]
 
     def _pass(self, seconds: float) -> None:
         self.clock.pump([0.5] * int(2 * seconds + 2))
@@ -101,6 +109,7 @@ class OrderingTests(SynchronousTestCase):
         self._pass(2 * EVERY)
         self.assertEqual(len(self.asked), 2)
         self.later += 10 * DAY
+        self.answer = lambda wanted: CA.issue(*wanted.names, days=150, age=-60).cert
         self._pass(2 * EVERY)
         self.assertEqual(sorted(self.asked[2:]), ["a.example", "b.example"])
         self.assertIn("certificate for a.example: renewing at https://ca.example/", self.lines)
@@ -123,7 +132,7 @@ class OrderingTests(SynchronousTestCase):
     def test_one_name(self) -> None:
         """What is wrong with one name is tried again later and later, and is in nobody's way."""
         self.answer = lambda wanted: (
-            self._fail("not found", alone=True)(wanted) if wanted.name == "a.example" else CA.issue(wanted.name).cert
+            self._fail("not found", alone=True)(wanted) if wanted.label == "a.example" else CA.issue(*wanted.names).cert
         )
         self.ordering.use(self._wanted("a.example", "b.example"))
         self._pass(3 * EVERY)
@@ -141,7 +150,7 @@ class OrderingTests(SynchronousTestCase):
     def test_authority(self) -> None:
         """Where the authority cannot be reached, none of its names is tried before it is time; another's are."""
         failing = self._fail("nobody there")
-        self.answer = lambda wanted: CA.issue(wanted.name).cert if "other" in wanted.acme.directory else failing(wanted)
+        self.answer = lambda wanted: CA.issue(*wanted.names).cert if "other" in wanted.acme.directory else failing(wanted)
         self.ordering.use(
             [
                 *self._wanted("a.example", "b.example", "c.example"),
