@@ -80,6 +80,7 @@ class Account:
             StorageError: if the account cannot be kept.
         """
         settings = self._wanted.acme
+        self._net.account = None
         speaks = self.client = client.ClientV2(client.ClientV2.get_directory(settings.directory, self._net), self._net)
         known = self._storage.read_values(self.file)
         uri = known.get("uri")

@@ -33,6 +33,8 @@ __all__ = ["NEEDED", "Present", "missing_libraries", "order", "term_of"]
 
 NEEDED = "the libraries acme and josepy are needed: pip install 'txbalancer[acme]'"
 
+_REPLACED = f"{ERROR}alreadyReplaced"
+
 _BETWEEN = 1.0
 """Seconds between two questions whether it has seen it."""
 
@@ -85,7 +87,7 @@ def order(wanted: Wanted, storage: Storage, present: Present, replaces: str = ""
 
 def _opened(account: Account, wanted: Wanted, key: bytes, replaces: str) -> Any:
     """Return an order that the authority has taken."""
-    from acme import crypto_util, messages
+    from acme import crypto_util, errors, messages
 
     csr = crypto_util.make_csr(key, list(wanted.names))
     identifiers = [messages.Identifier(typ=messages.IDENTIFIER_FQDN, value=name) for name in wanted.names]
@@ -100,8 +102,9 @@ def _opened(account: Account, wanted: Wanted, key: bytes, replaces: str) -> Any:
     with account.answered_for():
         try:
             response = speaks._post(speaks.directory["newOrder"], wish)
-        except messages.Error as error:
-            if not replaces or error.typ not in (f"{ERROR}alreadyReplaced", f"{ERROR}malformed"):
+        except (messages.Error, errors.ConflictError) as error:
+            kind = getattr(error, "typ", _REPLACED)  # what is a conflict here can be nothing else
+            if not replaces or kind not in (_REPLACED, f"{ERROR}malformed"):
                 raise
             return _opened(account, wanted, key, "")  # it has been replaced already, or is none of this authority's
     body = messages.Order.from_json(response.json())

@@ -58,6 +58,8 @@ def ask_window(directory: str, ca: str | None, pem: bytes, fingerprint: str, now
         answer = requests.get(f"{base.rstrip('/')}/{name}", timeout=PATIENCE, verify=ca or True)
         found = _json(answer)
         window, why = found["suggestedWindow"], found.get("explanationURL")
+        if not isinstance(window, dict):
+            raise KeyError("no window")
         begins, ends = _moment(window["start"]), _moment(window["end"])
         if ends <= begins:
             raise KeyError("the suggested window ends before it begins")

@@ -12,13 +12,13 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from balancer.acme.attempt import AUTHORITY
 from balancer.acme.faults import OrderError
 from balancer.acme.schedule import FIRST_WAIT, Attempts, Window
 from balancer.acme.storage import Storage
 from balancer.acme.wanted import Wanted
 from balancer.config.acme import Acme
 from balancer.net.timers import Wheel
-from balancer.acme.attempt import AUTHORITY
 from balancer.service.ordering import EVERY, Ordering
 from tests.tls.authority import NOW, Authority
 
@@ -34,7 +34,9 @@ class OrderingTests(SynchronousTestCase):
         self.at = Path(self.mktemp()).absolute()
         self.clock = Clock()
         self.asked: list[str] = []
-        self.answer: Callable[[Wanted], bytes] = lambda wanted: CA.issue(*wanted.names).key + CA.issue(*wanted.names).cert
+        self.answer: Callable[[Wanted], bytes] = lambda wanted: (
+            CA.issue(*wanted.names).key + CA.issue(*wanted.names).cert
+        )
         self.held: list[tuple[Callable[[], Any], Deferred[Any]]] | None = None
         self.lines: list[str] = []
         self.later = 0.0
@@ -67,7 +69,8 @@ class OrderingTests(SynchronousTestCase):
         self.held.append((call, waiting))
         return waiting
 
-    def _converse(self, wanted: Wanted, storage: Storage, present: Callable[[str, str, bool], None], replaces: str
+    def _converse(
+        self, wanted: Wanted, storage: Storage, present: Callable[[str, str, bool], None], replaces: str
     ) -> bytes:
         self.asked.append(wanted.label)
         self.kept = storage.attempts()
@@ -150,7 +153,9 @@ class OrderingTests(SynchronousTestCase):
     def test_authority(self) -> None:
         """Where the authority cannot be reached, none of its names is tried before it is time; another's are."""
         failing = self._fail("nobody there")
-        self.answer = lambda wanted: CA.issue(*wanted.names).cert if "other" in wanted.acme.directory else failing(wanted)
+        self.answer = lambda wanted: (
+            CA.issue(*wanted.names).cert if "other" in wanted.acme.directory else failing(wanted)
+        )
         self.ordering.use(
             [
                 *self._wanted("a.example", "b.example", "c.example"),

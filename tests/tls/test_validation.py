@@ -131,4 +131,3 @@ class ValidationTests(SynchronousTestCase):
         one, other = proof_identity("a.example", PROOF), proof_identity("a.example", PROOF)
         self.assertEqual(one.names, ("a.example",))
         self.assertNotEqual(one.key, other.key)
-
