@@ -349,8 +349,12 @@ class Ordering:
 
 
 def _kept(storage: Storage) -> tuple[dict[str, Attempts], dict[str, Window]]:
-    try:
-        return storage.attempts(), storage.windows()
-    except StorageError as error:
-        _log.error("{error}", error=error)
-        return {}, {}
+    """Return what is in the storage; what cannot be read is told of."""
+    found: list[Any] = []
+    for read in (storage.attempts, storage.windows):
+        try:
+            found.append(read())
+        except StorageError as error:
+            _log.error("{error}", error=error)
+            found.append({})
+    return found[0], found[1]

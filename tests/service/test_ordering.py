@@ -20,6 +20,7 @@ from balancer.acme.wanted import Wanted
 from balancer.config.acme import Acme
 from balancer.net.timers import Wheel
 from balancer.service.ordering import EVERY, Ordering
+from balancer.tls.validity import moment
 from tests.tls.authority import NOW, Authority
 
 CA = Authority("CA")
@@ -265,6 +266,98 @@ class OrderingTests(SynchronousTestCase):
         self._pass(3 * EVERY)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual((self.asked, self._states()), (["a.example"], {"a.example": "waiting"}))
+
+    def test_suggested(self) -> None:
+        """The authority is asked when it would have a certificate renewed: when it says so again, not before; that counts."""
+        self.window = lambda fingerprint, now: Window(
+            fingerprint, T0 + 10 * DAY, T0 + 12 * DAY, now + DAY, "https://w/"
+        )
+        self.ordering.use(self._wanted("a.example"))
+        self._pass(3 * EVERY)
+        self.assertEqual((self.questions, len(self.asked)), (1, 1))
+        (report,) = self.ordering.report()
+        self.assertTrue(report["suggested"])
+        self.assertTrue(moment(T0 + 10 * DAY) <= report["renewal"] <= moment(T0 + 12 * DAY), report)
+        (line,) = [each for each in self.lines if "suggests" in each]
+        self.assertIn("(https://w/): it will be from ", line)
+        self.ordering.stop()
+        self.ordering = self._ordering()  # a restart asks no more than before
+        self.ordering.use(self._wanted("a.example"))
+        self._pass(3 * EVERY)
+        self.assertEqual(self.questions, 1)
+        self.later += 1.1 * DAY
+        self.window = lambda fingerprint, now: Window(fingerprint, T0, T0 + 1, now + DAY)  # it is about to be revoked
+        self.answer = lambda wanted: CA.issue(*wanted.names, number=3).cert
+        self._pass(3 * EVERY)
+        self.assertEqual((self.questions, len(self.asked)), (3, 2))
+
+    def test_no_suggestion(self) -> None:
+        """Where the authority does not answer the rule counts, and it is left alone for a while; a restart does not change that."""
+
+        def silent(_fingerprint: str, _now: float) -> Window:
+            raise OrderError("nobody there")
+
+        self.window = silent
+        self.ordering.use(self._wanted("a.example"))
+        self._pass(3 * EVERY)
+        self.ordering.stop()
+        self.ordering = self._ordering()
+        self.ordering.use(self._wanted("a.example"))
+        self._pass(3 * EVERY)
+        self.assertEqual((self.questions, self._states()), (1, {"a.example": "good"}))
+        self.assertIn("certificate for a.example: the authority was asked when to renew it: nobody there", self.lines)
+        self.assertFalse(self.ordering.report()[0]["suggested"])
+
+    def test_question_not_kept(self) -> None:
+        """An answer that cannot be kept is told of, and asked for again an hour later."""
+        self.ordering.use(self._wanted("a.example"))
+        self._pass(0.5)
+        folder = Storage(str(self.at), "https://ca.example/").folder
+        (folder / "renewal.json").mkdir()
+        (folder / "renewal.json" / "x").touch()
+        self._pass(3 * EVERY)
+        self.assertEqual(len([each for each in self.lines if "renewal.json" in each]), 1)
+
+    def test_taken_over(self) -> None:
+        """What another process with the same storage proves is shown too, by each kind, as long as it is."""
+        storage = Storage(str(self.at), "https://ca.example/")
+        storage.prepare()
+        storage.note_proofs({"token": "proof"}, {"b.example": "its"}, T0)
+        told: list[int] = []
+        self.ordering.tell = lambda: told.append(len(self.ordering.proofs))
+        self.held = []
+        self.ordering.use(self._wanted("a.example"))
+        self.assertEqual(self.ordering.proofs, {"token": "proof"})
+        self.assertEqual(self.ordering.proofs_of_names, {"b.example": "its"})
+        storage.note_proofs({}, {}, T0)
+        self._pass(EVERY)
+        self.assertEqual((self.ordering.proofs, self.ordering.proofs_of_names, told), ({}, {}, [1, 0]))
+        storage.note_proofs({"token": "proof"}, {}, T0 - 700)  # left behind by a process that died
+        self._pass(EVERY)
+        self.assertEqual(self.ordering.proofs, {})
+
+    def test_tls_alpn(self) -> None:
+        """Proofs for tls-alpn-01 are shown by name."""
+        self.presents = True
+        told: list[dict[str, str]] = []
+        self.ordering.tell = lambda: told.append(dict(self.ordering.proofs_of_names))
+        self.ordering.use(self._wanted("a.example", challenge="tls-alpn-01"))
+        self._pass(EVERY)
+        self.assertEqual((told, self.ordering.proofs), ([{"token": "proof"}, {}], {}))
+
+    def test_gone(self) -> None:
+        """A name that is taken from the configuration while it is ordered is not ordered again, and is in nobody's way."""
+        self.held = []
+        self.ordering.use(self._wanted("a.example", "b.example"))
+        self._pass(EVERY)
+        ((call, waiting),) = self.held
+        self.held = None
+        self.ordering.use(self._wanted("b.example"))
+        self._pass(EVERY)
+        self.assertEqual(self.asked, [])
+        waiting.callback(call())
+        self._pass(EVERY)
+        self.assertEqual((self.asked, self._states()), (["a.example", "b.example"], {"b.example": "good"}))
 
     def test_metrics(self) -> None:
         """When it last went well, and how often not, restarts included."""
