@@ -33,6 +33,13 @@ def unbase64(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that are gone; what is wrong with us shows on the other side."""
+
+
 class StubAuthority:
     """One; closed by ``close``.
 
@@ -80,8 +87,7 @@ class StubAuthority:
         self.ca.write_bytes(self.root.issued.cert)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(shown)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.base = f"https://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -98,10 +104,10 @@ class StubAuthority:
 
     def _answer(self, handler: BaseHTTPRequestHandler, body: bytes | None) -> None:
         parts = handler.path.strip("/").split("/")
+        self.asked.append(parts[0])
+        refused = self.refuse(parts[0])
         with self._lock:
-            self.asked.append(parts[0])
             try:
-                refused = self.refuse(parts[0])
                 if refused is not None:
                     raise _Refused(*refused)
                 status, content, headers = getattr(self, f"_{parts[0]}")(parts[1:], self._opened(handler, body))
