@@ -345,7 +345,7 @@ class Ordering:
 
     def metrics(self) -> Iterator[Metric]:
         """Yield what is true at the moment of a scrape."""
-        yield from order_metrics({each.wanted.label: (each.attempts, each.term) for each in self._known.values()})
+        yield from order_metrics(self._known.values())
 
 
 def _kept(storage: Storage) -> tuple[dict[str, Attempts], dict[str, Window]]:

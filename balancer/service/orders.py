@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,15 +81,19 @@ class Known:
         return window is None or window.fingerprint != term.fingerprint or not now < window.again <= now + _DAY
 
 
-def order_metrics(known: Mapping[str, tuple[Attempts, Term | None]]) -> Iterator[Metric]:
+def order_metrics(orders: Iterable[Known]) -> Iterator[Metric]:
     """Yield the metrics of certificates by name."""
     succeeded = gauge(
         "acme_last_success_timestamp_seconds", "When the certificate was last issued, 0: not known.", ("name",)
     )
+    due = gauge(
+        "acme_renewal_timestamp_seconds", "From when on the certificate is renewed, 0: there is none yet.", ("name",)
+    )
     failures = counter("acme_failures", "Orders of the certificate that came to nothing, restarts included.", ("name",))
     row = gauge("acme_failures_in_a_row", "Orders that came to nothing since the last that went well.", ("name",))
-    for name, (attempts, _) in known.items():
-        succeeded.add_metric((name,), attempts.succeeded)
-        failures.add_metric((name,), attempts.total)
-        row.add_metric((name,), attempts.failures)
-    yield from (succeeded, failures, row)
+    for name, each in {each.wanted.label: each for each in orders}.items():
+        succeeded.add_metric((name,), each.attempts.succeeded)
+        due.add_metric((name,), each.due)
+        failures.add_metric((name,), each.attempts.total)
+        row.add_metric((name,), each.attempts.failures)
+    yield from (succeeded, due, failures, row)

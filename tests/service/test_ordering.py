@@ -369,6 +369,7 @@ class OrderingTests(SynchronousTestCase):
         text = generate_latest(registry).decode()
         for line in (
             'balancer_acme_last_success_timestamp_seconds{name="a.example"} 7.0',
+            'balancer_acme_renewal_timestamp_seconds{name="a.example"} 0.0',
             'balancer_acme_failures_total{name="a.example"} 5.0',
             'balancer_acme_failures_in_a_row{name="a.example"} 2.0',
         ):
