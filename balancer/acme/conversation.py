@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from balancer.acme.faults import ERROR, WHOLE, OrderError, in_our_words, short
 from balancer.acme.keys import made_key, pem_of
-from balancer.acme.schedule import Term
+from balancer.acme.schedule import Term, retry_after
 from balancer.acme.storage import Storage
 from balancer.acme.wanted import Wanted
 
@@ -36,7 +36,8 @@ NEEDED = "the libraries acme and josepy are needed: pip install 'txbalancer[acme
 _REPLACED = f"{ERROR}alreadyReplaced"
 
 _BETWEEN = 1.0
-"""Seconds between two questions whether it has seen it."""
+"""Seconds between two questions whether it has seen it, where it does not say how many."""
+_LONGEST = 20.0
 
 Present = Callable[[str, str, bool], None]
 """Called with what the authority will ask for, what it is to find there, and whether it is to be there, or no more.
@@ -172,7 +173,7 @@ def preferred_of(chains: Sequence[str], root: str) -> str:
 def _await_seen(client: Any, authorization: Any, deadline: datetime.datetime) -> None:
     """Return when the authority has seen the proof."""
     while True:
-        authorization, _ = client.poll(authorization)
+        authorization, answer = client.poll(authorization)
         errors = _of_challenges(authorization)
         # Pending with an error: some look no more until they are asked to (RFC 8555 section 8.2), and so do we, later.
         waits = [each.status.name for each in authorization.body.challenges if each.error is not None]
@@ -183,7 +184,7 @@ def _await_seen(client: Any, authorization: Any, deadline: datetime.datetime) ->
             raise OrderError(f"the authority did not find the proof: {errors or status}", alone=True)
         if datetime.datetime.now() > deadline:
             raise OrderError(f"the authority did not look for the proof within {WHOLE:g} s", alone=True)
-        time.sleep(_BETWEEN)
+        time.sleep(min(max(_BETWEEN, retry_after(answer.headers.get("Retry-After", ""), _BETWEEN)), _LONGEST))
 
 
 def _challenge(authorization: Any, wanted: Wanted, name: str) -> Any:
