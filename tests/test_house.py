@@ -72,10 +72,9 @@ class HouseTests(TestCase):
 
 _TESTED_IN: dict[str, tuple[str, ...]] = {
     "tls/test_reading.py": ("tls/identity.py",),
-    "live/test_acme.py": (
-        "acme/conversation.py",
-        "service/threads.py",
-    ),
+    "acme/test_conversation.py": ("acme/faults.py", "acme/keys.py"),
+    "live/test_acme.py": ("acme/challenges.py", "service/threads.py"),
+    "service/test_ordering.py": ("service/orders.py",),
     "live/test_tls_certificates.py": ("service/snapshot.py",),
     "net/test_listening.py": ("net/adopted.py",),
     "net/test_transports.py": ("net/stream.py",),

@@ -12,59 +12,39 @@ from __future__ import annotations
 
 import datetime
 import importlib.util
-import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
 
-from balancer import __version__
-from balancer.acme.schedule import RATE_LIMITED, Term
-from balancer.acme.storage import Storage, StorageError
+from balancer.acme.faults import ERROR, WHOLE, OrderError, in_our_words, short
+from balancer.acme.keys import made_key, pem_of
+from balancer.acme.schedule import Term, retry_after
+from balancer.acme.storage import Storage
 from balancer.acme.wanted import Wanted
 
-__all__ = ["NEEDED", "OrderError", "Present", "missing_libraries", "order", "term_of"]
+if TYPE_CHECKING:
+    from balancer.acme.account import Account
+
+__all__ = ["NEEDED", "Present", "missing_libraries", "order", "term_of"]
 
 NEEDED = "the libraries acme and josepy are needed: pip install 'txbalancer[acme]'"
 
-PATIENCE = 10
-"""Seconds for one answer of the authority's."""
-WHOLE = 120.0
-"""Seconds in which it is to see the proof, and to issue the certificate."""
+_REPLACED = f"{ERROR}alreadyReplaced"
 
 _BETWEEN = 1.0
-"""Seconds between two questions whether it has seen it."""
-
-_ERROR = "urn:ietf:params:acme:error:"
-_NO_ACCOUNT = f"{_ERROR}accountDoesNotExist"
-_OF_NAME = frozenset(
-    f"{_ERROR}{code}"
-    for code in ("caa", "connection", "dns", "incorrectResponse", "rejectedIdentifier", "tls", "unauthorized")
-)
-"""What is wrong with one name, and says nothing of others."""
+"""Seconds between two questions whether it has seen it, where it does not say how many."""
+_LONGEST = 20.0
 
 Present = Callable[[str, str, bool], None]
 """Called with what the authority will ask for, what it is to find there, and whether it is to be there, or no more.
 
-http-01: the token and its key authorization; dns-01: the name of a TXT record and its value. Returns when it is so everywhere,
-and raises :class:`OrderError` if it cannot be.
+http-01: the token and its key authorization; tls-alpn-01: the name and the key authorization; dns-01: the name of a TXT record and its
+value. Returns when it is so everywhere, and raises :class:`~balancer.acme.faults.OrderError` if it cannot be.
 """
-
-
-class OrderError(Exception):
-    """There is no certificate, and why.
-
-    ``alone``: the reason is the name's own, others may be ordered; ``wait`` is how many seconds to wait at least.
-    """
-
-    def __init__(self, text: str, *, alone: bool = False, wait: float = 0.0) -> None:
-        super().__init__(text)
-        self.alone = alone
-        self.wait = wait
 
 
 def missing_libraries() -> bool:
@@ -79,59 +59,121 @@ def term_of(pem: bytes) -> Term:
     return Term(begins.timestamp(), ends.timestamp(), certificate.fingerprint(hashes.SHA256()).hex())
 
 
-def order(wanted: Wanted, storage: Storage, present: Present) -> bytes:
+def order(wanted: Wanted, storage: Storage, present: Present, replaces: str = "") -> bytes:
     """Have one certificate issued, and return it: the key, then the certificate, then its chain, PEM.
+
+    ``replaces`` is the identifier of the certificate whose place it takes (RFC 9773 section 4.1), if there is one.
 
     Raises:
         OrderError: saying why there is none.
         StorageError: if the account cannot be kept.
     """
-    with _in_our_words():
-        client, key = _client(wanted, storage)
+    from balancer.acme.account import Account
+    from balancer.acme.challenges import teach_tls_alpn
+
+    teach_tls_alpn()
+    account = Account(wanted, storage)
+    with in_our_words(account.asked_to_wait):
+        account.open()
+        key = pem_of(made_key(wanted.acme.key_type))
         try:
-            return _ordered(client, key, wanted, present)
+            opened = _opened(account, wanted, key, replaces)
         except Exception as error:
-            if getattr(error, "typ", "") != _NO_ACCOUNT:
+            if not account.is_unknown(error):
                 raise
-        # The authority has forgotten us, as those for tests do: we introduce ourselves anew, once.
-        storage.write_values("account.json", {})
-        client, key = _client(wanted, storage)
-        return _ordered(client, key, wanted, present)
+            account.forget()
+            opened = _opened(account, wanted, key, replaces)
+        return key + _issued(account, wanted, opened, present)
 
 
-def _ordered(client: Any, account_key: Any, wanted: Wanted, present: Present) -> bytes:
-    from acme import crypto_util
+def _opened(account: Account, wanted: Wanted, key: bytes, replaces: str) -> Any:
+    """Return an order that the authority has taken."""
+    from acme import crypto_util, errors, messages
 
-    private = ec.generate_private_key(ec.SECP256R1())
-    key = _pem(private)
+    csr = crypto_util.make_csr(key, list(wanted.names))
+    identifiers = [messages.Identifier(typ=messages.IDENTIFIER_FQDN, value=name) for name in wanted.names]
+    speaks = account.client
+    known = _profiles(speaks.directory)
+    if wanted.acme.profile and wanted.acme.profile not in known:
+        offered = ", ".join(sorted(known)) or "none"
+        raise OrderError(f"the authority has no profile {wanted.acme.profile!r}; it has: {offered}")
+    wish: Any = messages.NewOrder(identifiers=identifiers, profile=wanted.acme.profile)
+    if replaces and "renewalInfo" in speaks.directory.to_partial_json():
+        wish = _replacing(wish, replaces)
+    with account.answered_for():
+        try:
+            response = speaks._post(speaks.directory["newOrder"], wish)
+        except (messages.Error, errors.ConflictError) as error:
+            kind = getattr(error, "typ", _REPLACED)  # what is a conflict here can be nothing else
+            if not replaces or kind not in (_REPLACED, f"{ERROR}malformed"):
+                raise
+            return _opened(account, wanted, key, "")  # it has been replaced already, or is none of this authority's
+    body = messages.Order.from_json(response.json())
+    authorizations = [speaks._authzr_from_response(speaks._post_as_get(url), uri=url) for url in body.authorizations]
+    return messages.OrderResource(
+        body=body, uri=response.headers.get("Location"), authorizations=authorizations, csr_pem=csr
+    )
+
+
+def _profiles(directory: Any) -> dict[str, str]:
+    meta = directory.to_partial_json().get("meta")
+    return getattr(meta, "profiles", None) or {}
+
+
+def _replacing(wish: Any, replaces: str) -> Any:
+    """Return the order ``wish`` with what it replaces, of which the library knows nothing."""
+    from josepy import json_util
+
+    class Replacing(type(wish)):  # type: ignore[misc]  # a class at run time
+        replaces: str = json_util.field("replaces", omitempty=True)
+
+    return Replacing(identifiers=wish.identifiers, profile=wish.profile, replaces=replaces)
+
+
+def _issued(account: Account, wanted: Wanted, opened: Any, present: Present) -> bytes:
+    """Prove what has to be proved; return the certificate and its chain."""
+    speaks, account_key = account.client, account.key
     deadline = datetime.datetime.now() + datetime.timedelta(seconds=WHOLE)
-    opened = client.new_order(crypto_util.make_csr(key, [wanted.name]))
     presented: list[tuple[str, str]] = []
     try:
         for authorization in opened.authorizations:
             if authorization.body.status.name == "valid":  # seen not long ago
                 continue
-            challenge = _challenge(authorization, wanted)
-            answer, proof = challenge.response_and_validation(account_key)
+            name = authorization.body.identifier.value
+            challenge = _challenge(authorization, wanted, name)
+            proof = challenge.chall.validation(account_key)
             if wanted.acme.challenge == "dns-01":
-                place = challenge.chall.validation_domain_name(authorization.body.identifier.value)
+                place = challenge.chall.validation_domain_name(name)
+            elif wanted.acme.challenge == "tls-alpn-01":
+                place = name
             else:
                 place = challenge.chall.encode("token")
             presented.append((place, proof))
             present(place, proof, True)
-            client.answer_challenge(challenge, answer)
-            _await_seen(client, authorization, deadline)
-        done = client.finalize_order(opened, deadline)
+            speaks.answer_challenge(challenge, challenge.chall.response(account_key))
+            _await_seen(speaks, authorization, deadline)
+        preferred = wanted.acme.preferred_chain
+        done = speaks.finalize_order(opened, deadline, fetch_alternative_chains=bool(preferred))
     finally:
         for place, proof in presented:
             present(place, proof, False)
-    return key + str(done.fullchain_pem).encode("ascii")
+    chains = [str(done.fullchain_pem), *map(str, done.alternative_fullchains_pem or ())]
+    return preferred_of(chains, preferred).encode("ascii")
+
+
+def preferred_of(chains: Sequence[str], root: str) -> str:
+    """Return the first of ``chains`` (PEM) whose last certificate was issued by one that is called ``root``; else the first."""
+    for chain in chains if root else ():
+        last = x509.load_pem_x509_certificates(chain.encode("ascii"))[-1]
+        if any(str(each.value) == root for each in last.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)):
+            return chain
+    return chains[0]
 
 
 def _await_seen(client: Any, authorization: Any, deadline: datetime.datetime) -> None:
     """Return when the authority has seen the proof."""
     while True:
-        authorization, _ = client.poll(authorization)
+        authorization, answer = client.poll(authorization)
         errors = _of_challenges(authorization)
         # Pending with an error: some look no more until they are asked to (RFC 8555 section 8.2), and so do we, later.
         waits = [each.status.name for each in authorization.body.challenges if each.error is not None]
@@ -142,137 +184,19 @@ def _await_seen(client: Any, authorization: Any, deadline: datetime.datetime) ->
             raise OrderError(f"the authority did not find the proof: {errors or status}", alone=True)
         if datetime.datetime.now() > deadline:
             raise OrderError(f"the authority did not look for the proof within {WHOLE:g} s", alone=True)
-        time.sleep(_BETWEEN)
+        time.sleep(min(max(_BETWEEN, retry_after(answer.headers.get("Retry-After", ""), _BETWEEN)), _LONGEST))
 
 
-def _challenge(authorization: Any, wanted: Wanted) -> Any:
+def _challenge(authorization: Any, wanted: Wanted, name: str) -> Any:
     """Return the challenge of the kind that is wanted."""
     offered = [each.chall.typ for each in authorization.body.challenges if hasattr(each.chall, "typ")]
     for each in authorization.body.challenges:
         if getattr(each.chall, "typ", "") == wanted.acme.challenge:
             return each
     kinds = ", ".join(offered) or "nothing that we know"
-    raise OrderError(f"the authority offers {kinds} for {wanted.name}, and no {wanted.acme.challenge}", alone=True)
-
-
-# The account.
-
-
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    form = serialization.PrivateFormat.PKCS8
-    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-
-
-def _client(wanted: Wanted, storage: Storage) -> tuple[Any, Any]:
-    """Return a client that speaks for our account, which is made where there is none, and the account's key."""
-    from acme import client, messages
-    from josepy import jwa, jwk
-
-    settings = wanted.acme
-    key = jwk.JWKEC(key=_account_key(storage))
-    net = client.ClientNetwork(key, alg=jwa.ES256, user_agent=f"balancer/{__version__}", timeout=PATIENCE)
-    net.verify_ssl = settings.ca or True  # type: ignore[assignment]  # requests takes the path of a file too
-    speaks = client.ClientV2(client.ClientV2.get_directory(settings.directory, net), net)
-    known = storage.read_values("account.json")
-    uri = known.get("uri")
-    if not isinstance(uri, str) or not uri:
-        wish = messages.NewRegistration.from_data(email=settings.email or None, terms_of_service_agreed=True)
-        try:
-            uri = str(speaks.new_account(wish).uri)
-        except _conflict() as error:  # it knows our key: the file was lost
-            uri = str(error.location)
-    net.account = messages.RegistrationResource(uri=uri, body=messages.Registration())
-    if known.get("email") != settings.email:
-        if known:
-            contact = (f"mailto:{settings.email}",) if settings.email else ()
-            speaks.update_registration(net.account, messages.UpdateRegistration(contact=contact))
-        storage.write_values("account.json", {"uri": uri, "email": settings.email, "directory": settings.directory})
-    return speaks, key
-
-
-def _conflict() -> Any:
-    from acme import errors
-
-    return errors.ConflictError
-
-
-def _account_key(storage: Storage) -> ec.EllipticCurvePrivateKey:
-    found = storage.read("account.key")
-    if found is None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        storage.write("account.key", _pem(key))
-        return key
-    try:
-        loaded = serialization.load_pem_private_key(found, None)
-    except (ValueError, TypeError):
-        loaded = None
-    if not isinstance(loaded, ec.EllipticCurvePrivateKey):
-        raise StorageError(
-            f"there is no key in {storage.folder / 'account.key'}; without the file a new account is made"
-        )
-    return loaded
-
-
-# What went wrong.
-
-
-@contextmanager
-def _in_our_words() -> Iterator[None]:
-    """Convert what the libraries raise."""
-    import requests
-    from acme import errors, messages
-    from josepy import errors as jose_errors
-
-    try:
-        yield
-    except (OrderError, StorageError):
-        raise
-    except errors.IssuanceError as error:
-        raise _refused(error.error) from error
-    except messages.Error as error:
-        raise _refused(error) from error
-    except errors.TimeoutError as error:
-        raise OrderError(f"the authority did not come to an end within {WHOLE:g} s", alone=True) from error
-    except requests.exceptions.SSLError as error:
-        raise OrderError(f"the directory's certificate is not believed: {_innermost(error)}") from error
-    except requests.exceptions.Timeout as error:
-        raise OrderError(f"the authority did not answer within {PATIENCE} s") from error
-    except requests.exceptions.RequestException as error:
-        raise OrderError(f"the authority cannot be reached: {_innermost(error)}") from error
-    except errors.ClientError as error:
-        response = error.args[0] if error.args else None
-        status = getattr(response, "status_code", None)
-        text = f"the authority answered with status {status}" if status else f"the authority is not understood: {error}"
-        raise OrderError(text) from error
-    except (errors.Error, jose_errors.Error, json.JSONDecodeError, KeyError, AttributeError, OSError) as error:
-        raise OrderError(f"the authority is not understood: {type(error).__name__}: {_short(error)}") from error
-
-
-def _refused(error: Any) -> OrderError:
-    """Return what an authority said, in one line."""
-    code = str(error.typ).removeprefix(_ERROR)
-    parts = [error, *(error.subproblems or ())]
-    text = "; ".join(dict.fromkeys(str(each.detail) for each in parts if each.detail))
-    wait = RATE_LIMITED if code == "rateLimited" else 0.0
-    return OrderError(f"the authority refused: {code}: {_short(text)}", alone=error.typ in _OF_NAME, wait=wait)
+    raise OrderError(f"the authority offers {kinds} for {name}, and no {wanted.acme.challenge}", alone=True)
 
 
 def _of_challenges(authorization: Any) -> str:
     errors = [challenge.error for challenge in authorization.body.challenges if challenge.error is not None]
-    return _short("; ".join(str(error.detail or error.typ) for error in errors))
-
-
-def _innermost(error: BaseException) -> str:
-    """Return the words of what a library has wrapped again and again."""
-    while True:
-        inner = getattr(error, "reason", None) or next(
-            (each for each in error.args if isinstance(each, Exception)), None
-        )
-        if not isinstance(inner, Exception):
-            return _short(getattr(error, "strerror", None) or error)
-        error = inner
-
-
-def _short(text: object) -> str:
-    words = " ".join(str(text).split())
-    return words if len(words) <= 300 else f"{words[:300]}…"
+    return short("; ".join(str(error.detail or error.typ) for error in errors))

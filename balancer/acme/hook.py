@@ -7,7 +7,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 
-from balancer.acme.conversation import OrderError
+from balancer.acme.faults import OrderError
 
 __all__ = ["LIMIT", "run_hook"]
 

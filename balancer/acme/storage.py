@@ -6,6 +6,8 @@
       acme.example-directory/                      one for each authority: of a test one's certificates nothing is left behind
         account.key, account.json                  who we are to it
         attempts.json                              what failed, and when it may be tried again
+        renewal.json                               when the authority suggests to renew, and when it is asked again
+        proofs.json                                what is being proved: another process, which takes over, shows it too
         lock                                       held while something is ordered, by one process of all
         shop.example.pem, _wildcard.shop.example.pem     key, certificate, chain; replaced in one step
 """
@@ -22,11 +24,17 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from balancer.acme.schedule import Attempts
+from balancer.acme.schedule import Attempts, Window
 
 __all__ = ["BusyError", "Storage", "StorageError", "certificate_path"]
 
 _OTHERS = 0o077
+_PROVING = 600.0
+"""Seconds after which a proof is nobody's any more, whatever became of who had it."""
+
+
+Proofs = tuple[dict[str, str], dict[str, str]]
+"""Key authorizations by token, and by name."""
 
 
 class StorageError(Exception):
@@ -41,9 +49,9 @@ def _folder(storage: str, directory: str) -> Path:
     return Path(storage, re.sub(r"[^a-z0-9.]+", "-", directory.lower().removeprefix("https://")).strip("-."))
 
 
-def certificate_path(storage: str, directory: str, name: str) -> str:
-    """Return where the certificate for ``name`` of the authority with the URL ``directory`` is kept below ``storage``."""
-    return str(_folder(storage, directory) / f"{name.replace('*.', '_wildcard.', 1)}.pem")
+def certificate_path(storage: str, directory: str, key: str) -> str:
+    """Return where the certificate called ``key`` of the authority with the URL ``directory`` is kept below ``storage``."""
+    return str(_folder(storage, directory) / f"{key}.pem")
 
 
 class Storage:
@@ -134,6 +142,40 @@ class Storage:
         self.write_values(
             "attempts.json", {key: asdict(each) for key, each in {**self.attempts(), name: attempts}.items()}
         )
+
+    def windows(self) -> dict[str, Window]:
+        """Return what the authority suggests, by the key of the certificate."""
+        found = {}
+        for name, values in self.read_values("renewal.json").items():
+            try:
+                each = found[name] = Window(**values)  # type: ignore[arg-type]  # likewise
+                (float(each.begins), float(each.ends), float(each.again), each.fingerprint.encode(), each.why.encode())
+            except (TypeError, ValueError, AttributeError):
+                found.pop(name, None)
+        return found
+
+    def note_window(self, name: str, window: Window) -> None:
+        """Keep what the authority suggests."""
+        self.write_values("renewal.json", {key: asdict(each) for key, each in {**self.windows(), name: window}.items()})
+
+    def proofs(self, now: float) -> Proofs:
+        """Return what is being proved, by token and by name; nothing where that was to be over by ``now``."""
+        try:
+            found = self.read_values("proofs.json")
+        except StorageError:
+            return {}, {}
+        until = found.get("until")
+        if not isinstance(until, float) or not now < until <= now + _PROVING:
+            return {}, {}
+        tokens, names = (
+            {key: each for key, each in kind.items() if isinstance(each, str)} if isinstance(kind, dict) else {}
+            for kind in (found.get("tokens"), found.get("names"))
+        )
+        return tokens, names
+
+    def note_proofs(self, tokens: Mapping[str, str], names: Mapping[str, str], now: float) -> None:
+        """Keep what is being proved: another process, which takes over or shares the storage, shows it too."""
+        self.write_values("proofs.json", {"tokens": dict(tokens), "names": dict(names), "until": now + _PROVING})
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -104,7 +104,8 @@ def orders_table(orders: Iterable[Mapping[str, Any]]) -> Table:
     table = _table(["name", "state", "issued", "renewal", "next attempt"], "why not", indent=2)
     for each in orders:
         colour = "green" if each["state"] == "good" else "red" if each["failures"] else "yellow"
-        words = (each["issued"], each["renewal"], each["next"], each["error"] if each["state"] != "good" else "")
+        renewal = f"{each['renewal']} (suggested)" if each["suggested"] else each["renewal"]
+        words = (each["issued"], renewal, each["next"], each["error"] if each["state"] != "good" else "")
         table.add_row(escape(each["name"]), f"[{colour}]{each['state']}[/]", *map(escape, words))
     return table
 

@@ -17,9 +17,14 @@ from balancer.errors import Problem
 from balancer.hooks.settings import LocalPath, Settings
 from balancer.model.patterns import HostPattern
 
-__all__ = ["Acme", "automatic", "is_name"]
+__all__ = ["Acme", "Eab", "automatic", "is_name"]
 
 _NAME = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*")
+_WORD = re.compile(r"[A-Za-z0-9._-]+")
+_BASE64 = re.compile(r"[A-Za-z0-9_-]+")
+_LEAST_KEY = 22  # characters: 128 bits
+_MOST_NAMES = 100
+_NAMES = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
 _EMAIL = re.compile(r"[^@\s,?]+@[^@\s,?]+")
 
 
@@ -32,6 +37,16 @@ def _name(value: Any) -> str:
         if is_name(host):
             return str(host)
     raise ValueError(f"expected the name of a host, such as shop.example or *.shop.example, got {value!r}")
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        return (_name(value),)
+    if not value:
+        raise ValueError("expected the names of one certificate, got an empty list")
+    if len(value) > _MOST_NAMES:
+        raise ValueError(f"expected at most {_MOST_NAMES} names for one certificate, got {len(value)}")
+    return tuple(dict.fromkeys(map(_name, value)))
 
 
 def is_name(host: HostPattern) -> bool:
@@ -63,10 +78,42 @@ def _agreed(value: Any) -> bool:
     raise ValueError("expected true: the authority issues certificates to those only who agree to its terms of service")
 
 
+def _word(value: Any) -> str:
+    if isinstance(value, str) and (not value or _WORD.fullmatch(value)):
+        return value
+    raise ValueError(f"expected a word such as shortlived, got {value!r}")
+
+
+def _key_name(value: Any) -> str:
+    if isinstance(value, str) and value.strip() and value.isprintable():
+        return value
+    raise ValueError(f"expected the identifier of a key, got {value!r}")
+
+
+def _hmac_key(value: Any) -> str:
+    """The key itself must never be in a message."""
+    if isinstance(value, str):
+        text = value.strip().rstrip("=").replace("+", "-").replace("/", "_")
+        if len(text) >= _LEAST_KEY and _BASE64.fullmatch(text) and len(text) % 4 != 1:
+            return text
+    raise ValueError(f"expected a key in base64url, at least {_LEAST_KEY} characters, got something else")
+
+
 def _words(value: Any) -> str:
     if isinstance(value, str) and "\0" not in value:
         return value
     raise ValueError(f"expected a word, got {value!r}")
+
+
+class Eab(Settings):
+    """External account binding (RFC 8555 section 7.3.4): what the authority has given you for it."""
+
+    kid: Annotated[str, PlainValidator(_key_name), WithJsonSchema({"type": "string", "minLength": 1})] = Field(
+        description="The key's identifier."
+    )
+    hmac_key: Annotated[str, PlainValidator(_hmac_key), WithJsonSchema({"type": "string", "minLength": 22})] = Field(
+        description="The key, in base64url as it was given. Use !file or ${ENV}.", repr=False
+    )
 
 
 class Acme(Settings):
@@ -82,14 +129,29 @@ class Acme(Settings):
         default="", description="Where the authority may write to."
     )
     names: (
-        Annotated[tuple[Annotated[str, PlainValidator(_name), WithJsonSchema({"type": "string"})], ...], Many()] | None
+        Annotated[tuple[Annotated[tuple[str, ...], PlainValidator(_names), WithJsonSchema(_NAMES)], ...], Many()] | None
     ) = Field(
         default=None,
-        description="Names that certificates are for, one each; by default the exact hosts of the routes. Wildcards need dns-01.",
+        description="Names that certificates are for, one each; those in a list within the list share one. By default the exact hosts of the routes. Wildcards need dns-01.",
     )
-    challenge: Literal["http-01", "dns-01"] = Field(
+    challenge: Literal["http-01", "tls-alpn-01", "dns-01"] = Field(
         default="http-01",
-        description="How the authority sees that a name is ours. http-01: it asks port 80 of the name. dns-01: it looks into the DNS, where 'dns_hook' has put something.",
+        description="How the authority sees that a name is ours. http-01: it asks port 80 of the name. tls-alpn-01: port 443, by TLS. dns-01: it looks into the DNS, where 'dns_hook' has put something.",
+    )
+    key_type: Literal["ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096"] = Field(
+        default="ecdsa-p256", description="Kind of the certificates' keys."
+    )
+    profile: Annotated[str, PlainValidator(_word), WithJsonSchema({"type": "string"})] = Field(
+        default="",
+        description="One of the authority's profiles, such as 'shortlived' of Let's Encrypt; by default its usual one.",
+    )
+    preferred_chain: str = Field(
+        default="",
+        description="Common name of the root that the chain is to lead to, where the authority offers several; by default the one that it offers first.",
+    )
+    eab: Eab | None = Field(
+        default=None,
+        description="Binds our account to one that you have with the authority (external account binding), where it asks for that.",
     )
     storage: LocalPath = Field(
         description="Directory of the account and the certificates, which is made where it is missing; keep it, and back it up."
@@ -133,10 +195,22 @@ def automatic(document: Document) -> Iterator[Problem]:
         if names is None and not any(_exact_hosts(listener)):
             why = "no route has an exact host" if protocol_of(listener) == "http" else "routes have no hosts here"
             yield document.problem(here, f"expected 'names': {why}", "missing")
-        for at, each in entries_of([names] if isinstance(names, str) else names):
-            if isinstance(each, str) and each.startswith("*.") and not dns:
-                place = (*here, "names") if isinstance(names, str) else (*here, "names", at)
-                yield document.problem(place, f"expected 'challenge: dns-01' for {each}: authorities ask for it")
+        for place, each in () if dns else _each_name(names):
+            if isinstance(each, str) and each.startswith("*."):
+                message = f"expected 'challenge: dns-01' for {each}: authorities ask for it"
+                yield document.problem((*here, "names", *place), message)
+
+
+def _each_name(names: Any) -> Iterator[tuple[tuple[int, ...], Any]]:
+    """Yield each name with its place below ``names``."""
+    if isinstance(names, str):
+        yield (), names
+        return
+    for at, each in entries_of(names):
+        if isinstance(each, list):
+            yield from (((at, within), name) for within, name in enumerate(each))
+        else:
+            yield (at,), each
 
 
 def _exact_hosts(listener: Any) -> Iterator[HostPattern]:

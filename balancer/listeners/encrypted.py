@@ -3,6 +3,7 @@
 ::
 
     accepted ──> Handshake ──done──> speak(origin): the channel or session, above TLS from then on
+                     ├── an authority that was shown a proof ──> closed
                      ├── refused, broken off, too slow ──> counted, left
                      └── no TLS at all, but HTTP ──> told so in plain words
 """
@@ -64,7 +65,7 @@ class Handshake:
         wheel: the shared timer.
         counts: of the listener.
         speak: called with this and the origin when it is done; returns the protocol above TLS.
-        left: called once with this if it comes to nothing.
+        left: called once with this if there is nobody to speak to.
         http: whether a client that speaks plain HTTP is told which port this is.
     """
 
@@ -92,6 +93,9 @@ class Handshake:
     def _done(self, secured: Secured) -> IProtocol | None:
         info = self._session.info()
         self._counts.succeeded(info)
+        if self._session.proves:  # an authority has seen what it wanted
+            self._left(self)
+            return None
         return self._speak(self, Origin(to_peer(secured.getPeer()), to_peer(secured.getHost()), info))
 
     def _failed(self, fault: Fault | None) -> None:

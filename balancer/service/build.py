@@ -227,7 +227,8 @@ class _Builder:
             self._report(("listeners", name, *place), error)
 
         runtime = self._runtime
-        shelf, contexts = encryption(name, settings, self._directory, runtime.certificates, runtime.ticket_keys, report)
+        certificates, proofs = runtime.certificates, runtime.ordering.proofs_of_names
+        shelf, contexts = encryption(name, settings, self._directory, certificates, runtime.ticket_keys, report, proofs)
         self._shelves[name] = shelf
         return contexts
 

@@ -53,8 +53,17 @@ def _place(here: Place, tls: ListenerTls, at: int) -> Place:
 
 
 def _of_orders(config: Config, here: Place, tls: ListenerTls) -> Iterator[Problem]:
-    """Yield what keeps authorities from finding the proofs of http-01."""
-    if tls.acme is None or tls.acme.challenge != "http-01":
+    """Yield what keeps authorities from finding the proofs of http-01 and tls-alpn-01."""
+    if tls.acme is None or tls.acme.challenge == "dns-01":
+        return
+    if tls.acme.challenge == "tls-alpn-01":
+        secured = [each for each in config.listeners.values() if getattr(each, "tls", None) is not None]
+        if not any(_port(bind) in (443, None) for each in secured for bind in each.bind):
+            message = (
+                "no listener with TLS listens on port 443, where authorities ask for the proof of tls-alpn-01:"
+                " something has to lead them here without ending TLS itself"
+            )
+            yield config.problem((*here, "tls", "acme"), message, "no-challenge-port")
         return
     plain = [each for each in config.listeners.values() if isinstance(each, HttpListener) and each.tls is None]
     place: Place = (*here, "tls", "acme")

@@ -10,7 +10,7 @@ Nothing of this is on the way of a connection: those that there are go on as the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -18,7 +18,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from balancer.acme.storage import certificate_path
+from balancer.acme.wanted import Wanted as Ordered
 from balancer.config.tls import ListenerTls
 from balancer.net.timers import Entry, Wheel
 from balancer.tls.cabinet import Cabinet
@@ -34,16 +34,14 @@ EVERY = 10.0
 _log = Logger()
 
 
-def wanted_of(settings: ListenerTls, directory: str, names: tuple[str, ...] = ()) -> Wanted:
+def wanted_of(settings: ListenerTls, directory: str, ordered: Sequence[Ordered] = ()) -> Wanted:
     """Return what ``settings`` say of certificates; names of files are told relative to ``directory``.
 
-    ``names`` are those that certificates are to be issued for.
+    ``ordered`` are those that are to be issued.
     """
-    auth, acme = settings.client_auth, settings.acme
+    auth = settings.client_auth
     entries = [CertificateEntry(each.cert, each.key, each.chain) for each in settings.certificates]
-    if acme is not None:
-        paths = (certificate_path(acme.storage, acme.directory, name) for name in names)
-        entries += [CertificateEntry(path, awaited=True) for path in paths]
+    entries += [CertificateEntry(each.path, awaited=True) for each in ordered]
     return Wanted(
         tuple(entries),
         directory,
@@ -51,7 +49,7 @@ def wanted_of(settings: ListenerTls, directory: str, names: tuple[str, ...] = ()
         settings.strict_sni,
         auth.ca if auth is not None else "",
         (auth.crl or "") if auth is not None else "",
-        names,
+        tuple(dict.fromkeys(name for each in ordered for name in each.names)),
     )
 
 
@@ -101,9 +99,9 @@ class Certificates:
         self._timer: Entry | None = None
         self._looking = False
 
-    def shelf(self, settings: ListenerTls, directory: str, names: tuple[str, ...] = ()) -> Shelf:
-        """Return the shelf of a listener with ``settings``, to be filled; ``names`` as of :func:`wanted_of`."""
-        return Shelf(wanted_of(settings, directory, names), self.cabinet)
+    def shelf(self, settings: ListenerTls, directory: str, ordered: Sequence[Ordered] = ()) -> Shelf:
+        """Return the shelf of a listener with ``settings``, to be filled; ``ordered`` as of :func:`wanted_of`."""
+        return Shelf(wanted_of(settings, directory, ordered), self.cabinet)
 
     def use(self, shelves: Mapping[str, Shelf]) -> None:
         """Watch the files of ``shelves``, by listener, from now on."""

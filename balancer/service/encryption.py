@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from balancer.acme.conversation import NEEDED, missing_libraries
-from balancer.acme.wanted import names_of
+from balancer.acme.wanted import wanted_by
 from balancer.config.listeners import HttpListener, TcpListener
 from balancer.config.pools import PoolTls
 from balancer.errors import BalancerError
@@ -39,16 +40,17 @@ def encryption(
     certificates: Certificates,
     keys: TicketKeys,
     report: Report,
+    proofs: Mapping[str, str],
 ) -> tuple[Shelf, ServerContexts | None]:
     """Return the certificates of the listener ``name``, and what it speaks TLS by; None where something is wrong with them.
 
-    ``directory`` is that of the configuration. What is wrong is reported, each certificate at its file.
+    ``directory`` is that of the configuration; ``proofs`` what authorities are to be shown, by name. What is wrong is reported, each certificate at its file.
     """
     tls = settings.tls
     assert tls is not None
     if tls.acme is not None and missing_libraries():
         report(("tls", "acme"), ValueError(NEEDED))
-    shelf = certificates.shelf(tls, directory, names_of(settings))
+    shelf = certificates.shelf(tls, directory, wanted_by(settings))
     faults = shelf.fill()
     for fault in faults:
         if fault.at >= 0:
@@ -68,7 +70,7 @@ def encryption(
         tickets=tls.tickets is not None,
     )
     try:
-        return shelf, ServerContexts(wanted, shelf.choice, shelf.authorities, keys)
+        return shelf, ServerContexts(wanted, shelf.choice, shelf.authorities, keys, proofs=proofs)
     except BalancerError as error:
         report(("tls",), error)
         return shelf, None

@@ -3,18 +3,19 @@
 ::
 
     every 10 s ──> which is due? ──> a thread: lock the storage, note the attempt, converse with the authority, write the file
-                                        │ proofs for http-01                                        │
+                                        │ proofs for http-01, tls-alpn-01                                │
                                         └──> all processes answer for the token                     └──> the files are looked at
 
 An attempt is noted as failed before it begins: a process that dies in the middle of one does not try again at once. What is
 wrong with one name lets others go on; what is wrong with the authority, or the way to it, makes all of its names wait.
+Where nothing is due, authorities are asked when they would have their certificates renewed.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,58 +24,31 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from balancer.acme.conversation import OrderError, order, term_of
+from balancer.acme.attempt import AUTHORITY, Attempting, Converse, Outcome, term_in
+from balancer.acme.conversation import order
+from balancer.acme.faults import OrderError
 from balancer.acme.hook import run_hook
-from balancer.acme.schedule import Attempts, Term, renewal
-from balancer.acme.storage import BusyError, Storage, StorageError
+from balancer.acme.renewal_info import ask_window
+from balancer.acme.schedule import Attempts, Window
+from balancer.acme.storage import BusyError, Proofs, Storage, StorageError
 from balancer.acme.wanted import Wanted
 from balancer.model.units import format_duration
 from balancer.net.timers import Entry, Wheel
-from balancer.observe.metrics import counter, gauge
+from balancer.service.orders import Known, order_metrics
 from balancer.tls.validity import moment
 
-__all__ = ["EVERY", "Ordering", "Outcome", "order_metrics"]
+__all__ = ["EVERY", "Ordering"]
 
 EVERY = 10.0
 """Seconds between two looks at what is due."""
 SOON = 1.0
 """Seconds until the first, and until the next after one that went well."""
-AUTHORITY = ""
-"""Under which the attempts of an authority as a whole are kept."""
+UNANSWERED = 3600.0
+"""Seconds until an authority is asked again that did not say when it would have a certificate renewed."""
 
-Order = Callable[[Wanted, Storage, Callable[[str, str, bool], None]], bytes]
+Ask = Callable[[str, str | None, bytes, str, float], Window]
 
 _log = Logger()
-
-
-@dataclass(slots=True)
-class _Known:
-    """One certificate that is wanted: what there is of it."""
-
-    wanted: Wanted
-    storage: Storage
-    term: Term | None
-    attempts: Attempts
-
-    @property
-    def authority(self) -> str:
-        """Which of all authorities is asked."""
-        return str(self.storage.folder)
-
-    @property
-    def due(self) -> float:
-        """When it is to be ordered; 0.0: it is not there."""
-        return 0.0 if self.term is None else renewal(self.term, self.wanted.acme.renew_before)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of an attempt: ``error`` is None where it went well."""
-
-    error: Exception | None
-    attempts: Attempts
-    authority: Attempts
-    term: Term | None
 
 
 class Ordering:
@@ -87,6 +61,7 @@ class Ordering:
         draw: returns a float in [0, 1).
         wall: the time, in seconds since the epoch.
         converse: has one certificate issued.
+        ask: asks an authority when it would have one renewed.
     """
 
     def __init__(
@@ -96,12 +71,15 @@ class Ordering:
         from_thread: Callable[..., Any],
         draw: Callable[[], float],
         wall: Callable[[], float] = time.time,
-        converse: Order = order,
+        converse: Converse = order,
+        ask: Ask = ask_window,
     ) -> None:
         self.proofs: dict[str, str] = {}
         """What authorities are to find by http-01: key authorizations by token. The same object for good: listeners look into it."""
+        self.proofs_of_names: dict[str, str] = {}
+        """What they are to be shown by tls-alpn-01: key authorizations by name. Likewise."""
         self.tell: Callable[[], Any] = lambda: None
-        """Called when ``proofs`` have changed; may return a Deferred that fires when everybody knows."""
+        """Called when either has changed; may return a Deferred that fires when everybody knows."""
         self.changed: Callable[[], Any] = lambda: None
         """Called when there is a file that was not there."""
         self.is_ready: Callable[[], bool] = lambda: True
@@ -111,11 +89,14 @@ class Ordering:
         self._from_thread = from_thread
         self._draw = draw
         self._wall = wall
-        self._converse = converse
-        self._known: dict[str, _Known] = {}
+        self._attempting = Attempting(converse, draw, wall)
+        self._ask = ask
+        self._own: Proofs = ({}, {})
+        self._known: dict[str, Known] = {}
         self._authorities: dict[str, Attempts] = {}
         self._timer: Entry | None = None
         self._under_way = ""
+        self._asking = False
         self._stopped = False
 
     # What is wanted.
@@ -124,20 +105,23 @@ class Ordering:
         """Order these from now on. What is in the storage is read; what failed is known again, and waits."""
         before, self._known, self._authorities = self._known, {}, {}
         kept: dict[str, dict[str, Attempts]] = {}
+        windows: dict[str, dict[str, Window]] = {}
         for each in wanted:
             storage = Storage(each.acme.storage, each.acme.directory)
             authority = str(storage.folder)
             if authority not in kept:
-                kept[authority] = _kept(storage)
+                kept[authority], windows[authority] = _kept(storage)
                 self._authorities[authority] = kept[authority].get(AUTHORITY, Attempts())
-            attempts = kept[authority].get(each.name, Attempts())
+            attempts = kept[authority].get(each.key, Attempts())
             old = before.get(each.path)
             if old is not None and old.wanted != each:  # somebody has mended what was wrong, it may be
                 attempts = replace(attempts, pause=0.0)
                 self._authorities[authority] = replace(self._authorities[authority], pause=0.0)
-            self._known[each.path] = _Known(each, storage, _term(each, storage), attempts)
+            window = windows[authority].get(each.key)
+            self._known[each.path] = Known(each, storage, term_in(each, storage), attempts, window)
         if self._known and not self._stopped:
             self._look_in(SOON)
+            self._show_all()
         elif self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -162,21 +146,48 @@ class Ordering:
         if self._stopped or not self._known:
             return
         self._look_in(EVERY if self.is_ready() else SOON)
-        if self._under_way or not self.is_ready():
+        self._show_all()
+        if self._under_way or self._asking or not self.is_ready():
             return
         due = self._most_urgent()
         if due is not None:
-            self._under_way = due.wanted.path
-            _log.info(
-                "certificate for {name}: {doing} at {directory}",
-                name=due.wanted.name,
-                doing="ordering" if due.term is None else "renewing",
-                directory=due.wanted.acme.directory,
+            self._begin(due)
+            return
+        now = self._wall()
+        asked = next(
+            (
+                each
+                for each in self._known.values()
+                if each.is_to_be_asked(now) and not self._authorities[each.authority].waits(now)
+            ),
+            None,
+        )
+        if asked is not None:
+            self._asking = True
+            question = partial(self._question, asked.wanted, asked.storage)
+            self._in_thread(question).addCallbacks(
+                self._told, self._unasked, callbackArgs=(asked,), errbackArgs=(asked,)
             )
-            attempt = partial(self._attempt, due.wanted, due.storage, due.attempts, self._authorities[due.authority])
-            self._in_thread(attempt).addCallbacks(self._over, self._broken, callbackArgs=(due,), errbackArgs=(due,))
 
-    def _most_urgent(self) -> _Known | None:
+    def _begin(self, due: Known) -> None:
+        self._under_way = due.wanted.path
+        _log.info(
+            "certificate for {name}: {doing} at {directory}",
+            name=due.wanted.label,
+            doing="ordering" if due.term is None else "renewing",
+            directory=due.wanted.acme.directory,
+        )
+        attempt = partial(
+            self._attempting.attempt,
+            due.wanted,
+            due.storage,
+            due.attempts,
+            self._authorities[due.authority],
+            partial(self._present, due.wanted, due.storage),
+        )
+        self._in_thread(attempt).addCallbacks(self._over, self._broken, callbackArgs=(due,), errbackArgs=(due,))
+
+    def _most_urgent(self) -> Known | None:
         """Return what is to be ordered now: first what is not there at all, then what ends first."""
         now = self._wall()
         may = [
@@ -186,54 +197,9 @@ class Ordering:
         ]
         return min(may, key=lambda each: (each.attempts.failures, each.due), default=None)
 
-    # One attempt, in a thread.
+    # Proofs.
 
-    def _attempt(self, wanted: Wanted, storage: Storage, attempts: Attempts, authority: Attempts) -> Outcome:
-        try:
-            storage.prepare()
-            with storage.lock():
-                return self._locked(wanted, storage)
-        except BusyError as error:
-            later = replace(attempts, pause=self._wall() + 6 * EVERY)
-            return Outcome(error, later, authority, _term(wanted, storage))
-        except StorageError as error:
-            now = self._wall()
-            return Outcome(
-                error,
-                attempts.failed(now, self._draw(), str(error)),
-                authority.failed(now, self._draw(), str(error)),
-                _term(wanted, storage),
-            )
-
-    def _locked(self, wanted: Wanted, storage: Storage) -> Outcome:
-        kept = storage.attempts()
-        before, authority = kept.get(wanted.name, Attempts()), kept.get(AUTHORITY, Attempts())
-        term, now = _term(wanted, storage), self._wall()
-        if term is not None and renewal(term, wanted.acme.renew_before) > now:  # another process was faster
-            return Outcome(None, before, authority, term)
-        storage.note(wanted.name, before.failed(now, self._draw(), "it was broken off"))
-        try:
-            pem = self._converse(wanted, storage, partial(self._present, wanted))
-            try:
-                term = term_of(pem)
-            except ValueError as error:
-                raise OrderError(f"what the authority sent is no certificate: {error}") from error
-            storage.write(wanted.file, pem)
-        except OrderError as error:
-            now = self._wall()
-            after = before.failed(now, self._draw(), str(error), error.wait)
-            storage.note(wanted.name, after)
-            if not error.alone:
-                authority = authority.failed(now, self._draw(), str(error), error.wait)
-                storage.note(AUTHORITY, authority)
-            return Outcome(error, after, authority, term)
-        now = self._wall()
-        after, authority = before.done(now, term), authority.done(now)
-        storage.note(wanted.name, after)
-        storage.note(AUTHORITY, authority)
-        return Outcome(None, after, authority, term)
-
-    def _present(self, wanted: Wanted, place: str, proof: str, there: bool) -> None:
+    def _present(self, wanted: Wanted, storage: Storage, place: str, proof: str, there: bool) -> None:
         """Have the authority find ``proof``, or no more; in the thread."""
         if wanted.acme.challenge == "dns-01":
             try:
@@ -241,26 +207,97 @@ class Ordering:
             except OrderError as error:
                 if there:
                     raise
-                _log.warn("certificate for {name}: {error}", name=wanted.name, error=error)
-        else:
-            self._from_thread(self._show, place, proof, there)
-
-    def _show(self, token: str, proof: str, there: bool) -> Any:
+                _log.warn("certificate for {name}: {error}", name=wanted.label, error=error)
+            return
+        shown = self._own[0 if wanted.acme.challenge == "http-01" else 1]
         if there:
-            self.proofs[token] = proof
+            shown[place] = proof
         else:
-            self.proofs.pop(token, None)
+            shown.pop(place, None)
+        try:
+            storage.note_proofs(*self._own, self._wall())
+        except StorageError as error:
+            if there:
+                raise
+            _log.warn("certificate for {name}: {error}", name=wanted.label, error=error)
+        self._from_thread(self._show_all)
+
+    def _show_all(self) -> Any:
+        """Show what we prove, and what another process does that shares a storage with us: the one before us, it may be."""
+        tokens, names = dict(self._own[0]), dict(self._own[1])
+        for storage in {each.authority: each.storage for each in self._known.values()}.values():
+            foreign = storage.proofs(self._wall())
+            tokens |= foreign[0]
+            names |= foreign[1]
+        if (tokens, names) == (self.proofs, self.proofs_of_names):
+            return None
+        for shown, found in ((self.proofs, tokens), (self.proofs_of_names, names)):
+            shown.clear()
+            shown.update(found)
         return self.tell()
+
+    # When authorities would have certificates renewed.
+
+    def _question(self, wanted: Wanted, storage: Storage) -> Window | None:
+        """Ask, and keep the answer; in the thread."""
+        pem, term = storage.read(wanted.file), term_in(wanted, storage)
+        if pem is None or term is None:
+            return None
+        try:
+            window = self._ask(wanted.acme.directory, wanted.acme.ca, pem, term.fingerprint, self._wall())
+        except OrderError as error:
+            before = storage.windows().get(wanted.key)
+            if before is None or before.fingerprint != term.fingerprint:
+                before = Window(term.fingerprint)
+            window = replace(before, again=self._wall() + max(UNANSWERED, error.wait) * (1 + 0.1 * self._draw()))
+            _log.warn(
+                "certificate for {name}: the authority was asked when to renew it: {error}",
+                name=wanted.label,
+                error=error,
+            )
+        with storage.lock():
+            storage.note_window(wanted.key, window)
+        return window
+
+    def _told(self, window: Window | None, known: Known) -> None:
+        self._asking = False
+        known = self._known.get(known.wanted.path, known)
+        before, known.window = known.due, window
+        if window is not None and window.ends and known.due != before:
+            _log.info(
+                "certificate for {name}: the authority suggests to renew it between {begins} and {ends}{why}: it will be from {due} on",
+                name=known.wanted.label,
+                begins=moment(window.begins),
+                ends=moment(window.ends),
+                why=f" ({window.why})" if window.why else "",
+                due=moment(known.due),
+            )
+        if self._timer is not None:
+            self._look_in(SOON)
+
+    def _unasked(self, failure: Failure, known: Known) -> None:
+        """It could not be kept, or is a fault of ours: it is not asked again soon."""
+        self._asking = False
+        known = self._known.get(known.wanted.path, known)
+        if known.term is not None:
+            later = self._wall() + (UNANSWERED if failure.check(BusyError) is None else 6 * EVERY)
+            known.window = replace(known.window or Window(""), fingerprint=known.term.fingerprint, again=later)
+        if failure.check(BusyError):
+            return
+        if failure.check(StorageError):
+            _log.error("certificate for {name}: {error}", name=known.wanted.label, error=failure.value)
+        else:
+            _log.failure("certificate for {name}: a question failed in our own code", failure, name=known.wanted.label)
 
     # What came of it.
 
-    def _over(self, outcome: Outcome, known: _Known) -> None:
+    def _over(self, outcome: Outcome, known: Known) -> None:
         self._under_way = ""
         known = self._known.get(known.wanted.path, known)  # a reload may have come in between
         known.term, known.attempts = outcome.term, outcome.attempts
         if known.authority in self._authorities:
             self._authorities[known.authority] = outcome.authority
-        name, now = known.wanted.name, self._wall()
+        name, now = known.wanted.label, self._wall()
         if isinstance(outcome.error, BusyError):
             _log.info("certificate for {name}: {error}; it is looked at again later", name=name, error=outcome.error)
             return
@@ -290,10 +327,10 @@ class Ordering:
             there=there,
         )
 
-    def _broken(self, failure: Failure, known: _Known) -> None:
+    def _broken(self, failure: Failure, known: Known) -> None:
         """A fault of ours."""
         self._under_way = ""
-        _log.failure("certificate for {name}: the order failed in our own code", failure, name=known.wanted.name)
+        _log.failure("certificate for {name}: the order failed in our own code", failure, name=known.wanted.label)
         known.attempts = known.attempts.failed(self._wall(), self._draw(), failure.getErrorMessage())
 
     # Looking.
@@ -302,62 +339,22 @@ class Ordering:
         """Return the state of each certificate as plain values."""
         now = self._wall()
         return [
-            {
-                "name": each.wanted.name,
-                "directory": each.wanted.acme.directory,
-                "challenge": each.wanted.acme.challenge,
-                "state": self._state(each, now),
-                "expires": moment(each.term.ends) if each.term is not None else "",
-                "renewal": moment(each.due) if each.term is not None else "",
-                "issued": moment(each.attempts.succeeded) if each.attempts.succeeded else "",
-                "failures": each.attempts.failures,
-                "error": each.attempts.error or self._authorities[each.authority].error,
-                "next": moment(self._pause(each)) if each.due <= now < self._pause(each) else "",
-            }
+            each.report(self._authorities[each.authority], now, ordering=each.wanted.path == self._under_way)
             for each in self._known.values()
         ]
 
-    def _pause(self, known: _Known) -> float:
-        return max(known.attempts.pause, self._authorities[known.authority].pause)
-
-    def _state(self, known: _Known, now: float) -> str:
-        if known.wanted.path == self._under_way:
-            return "ordering"
-        if known.due > now:
-            return "good"
-        return "waiting" if self._pause(known) > now else "due"
-
     def metrics(self) -> Iterator[Metric]:
         """Yield what is true at the moment of a scrape."""
-        yield from order_metrics({each.wanted.name: (each.attempts, each.term) for each in self._known.values()})
+        yield from order_metrics(self._known.values())
 
 
-def order_metrics(known: Mapping[str, tuple[Attempts, Term | None]]) -> Iterator[Metric]:
-    """Yield the metrics of certificates by name."""
-    succeeded = gauge(
-        "acme_last_success_timestamp_seconds", "When the certificate was last issued, 0: not known.", ("name",)
-    )
-    failures = counter("acme_failures", "Orders of the certificate that came to nothing, restarts included.", ("name",))
-    row = gauge("acme_failures_in_a_row", "Orders that came to nothing since the last that went well.", ("name",))
-    for name, (attempts, _) in known.items():
-        succeeded.add_metric((name,), attempts.succeeded)
-        failures.add_metric((name,), attempts.total)
-        row.add_metric((name,), attempts.failures)
-    yield from (succeeded, failures, row)
-
-
-def _kept(storage: Storage) -> dict[str, Attempts]:
-    try:
-        return storage.attempts()
-    except StorageError as error:
-        _log.error("{error}", error=error)
-        return {}
-
-
-def _term(wanted: Wanted, storage: Storage) -> Term | None:
-    """Return for how long the certificate that is there is good; None where there is none that can be used."""
-    try:
-        found = storage.read(wanted.file)
-        return None if found is None else term_of(found)
-    except (StorageError, ValueError):
-        return None
+def _kept(storage: Storage) -> tuple[dict[str, Attempts], dict[str, Window]]:
+    """Return what is in the storage; what cannot be read is told of."""
+    found: list[Any] = []
+    for read in (storage.attempts, storage.windows):
+        try:
+            found.append(read())
+        except StorageError as error:
+            _log.error("{error}", error=error)
+            found.append({})
+    return found[0], found[1]

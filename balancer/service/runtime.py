@@ -147,7 +147,8 @@ class Runtime:
         """Return what all processes need alike for TLS, as of :class:`~balancer.service.workers.protocol.ShareTLS`."""
         staples = {key: answer.hex() for key, answer in self.certificates.staples.items()}
         keys = [key.hex() for key in self.ticket_keys.keys]
-        return {"staples": staples, "keys": keys, "proofs": dict(self.ordering.proofs)}
+        ordering = self.ordering
+        return {"staples": staples, "keys": keys, "proofs": [dict(ordering.proofs), dict(ordering.proofs_of_names)]}
 
     def _order(self, snapshot: Snapshot) -> None:
         """Have the certificates ordered that the configuration wants from authorities."""

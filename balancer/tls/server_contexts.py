@@ -12,6 +12,7 @@ changed by :meth:`ServerContexts.use` while clients come and go: who is there al
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -31,6 +32,7 @@ from balancer.tls.identity import Identity
 from balancer.tls.library import Library, LibraryError
 from balancer.tls.session import Session
 from balancer.tls.tickets import TicketKeys
+from balancer.tls.validation import Validations, Watch
 
 __all__ = ["ServerContexts", "ServerSession", "ServerSettings"]
 
@@ -65,6 +67,7 @@ class ServerContexts:
         authorities: whose certificates clients may show; for ``client_auth``.
         keys: of session tickets, the process's.
         library: OpenSSL; by default the one this process uses.
+        proofs: what authorities are to be shown, as of :class:`~balancer.tls.validation.Validations`.
 
     Raises:
         BalancerError: if the library does not take the default certificate or the authorities.
@@ -77,9 +80,11 @@ class ServerContexts:
         authorities: Authorities | None = None,
         keys: TicketKeys | None = None,
         library: Library | None = None,
+        proofs: Mapping[str, str] | None = None,
     ) -> None:
         self.settings = settings
         self.library = library or library_in_use()
+        self.validations = Validations({} if proofs is None else proofs, self.library)
         self.keys = keys or TicketKeys()
         self._callbacks = callbacks_of(self.library)
         self._offered = tuple(name.encode("ascii") for name in settings.alpn)
@@ -154,7 +159,7 @@ class ServerContexts:
         if self._era and self._era != self._era_now():
             self._era = self._era_now()
             self.use(self.choice, self.authorities)
-        return ServerSession(self, self._first)
+        return (WatchedSession if self.validations.proofs else ServerSession)(self, self._first)
 
     # Called by OpenSSL in the middle of a handshake.
 
@@ -176,6 +181,8 @@ class ServerContexts:
 
     def protocols_came(self, session: ServerSession, out: Any, out_size: Any, asked: bytes) -> int:
         """Choose the best of our protocols that the client speaks (RFC 7301 section 3.2)."""
+        if session.proves:
+            return self.validations.protocol(out, out_size)
         spoken = set()
         at = 0
         while at < len(asked):
@@ -206,11 +213,15 @@ class ServerContexts:
 
 
 class ServerSession(Session):
-    """A session of ours with a client; ``sni`` is the name it asked for, in lower case."""
+    """A session of ours with a client; ``sni`` is the name it asked for, in lower case.
 
-    __slots__ = ("context", "contexts", "refusal", "sni")
+    ``proves`` says whether the client is an authority that is shown a proof, and nothing but that.
+    """
+
+    __slots__ = ("context", "contexts", "proves", "refusal", "sni")
 
     def __init__(self, contexts: ServerContexts, context: Context) -> None:
+        self.proves = False
         library = contexts.library
         self.contexts = contexts
         self.context = context
@@ -219,6 +230,18 @@ class ServerSession(Session):
         ssl = library.SSL_new(context.pointer)
         super().__init__(library, ssl)
         library.SSL_set_accept_state(ssl)
+
+    def prove(self, name: str) -> None:
+        """Begin anew, as one that shows the proof for ``name``, if there is one; nothing may have come yet."""
+        contexts = self.contexts
+        context = contexts.validations.context(name)
+        if context is None:
+            return
+        library = self._library
+        self.context, self.sni, self.proves = context, name, True
+        library.SSL_free(self._ssl)
+        Session.__init__(self, library, library.SSL_new(context.pointer))
+        library.SSL_set_accept_state(self._ssl)
 
     def _judge(self, fault: Fault) -> Fault:
         if self.refusal is not None:
@@ -234,10 +257,25 @@ class ServerSession(Session):
             self.version,
             self.cipher,
             self.sni,
-            self.alpn if self.contexts.settings.alpn else "",
+            self.alpn if self.contexts.settings.alpn or self.proves else "",
             self.resumed,
             _client_of(shown) if shown is not None else None,
         )
+
+
+class WatchedSession(ServerSession):
+    """One that began while something was being proved: its client may be the authority."""
+
+    __slots__ = ("_watch",)
+
+    def __init__(self, contexts: ServerContexts, context: Context) -> None:
+        super().__init__(contexts, context)
+        self._watch = Watch()
+
+    def receive(self, data: bytes) -> bytes:
+        """Take ciphertext, and return the plaintext that it completes."""
+        watch = self._watch
+        return super().receive(data if watch.over else watch.look(self, data))
 
 
 @lru_cache(maxsize=1024)

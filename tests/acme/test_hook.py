@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from balancer.acme.conversation import OrderError
+from balancer.acme.faults import OrderError
 from balancer.acme.hook import run_hook
 
 

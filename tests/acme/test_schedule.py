@@ -6,7 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from balancer.acme.schedule import FIRST_WAIT, LONGEST_WAIT, RATE_LIMITED, SPACING, Attempts, Term, renewal
+from balancer.acme.schedule import (
+    FIRST_WAIT,
+    LONGEST_WAIT,
+    RATE_LIMITED,
+    SPACING,
+    Attempts,
+    Term,
+    Window,
+    renewal,
+    retry_after,
+)
 
 DAY = 86400.0
 NOW = 1_700_000_000.0
@@ -29,6 +39,47 @@ class RenewalTests(SynchronousTestCase):
         self.assertEqual(len(set(dues)), 50)
         self.assertGreater(max(dues) - min(dues), DAY)
         self.assertEqual(dues, [renewal(Term(NOW, NOW + 90 * DAY, str(number)), 30 * DAY) for number in range(50)])
+
+    def test_window(self) -> None:
+        """Within the window that the authority suggests, each at its own moment; never in the last tenth of its life."""
+        terms = [Term(NOW, NOW + 90 * DAY, str(number)) for number in range(50)]
+        dues = [renewal(each, 30 * DAY, Window(each.fingerprint, NOW + 10 * DAY, NOW + 12 * DAY)) for each in terms]
+        self.assertTrue(all(NOW + 10 * DAY <= due <= NOW + 12 * DAY for due in dues))
+        self.assertGreater(max(dues) - min(dues), DAY)
+        late = [renewal(each, 30 * DAY, Window(each.fingerprint, NOW + 88 * DAY, NOW + 99 * DAY)) for each in terms]
+        self.assertEqual(set(late), {NOW + 81 * DAY})
+
+    def test_no_window(self) -> None:
+        """Another certificate's window does not count, nor does one that is none."""
+        term = Term(NOW, NOW + 90 * DAY, "a")
+        usual = renewal(term, 30 * DAY)
+        for window in (None, Window("b", NOW, NOW + 1), Window("a", again=NOW)):
+            self.assertEqual(renewal(term, 30 * DAY, window), usual)
+
+    def test_short_lived(self) -> None:
+        """One for six days is renewed after four, whatever ``renew_before`` says."""
+        due = renewal(Term(NOW, NOW + 6 * DAY, "a"), 30 * DAY)
+        self.assertTrue(NOW + 3.8 * DAY <= due <= NOW + 4 * DAY)
+
+
+class RetryAfterTests(SynchronousTestCase):
+    """How long an authority asks us to wait."""
+
+    def test_read(self) -> None:
+        """In seconds, or until a moment; a day at most; what is none of both is as if it were not there."""
+        for text, expected in [
+            ("120", 120.0),
+            (" 7 ", 7.0),
+            ("Tue, 14 Nov 2023 22:14:20 GMT", 60.0),
+            ("Tue, 14 Nov 2023 22:00:00 GMT", 0.0),
+            ("Tue, 14 Nov 2033 22:00:00 GMT", DAY),
+            ("99999999999999999", DAY),
+            ("", 5.0),
+            ("-3", 5.0),
+            ("soon", 5.0),
+            ("٣", 5.0),
+        ]:
+            self.assertEqual(retry_after(text, 5.0, NOW), expected, text)
 
 
 class AttemptsTests(SynchronousTestCase):

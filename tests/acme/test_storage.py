@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from balancer.acme.schedule import Attempts
+from balancer.acme.schedule import Attempts, Window
 from balancer.acme.storage import BusyError, Storage, StorageError, certificate_path
 
 URL = "https://acme.example:14000/dir"
@@ -24,7 +24,7 @@ class StorageTests(SynchronousTestCase):
         """Each authority has a directory, each name a file; no name leads out of it."""
         self.assertEqual(certificate_path("/s", URL, "shop.example"), "/s/acme.example-14000-dir/shop.example.pem")
         self.assertEqual(
-            certificate_path("/s", URL, "*.a.example"), "/s/acme.example-14000-dir/_wildcard.a.example.pem"
+            certificate_path("/s", URL, "_wildcard.a.example"), "/s/acme.example-14000-dir/_wildcard.a.example.pem"
         )
         self.assertEqual(certificate_path("/s", "https://a.example/../../etc", "a"), "/s/a.example-..-..-etc/a.pem")
 
@@ -39,6 +39,35 @@ class StorageTests(SynchronousTestCase):
             pass
         self.assertEqual(self.storage.folder.stat().st_mode & 0o777, 0o700)
         self.assertEqual({path.stat().st_mode & 0o777 for path in self.storage.folder.iterdir()}, {0o600})
+
+    def test_windows(self) -> None:
+        """What authorities suggest is kept; what makes no sense is not there."""
+        self.storage.prepare()
+        self.storage.note_window("a", Window("ff", 1.0, 2.0, 3.0, "https://w/"))
+        self.storage.note_window("b", Window("ee"))
+        self.assertEqual(self.storage.windows(), {"a": Window("ff", 1.0, 2.0, 3.0, "https://w/"), "b": Window("ee")})
+        for wrong in (
+            {},
+            {"fingerprint": 1},
+            {"fingerprint": "a", "ends": "x"},
+            {"fingerprint": "a", "why": None},
+            [],
+            7,
+        ):
+            self.storage.write_values("renewal.json", {"a": wrong})
+            self.assertEqual(self.storage.windows(), {}, wrong)
+
+    def test_proofs(self) -> None:
+        """What is being proved is kept, and counts ten minutes at most; what makes no sense is nothing."""
+        self.storage.prepare()
+        self.assertEqual(self.storage.proofs(1000.0), ({}, {}))
+        self.storage.note_proofs({"t": "p"}, {"a.example": "q"}, 1000.0)
+        self.assertEqual(self.storage.proofs(1001.0), ({"t": "p"}, {"a.example": "q"}))
+        for now in (1700.0, 10.0):
+            self.assertEqual(self.storage.proofs(now), ({}, {}))
+        for wrong in ({"until": 1500.0, "tokens": []}, {"until": "x"}, {"until": 1500.0, "tokens": {"a": 1}}):
+            self.storage.write_values("proofs.json", wrong)
+            self.assertEqual(self.storage.proofs(1001.0), ({}, {}), wrong)
 
     def test_open_to_others(self) -> None:
         """A directory that others can look into is refused, with what mends it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from balancer.acme.wanted import Wanted, names_of, wanted_of
+from balancer.acme.wanted import Wanted, wanted_by, wanted_of
 from tests.config.samples import config_of
 
 ACME = "storage: /s, agree_terms: true"
@@ -23,7 +23,7 @@ class WantedTests(SynchronousTestCase):
         """By default the exact hosts of the routes, each once: no wildcards, no addresses."""
         routes = "routes: [{match: {host: [Shop.Example, '*.b.example', 192.0.2.1]}, pool: app}, {match: {host: [münchen.example, shop.example]}, pool: app}, {pool: app}]"
         found = _wanted(f"tls: {{acme: {{{ACME}}}}}, {routes}")
-        self.assertEqual([each.name for each in found], ["shop.example", "xn--mnchen-3ya.example"])
+        self.assertEqual([each.label for each in found], ["shop.example", "xn--mnchen-3ya.example"])
 
     def test_names(self) -> None:
         """Names that are given are all; TCP listeners have them too; others want nothing."""
@@ -34,8 +34,33 @@ class WantedTests(SynchronousTestCase):
             "protocol: udp, pool: app",
             "pool: app",
         )
-        self.assertEqual([each.name for each in found], ["a.example", "b.example", "mail.example"])
+        self.assertEqual([each.label for each in found], ["a.example", "b.example", "mail.example"])
         self.assertEqual(found[0].file, "a.example.pem")
+
+    def test_together(self) -> None:
+        """Names in a list of their own share a certificate, which is another one with other names; its order does not matter."""
+        found = _wanted(
+            f"tls: {{acme: {{names: [a.example, [b.example, '*.b.example'], [b.example, c.example, d.example, e.example]], challenge: dns-01, dns_hook: h, {ACME}}}}}, pool: app",
+            f"tls: {{acme: {{names: [['*.b.example', b.example]], challenge: dns-01, dns_hook: h, {ACME}}}}}, pool: app",
+        )
+        self.assertEqual(
+            [each.label for each in found],
+            [
+                "a.example",
+                "b.example, *.b.example",
+                "b.example, c.example, d.example and 1 more",
+                "*.b.example, b.example",
+            ],
+        )
+        self.assertEqual(found[1].key.partition("-")[0], "b.example+1")
+        self.assertEqual(len({each.path for each in found}), 4)
+
+    def test_key_type(self) -> None:
+        """Another kind of key is another certificate: both may be shown, and a change orders anew."""
+        acme = "tls: {acme: {names: a.example, storage: /s, agree_terms: true%s}}, pool: app"
+        found = _wanted(acme % "", acme % ", key_type: rsa-2048")
+        self.assertEqual([each.label for each in found], ["a.example", "a.example (rsa-2048)"])
+        self.assertEqual([each.file for each in found], ["a.example.pem", "a.example+rsa-2048.pem"])
 
     def test_once(self) -> None:
         """What two listeners want of one authority is one certificate; of another, another."""
@@ -49,4 +74,4 @@ class WantedTests(SynchronousTestCase):
     def test_none(self) -> None:
         """Listeners without it have no names."""
         config = config_of("listeners: {a: {bind: '*:1', pool: app}}\npools: {app: {servers: ['a:1']}}\n")
-        self.assertEqual(names_of(config.listeners["a"]), ())
+        self.assertEqual(wanted_by(config.listeners["a"]), ())

@@ -47,7 +47,12 @@ class HandshakeTests(SynchronousTestCase):
         self.spoken: list[Origin] = []
         self.left: list[Handshake] = []
         self.above = _Above()
-        contexts = ServerContexts(ServerSettings("web", alpn=("http/1.1",), handshake_timeout=5.0), CHOICE)
+        self.proofs: dict[str, str] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        settings = ServerSettings("web", alpn=("http/1.1",), handshake_timeout=5.0)
+        contexts = ServerContexts(settings, CHOICE, proofs=self.proofs)
         wheel = Wheel(self.clock)
         self.handshake = Handshake(contexts, wheel, self.counts, self._speak, self.left.append, http=True)
         self.transport = _Transport()
@@ -88,6 +93,23 @@ class HandshakeTests(SynchronousTestCase):
         self.handshake.abort()
         self.assertFalse(self.transport.aborted)
         self.assertEqual(repr(self.counts), "<Handshakes done 1, failed 0>")
+
+    def test_proof(self) -> None:
+        """An authority is shown what it wants to see, and nothing more is spoken: the connection is closed, and nobody's."""
+        self.proofs["new.example"] = "token.thumbprint"
+        self._begin()
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_alpn_protocols(["acme-tls/1"])
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = context.wrap_bio(self.incoming, self.outgoing, server_hostname="new.example")
+        self._talk(client)
+        self.assertEqual(client.selected_alpn_protocol(), "acme-tls/1")
+        self.assertEqual((self.spoken, self.left), ([], [self.handshake]))
+        self.assertEqual(client.read(), b"")  # close_notify
+        self.assertTrue(self.transport.disconnecting)
+        self.handshake.protocol.connectionLost(_gone())
+        self.assertEqual((self.counts.failed, self.left), ({}, [self.handshake]))
 
     def test_refused(self) -> None:
         """A name that nobody has."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import socket
 import ssl
 import struct
@@ -18,9 +20,12 @@ from cryptography import x509
 from twisted.trial.unittest import SkipTest
 
 from balancer.acme.storage import certificate_path
+from tests.acme.stub import StubAuthority
+from tests.acme.test_conversation import SECRET
 from tests.live.balancers import BIN, OK, BalancerTestCase, Peer, RunningBalancer, answering, wait_until
 from tests.live.processes import free_port
 from tests.live.programs import need
+from tests.live.test_workers import alive
 from tests.tls.authority import Authority
 
 HOOK = """
@@ -195,6 +200,14 @@ class AcmeTests(BalancerTestCase):
                 return None
         return x509.load_der_x509_certificate(data)
 
+    def get_shop(self, authority: AuthorityServer) -> int:
+        """Return the status of a request for the shop, over TLS."""
+        context = ssl.create_default_context(cafile=str(authority.root))
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as skt:
+            with context.wrap_socket(skt, server_hostname="shop.test") as shaken:
+                shaken.sendall(f"GET / HTTP/1.1\r\nHost: shop.test:{self.port}\r\nConnection: close\r\n\r\n".encode())
+                return int(shaken.recv(64).split()[1])
+
     def status(self) -> Any:
         command = [str(BIN / "balancer"), "ctl", "--admin", f"unix:{self.admin}", "status", "--json"]
         return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
@@ -219,6 +232,30 @@ class AcmeTests(BalancerTestCase):
         again = self.run_acme(text)
         self.assertEqual(self.shown("shop.test", authority), found)
         self.assertNotIn("certificate for", again.output.read_text())
+
+    def test_tls_alpn(self) -> None:
+        """Proved by TLS alone, in every worker, with no certificate yet and strict names; nobody else sees it, and no log has it."""
+        authority = self.authority("shop.test", "www.shop.test", policy="    challenges tls-alpn-01\n")
+        text = self.text(
+            authority,
+            "        challenge: tls-alpn-01\n        names: [[shop.test, www.shop.test]]\n      strict_sni: true\n",
+            top="workers: 2",
+        )
+        text = text.replace(f"bind: 127.0.0.1:{self.port}\n", f"bind: ['127.0.0.1:{self.port}', '{self.host}:443']\n")
+        running = self.run_acme(text)
+        found = wait_until(lambda: self.shown("shop.test", authority), PATIENCE)
+        self.assertEqual(_names(found), ["shop.test", "www.shop.test"])
+        wait_until(lambda: all(self.shown("www.shop.test", authority) for _ in range(8)), PATIENCE)
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_alpn_protocols(["acme-tls/1"])
+        with socket.create_connection((self.host, 443), PATIENCE) as skt, self.assertRaises(ssl.SSLError):
+            context.wrap_socket(skt, server_hostname="shop.test").close()
+        self.assertNotIn("Traceback", running.output.read_text())
+        self.assertEqual(self.get_shop(authority), 200)
+        self.assertEqual([each["host"] for each in running.records(1)], [f"shop.test:{self.port}"])
+        (order,) = self.status()["acme"]
+        self.assertEqual((order["name"], order["challenge"]), ("shop.test, www.shop.test", "tls-alpn-01"))
 
     def test_renewed(self) -> None:
         """Certificates are renewed in time, once for all workers, which all answer the authority and show the new one; connections stay."""
@@ -331,6 +368,130 @@ class AcmeTests(BalancerTestCase):
         self.assertEqual(_names(found), ["*.sites.test"])
         calls = (records / "calls").read_text().splitlines()
         self.assertEqual(calls, ["present _acme-challenge.sites.test", "cleanup _acme-challenge.sites.test"])
+
+
+class CommercialTests(BalancerTestCase):
+    """An authority that wants to know who we are, and says when to renew."""
+
+    def setUp(self) -> None:
+        self.at = self.folder()
+        self.stub = StubAuthority(self.at, {"kid-1": SECRET})
+        self.addCleanup(self.stub.close)
+        self.stub.required = True
+        self.stub.profiles = {"shortlived": "https://stub/shortlived"}
+        self.port = free_port()
+        self.admin = self.at / "admin.sock"
+        (self.at / "hmac").write_text(SECRET + "\n")
+
+    def text(self, more: str = "") -> str:
+        server = self.server(answering(OK))
+        return (
+            f"graceful_timeout: 2s\nadmin: {{bind: 'unix:{self.admin}'}}\n"
+            f"listeners:\n  web:\n    bind: 127.0.0.1:{self.port}\n    tls:\n      acme:\n"
+            f"        directory: {self.stub.directory}\n        storage: {self.at}/storage\n        ca: {self.stub.ca}\n"
+            f"        agree_terms: true\n        challenge: tls-alpn-01\n        names: [[shop.test, www.shop.test]]\n"
+            f"        eab: {{kid: kid-1, hmac_key: !file '{self.at}/hmac'}}\n        profile: shortlived\n"
+            f"        key_type: rsa-2048\n        preferred_chain: Other Root\n{more}"
+            f"    pool: app\npools: {{app: {{servers: ['{server.address}']}}}}\n"
+        )
+
+    def ask(self, *words: str) -> Any:
+        command = [str(BIN / "balancer"), "ctl", "--admin", f"unix:{self.admin}", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    def order(self) -> Any:
+        (order,) = json.loads(self.ask("status", "--json"))["acme"]
+        return order
+
+    def test_suggested(self) -> None:
+        """Bound, for two names, by a profile, with an RSA key and another chain; renewed at once where the authority says so."""
+        first: list[str] = []
+
+        def window(name: str) -> tuple[int, Any, dict[str, str]]:
+            first.append(name)
+            years = ("2020", "2021") if name == first[0] else ("2090", "2091")
+            start, end = (f"{year}-01-01T00:00:00Z" for year in years)
+            return 200, {"suggestedWindow": {"start": start, "end": end}}, {"Retry-After": "21600"}
+
+        self.stub.window = window
+        running = self.run_balancer(self.text())
+        running.wait_for(self.port)
+        wait_until(lambda: self.order()["suggested"], PATIENCE)
+        self.assertEqual(self.order()["state"], "waiting")  # nothing is renewed within an hour
+        running.stop()
+        (attempts,) = (self.at / "storage").rglob("attempts.json")
+        attempts.write_text(re.sub(r'"pause": [0-9.]+', '"pause": 0.0', attempts.read_text()))
+        running = self.run_balancer(self.text())
+        running.wait_for(self.port)
+        wait_until(lambda: len(set(first)) == 2, PATIENCE)
+        wait_until(lambda: self.order()["suggested"], PATIENCE)
+        self.assertEqual([each.get("replaces") for each in self.stub.orders], [None, first[0]])
+        self.assertEqual({each["profile"] for each in self.stub.orders}, {"shortlived"})
+        self.assertEqual([each["kid"] for each in self.stub.accounts.values()], ["kid-1"])
+        order = self.order()
+        self.assertEqual((order["name"], order["state"]), ("shop.test, www.shop.test (rsa-2048)", "good"))
+        context = ssl.create_default_context(cadata=self.stub.other.issued.cert.decode())
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+
+        def shown() -> bool:
+            with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as skt:
+                try:
+                    context.wrap_socket(skt, server_hostname="www.shop.test").close()
+                except ssl.SSLCertVerificationError:
+                    return False
+            return True
+
+        wait_until(shown, PATIENCE)
+        self.assertNotIn(SECRET, running.output.read_text() + self.ask("status"))
+        self.assertNotIn("Traceback", running.output.read_text())
+
+    def _hold(self) -> threading.Event:
+        """Have the authority say nothing to who orders, until what is returned is set."""
+        release = threading.Event()
+        self.addCleanup(release.set)
+
+        def refuse(what: str) -> None:
+            if what == "order":
+                release.wait(PATIENCE)
+
+        self.stub.refuse = refuse
+        return release
+
+    def test_restart_loop(self) -> None:
+        """A service that dies again and again in the middle of an order asks the authority once."""
+        self._hold()
+        for _ in range(3):
+            running = self.run_balancer(self.text())
+            running.wait_for(self.port)
+            wait_until(lambda: "order" in self.stub.asked, PATIENCE)
+            wait_until(lambda: self.order()["state"] in ("ordering", "waiting"))
+            running.process.kill()
+            running.process.wait()
+        self.assertEqual(self.stub.asked.count("order"), 1)
+
+    def test_upgrade(self) -> None:
+        """A process that takes over in the middle of an order goes on with it later; a reload with other settings at once."""
+        release = self._hold()
+        running = self.run_balancer(self.text())
+        running.wait_for(self.port)
+        wait_until(lambda: "order" in self.stub.asked, PATIENCE)
+        self.ask("upgrade")
+        successor = json.loads(self.ask("status", "--json"))["pid"]
+        self.addCleanup(self._end, successor)
+        self.assertNotEqual(successor, running.pid)
+        self.assertEqual(running.process.wait(PATIENCE), 0)
+        (order,) = json.loads(self.ask("status", "--json"))["acme"]
+        self.assertIn(order["state"], ("waiting", "due"))
+        release.set()
+        running.file.write_text(
+            running.file.read_text().replace("agree_terms", "email: a@shop.test\n        agree_terms")
+        )
+        self.ask("reload")
+        wait_until(lambda: self.order()["state"] == "good", PATIENCE)
+
+    def _end(self, pid: int) -> None:
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not alive(pid))
 
 
 def _names(certificate: x509.Certificate) -> list[str]:

@@ -122,3 +122,9 @@ class CertificateLintTests(SynchronousTestCase):
         for bind in ("'*:80'", "['*:8080', '[::]:80']", "unix:/run/a"):
             self.assertEqual(self._codes(routes % "" + plain % bind), [])
         self.assertEqual(self._codes(routes % ", challenge: dns-01, dns_hook: x"), [])
+        alpn = routes % ", challenge: tls-alpn-01"
+        self.assertEqual(self._codes(alpn), ["no-challenge-port"])
+        self.assertEqual(self._codes(alpn + "}, plain: {bind: '*:443', redirect_https: true"), ["no-challenge-port"])
+        mail = "}, mail: {bind: %s, protocol: tcp, pool: app, tls: {acme: {names: mail.example, storage: s, agree_terms: true, challenge: tls-alpn-01}}"
+        for bind in ("'*:443'", "['*:8080', '[::]:443']", "unix:/run/a"):
+            self.assertEqual(self._codes(alpn + mail % bind), [])

@@ -12,13 +12,15 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from balancer.acme.conversation import OrderError
-from balancer.acme.schedule import FIRST_WAIT, Attempts
+from balancer.acme.attempt import AUTHORITY
+from balancer.acme.faults import OrderError
+from balancer.acme.schedule import FIRST_WAIT, Attempts, Window
 from balancer.acme.storage import Storage
 from balancer.acme.wanted import Wanted
 from balancer.config.acme import Acme
 from balancer.net.timers import Wheel
-from balancer.service.ordering import AUTHORITY, EVERY, Ordering
+from balancer.service.ordering import EVERY, Ordering
+from balancer.tls.validity import moment
 from tests.tls.authority import NOW, Authority
 
 CA = Authority("CA")
@@ -33,10 +35,14 @@ class OrderingTests(SynchronousTestCase):
         self.at = Path(self.mktemp()).absolute()
         self.clock = Clock()
         self.asked: list[str] = []
-        self.answer: Callable[[Wanted], bytes] = lambda wanted: CA.issue(wanted.name).key + CA.issue(wanted.name).cert
+        self.answer: Callable[[Wanted], bytes] = lambda wanted: (
+            CA.issue(*wanted.names).key + CA.issue(*wanted.names).cert
+        )
         self.held: list[tuple[Callable[[], Any], Deferred[Any]]] | None = None
         self.lines: list[str] = []
         self.later = 0.0
+        self.questions = 0
+        self.window: Callable[[str, float], Window] = lambda fingerprint, now: Window(fingerprint, again=now + DAY)
         self.presents = False
         self.changes = 0
         globalLogPublisher.addObserver(self._log)
@@ -50,7 +56,7 @@ class OrderingTests(SynchronousTestCase):
     def _ordering(self) -> Ordering:
         wall = lambda: T0 + self.later + self.clock.seconds()  # noqa: E731
         call = lambda function, *arguments: function(*arguments)  # noqa: E731
-        ordering = Ordering(Wheel(self.clock), self._in_thread, call, lambda: 0.0, wall, self._converse)
+        ordering = Ordering(Wheel(self.clock), self._in_thread, call, lambda: 0.0, wall, self._converse, self._ask)
         ordering.changed = self._changed
         return ordering
 
@@ -64,8 +70,10 @@ class OrderingTests(SynchronousTestCase):
         self.held.append((call, waiting))
         return waiting
 
-    def _converse(self, wanted: Wanted, storage: Storage, present: Callable[[str, str, bool], None]) -> bytes:
-        self.asked.append(wanted.name)
+    def _converse(
+        self, wanted: Wanted, storage: Storage, present: Callable[[str, str, bool], None], replaces: str
+    ) -> bytes:
+        self.asked.append(wanted.label)
         self.kept = storage.attempts()
         if self.presents:
             present("token", "proof", True)
@@ -73,9 +81,13 @@ class OrderingTests(SynchronousTestCase):
             present("token", "proof", False)
         return self.answer(wanted)
 
+    def _ask(self, directory: str, ca: str | None, pem: bytes, fingerprint: str, now: float) -> Window:
+        self.questions += 1
+        return self.window(fingerprint, now)
+
     def _wanted(self, *names: str, directory: str = "https://ca.example/", **more: Any) -> list[Wanted]:
         acme = Acme(directory=directory, storage=str(self.at), agree_terms=True, **more)
-        return [Wanted(name, acme) for name in names]
+        return [Wanted((name,), acme) for name in names]
 
     def _pass(self, seconds: float) -> None:
         self.clock.pump([0.5] * int(2 * seconds + 2))
@@ -101,6 +113,7 @@ class OrderingTests(SynchronousTestCase):
         self._pass(2 * EVERY)
         self.assertEqual(len(self.asked), 2)
         self.later += 10 * DAY
+        self.answer = lambda wanted: CA.issue(*wanted.names, days=150, age=-60).cert
         self._pass(2 * EVERY)
         self.assertEqual(sorted(self.asked[2:]), ["a.example", "b.example"])
         self.assertIn("certificate for a.example: renewing at https://ca.example/", self.lines)
@@ -123,7 +136,7 @@ class OrderingTests(SynchronousTestCase):
     def test_one_name(self) -> None:
         """What is wrong with one name is tried again later and later, and is in nobody's way."""
         self.answer = lambda wanted: (
-            self._fail("not found", alone=True)(wanted) if wanted.name == "a.example" else CA.issue(wanted.name).cert
+            self._fail("not found", alone=True)(wanted) if wanted.label == "a.example" else CA.issue(*wanted.names).cert
         )
         self.ordering.use(self._wanted("a.example", "b.example"))
         self._pass(3 * EVERY)
@@ -141,7 +154,9 @@ class OrderingTests(SynchronousTestCase):
     def test_authority(self) -> None:
         """Where the authority cannot be reached, none of its names is tried before it is time; another's are."""
         failing = self._fail("nobody there")
-        self.answer = lambda wanted: CA.issue(wanted.name).cert if "other" in wanted.acme.directory else failing(wanted)
+        self.answer = lambda wanted: (
+            CA.issue(*wanted.names).cert if "other" in wanted.acme.directory else failing(wanted)
+        )
         self.ordering.use(
             [
                 *self._wanted("a.example", "b.example", "c.example"),
@@ -252,6 +267,98 @@ class OrderingTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual((self.asked, self._states()), (["a.example"], {"a.example": "waiting"}))
 
+    def test_suggested(self) -> None:
+        """The authority is asked when it would have a certificate renewed: when it says so again, not before; that counts."""
+        self.window = lambda fingerprint, now: Window(
+            fingerprint, T0 + 10 * DAY, T0 + 12 * DAY, now + DAY, "https://w/"
+        )
+        self.ordering.use(self._wanted("a.example"))
+        self._pass(3 * EVERY)
+        self.assertEqual((self.questions, len(self.asked)), (1, 1))
+        (report,) = self.ordering.report()
+        self.assertTrue(report["suggested"])
+        self.assertTrue(moment(T0 + 10 * DAY) <= report["renewal"] <= moment(T0 + 12 * DAY), report)
+        (line,) = [each for each in self.lines if "suggests" in each]
+        self.assertIn("(https://w/): it will be from ", line)
+        self.ordering.stop()
+        self.ordering = self._ordering()  # a restart asks no more than before
+        self.ordering.use(self._wanted("a.example"))
+        self._pass(3 * EVERY)
+        self.assertEqual(self.questions, 1)
+        self.later += 1.1 * DAY
+        self.window = lambda fingerprint, now: Window(fingerprint, T0, T0 + 1, now + DAY)  # it is about to be revoked
+        self.answer = lambda wanted: CA.issue(*wanted.names, number=3).cert
+        self._pass(3 * EVERY)
+        self.assertEqual((self.questions, len(self.asked)), (3, 2))
+
+    def test_no_suggestion(self) -> None:
+        """Where the authority does not answer the rule counts, and it is left alone for a while; a restart does not change that."""
+
+        def silent(_fingerprint: str, _now: float) -> Window:
+            raise OrderError("nobody there")
+
+        self.window = silent
+        self.ordering.use(self._wanted("a.example"))
+        self._pass(3 * EVERY)
+        self.ordering.stop()
+        self.ordering = self._ordering()
+        self.ordering.use(self._wanted("a.example"))
+        self._pass(3 * EVERY)
+        self.assertEqual((self.questions, self._states()), (1, {"a.example": "good"}))
+        self.assertIn("certificate for a.example: the authority was asked when to renew it: nobody there", self.lines)
+        self.assertFalse(self.ordering.report()[0]["suggested"])
+
+    def test_question_not_kept(self) -> None:
+        """An answer that cannot be kept is told of, and asked for again an hour later."""
+        self.ordering.use(self._wanted("a.example"))
+        self._pass(0.5)
+        folder = Storage(str(self.at), "https://ca.example/").folder
+        (folder / "renewal.json").mkdir()
+        (folder / "renewal.json" / "x").touch()
+        self._pass(3 * EVERY)
+        self.assertEqual(len([each for each in self.lines if "renewal.json" in each]), 1)
+
+    def test_taken_over(self) -> None:
+        """What another process with the same storage proves is shown too, by each kind, as long as it is."""
+        storage = Storage(str(self.at), "https://ca.example/")
+        storage.prepare()
+        storage.note_proofs({"token": "proof"}, {"b.example": "its"}, T0)
+        told: list[int] = []
+        self.ordering.tell = lambda: told.append(len(self.ordering.proofs))
+        self.held = []
+        self.ordering.use(self._wanted("a.example"))
+        self.assertEqual(self.ordering.proofs, {"token": "proof"})
+        self.assertEqual(self.ordering.proofs_of_names, {"b.example": "its"})
+        storage.note_proofs({}, {}, T0)
+        self._pass(EVERY)
+        self.assertEqual((self.ordering.proofs, self.ordering.proofs_of_names, told), ({}, {}, [1, 0]))
+        storage.note_proofs({"token": "proof"}, {}, T0 - 700)  # left behind by a process that died
+        self._pass(EVERY)
+        self.assertEqual(self.ordering.proofs, {})
+
+    def test_tls_alpn(self) -> None:
+        """Proofs for tls-alpn-01 are shown by name."""
+        self.presents = True
+        told: list[dict[str, str]] = []
+        self.ordering.tell = lambda: told.append(dict(self.ordering.proofs_of_names))
+        self.ordering.use(self._wanted("a.example", challenge="tls-alpn-01"))
+        self._pass(EVERY)
+        self.assertEqual((told, self.ordering.proofs), ([{"token": "proof"}, {}], {}))
+
+    def test_gone(self) -> None:
+        """A name that is taken from the configuration while it is ordered is not ordered again, and is in nobody's way."""
+        self.held = []
+        self.ordering.use(self._wanted("a.example", "b.example"))
+        self._pass(EVERY)
+        ((call, waiting),) = self.held
+        self.held = None
+        self.ordering.use(self._wanted("b.example"))
+        self._pass(EVERY)
+        self.assertEqual(self.asked, [])
+        waiting.callback(call())
+        self._pass(EVERY)
+        self.assertEqual((self.asked, self._states()), (["a.example", "b.example"], {"b.example": "good"}))
+
     def test_metrics(self) -> None:
         """When it last went well, and how often not, restarts included."""
         Storage(str(self.at), "https://ca.example/").prepare()
@@ -262,6 +369,7 @@ class OrderingTests(SynchronousTestCase):
         text = generate_latest(registry).decode()
         for line in (
             'balancer_acme_last_success_timestamp_seconds{name="a.example"} 7.0',
+            'balancer_acme_renewal_timestamp_seconds{name="a.example"} 0.0',
             'balancer_acme_failures_total{name="a.example"} 5.0',
             'balancer_acme_failures_in_a_row{name="a.example"} 2.0',
         ):

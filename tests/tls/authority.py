@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
-__all__ = ["Authority", "Issued", "key_of"]
+__all__ = ["Authority", "Issued", "key_of", "unsigned"]
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -72,7 +72,7 @@ class Authority:
         private = key_of(kind, hash(name))
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         signer = above.issued if above is not None else None
-        builder = _builder(subject, signer.certificate.subject if signer else subject, private.public_key(), 3650)
+        builder = unsigned(subject, signer.certificate.subject if signer else subject, private.public_key(), 3650)
         builder = builder.add_extension(x509.BasicConstraints(True, None), True).add_extension(_CA_USAGE, True)
         self.issued = Issued(builder.sign(signer.private if signer else private, hashes.SHA256()), private)
 
@@ -95,7 +95,7 @@ class Authority:
         private = key_of(kind, number)
         named = subject or (names[0] if names else "nobody")
         issuer = self.issued
-        builder = _builder(
+        builder = unsigned(
             x509.Name.from_rfc4514_string(subject)
             if "=" in subject
             else x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, named)]),
@@ -135,9 +135,10 @@ class Authority:
         return signed.public_bytes(serialization.Encoding.PEM)
 
 
-def _builder(
+def unsigned(
     subject: x509.Name, issuer: x509.Name, public: Any, days: float, age: float = 1
 ) -> x509.CertificateBuilder:
+    """Return what a certificate of ``issuer`` for ``subject`` is made of, valid since ``age`` days ago for ``days`` more."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -113,7 +113,7 @@ class ShareTLS(_Command):
     """What all workers need alike for TLS, bytes in hexadecimal.
 
     ``staples``: what authorities say of certificates (OCSP, DER), by the fingerprint of the certificate; ``keys``: those of session tickets,
-    the one in use first. ``proofs``: what authorities are to find by http-01, by token, as text.
+    the one in use first. ``proofs``: two mappings of texts, what authorities are to find by http-01, by token, and by tls-alpn-01, by name.
     """
 
     arguments = [(b"staples", Large()), (b"keys", Large()), (b"proofs", Large())]

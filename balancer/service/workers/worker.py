@@ -118,10 +118,11 @@ class WorkerRuntime(Runtime):
     def _order(self, snapshot: Snapshot) -> None:
         """Order nothing: the master does."""
 
-    def take_proofs(self, proofs: dict[str, str]) -> None:
+    def take_proofs(self, proofs: list[dict[str, str]]) -> None:
         """Let authorities find these, and no others."""
-        self.ordering.proofs.clear()
-        self.ordering.proofs.update(proofs)
+        for ours, told in zip((self.ordering.proofs, self.ordering.proofs_of_names), proofs, strict=True):
+            ours.clear()
+            ours.update(told)
 
 
 def _log_ours(event: PoolEvent) -> None:
@@ -232,7 +233,7 @@ class Worker(amp.AMP):
         return {}
 
     @ShareTLS.responder
-    def share_tls(self, staples: dict[str, str], keys: list[str], proofs: dict[str, str]) -> dict[str, Any]:
+    def share_tls(self, staples: dict[str, str], keys: list[str], proofs: list[dict[str, str]]) -> dict[str, Any]:
         """Show certificates with what their authorities say of them, and give out tickets that all workers can read."""
         if self._runtime is not None:
             self._runtime.certificates.staple({key: bytes.fromhex(text) for key, text in staples.items()})
