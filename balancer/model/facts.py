@@ -16,7 +16,15 @@ from balancer.model.headers import RawHeaders
 from balancer.model.target import BadTargetError, normalised_path, split_target
 from balancer.model.tls import TLSInfo
 
-__all__ = ["RequestFacts", "SessionFacts"]
+__all__ = ["BodyNeededError", "RequestFacts", "SessionFacts"]
+
+
+class BodyNeededError(Exception):
+    """A condition depends on the body, which is not known: it is to be read, up to ``limit`` bytes, and the decision made anew."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the first {limit} bytes of the body are needed")
+        self.limit = limit
 
 
 class SessionFacts:
@@ -46,7 +54,7 @@ class RequestFacts:
     ``method`` is text as sent; ``target`` the raw request target (latin-1 text, never rewritten); ``version`` is
     ``"1.1"`` or ``"1.0"``; ``headers`` the raw pairs as received; ``peer`` the client (after trusted forwarding
     headers were believed); ``local`` our end; ``scheme`` ``"http"`` or ``"https"``; ``body`` the whole body, only
-    where a filter asked for it; ``tls`` the connection's handshake, None where it is plain. ``noted`` is what the access log's format ``noted_by`` made of the request, for when it is
+    where a filter or a condition asked for it, ``body_over`` a length that it is known to exceed, -1 where none is; ``tls`` the connection's handshake, None where it is plain. ``noted`` is what the access log's format ``noted_by`` made of the request, for when it is
     repeated. ``at`` is when it is to be taken to come, in seconds since 1970; None: now.
     """
 
@@ -59,6 +67,7 @@ class RequestFacts:
         "_query",
         "at",
         "body",
+        "body_over",
         "headers",
         "local",
         "method",
@@ -98,6 +107,7 @@ class RequestFacts:
         self._index: dict[str, list[str]] | None = None
         self._query: dict[str, list[str]] | None = None
         self._cookies: dict[str, str] | None = None
+        self.body_over = -1
         self.at: float | None = None
         self.noted_by: object = None
         self.noted = ""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from balancer.model.facts import RequestFacts
+from balancer.model.facts import BodyNeededError, RequestFacts
 from balancer.routing.bucket import Entry
 from balancer.routing.matchers.host import host_matches
 from balancer.routing.route import Route
@@ -71,6 +71,10 @@ def _held(entry: Entry, facts: RequestFacts) -> Candidate:
     if methods and facts.method not in methods:
         return Candidate(route, "method", f"method is {' or '.join(sorted(methods))}, not {facts.method}")
     for part in route.predicates:
-        if not part.matches(facts):
+        try:
+            holds = part.matches(facts)
+        except BodyNeededError:  # of a route that nobody needed to know about
+            return Candidate(route, "condition", f"{part.describe()} (not looked at)")
+        if not holds:
             return Candidate(route, "condition", part.describe())
     return Candidate(route, "", captures=entry.path.captures(facts.path) if entry.path is not None else {})

@@ -218,6 +218,8 @@ class _Walk:
         exchange.target = target
         if sample.body is not None:
             exchange.body = facts.body = sample.body.encode()
+        else:
+            facts.body = b""
         reply = self._run("listener", site.filters, exchange)
         if reply is not None:
             self._replied(reply, exchange)

@@ -23,6 +23,7 @@ from balancer.forwarding.hops import SPECIAL, hop
 from balancer.hooks.interfaces import IFilter
 from balancer.model.decision import Decision
 from balancer.model.exchange import Exchange, Reply
+from balancer.model.facts import BodyNeededError
 from balancer.model.target import BadTargetError
 from balancer.routing.answer import answer
 from balancer.routing.decide import decide
@@ -96,7 +97,11 @@ def _take_absolute(request: ClientRequest) -> None:
 
 def _route(request: ClientRequest) -> None:
     site, record = request.site, request.record
-    decision = request.decision = decide(site.table, request.facts, site.draw)
+    try:
+        decision = request.decision = decide(site.table, request.facts, site.draw)
+    except BodyNeededError as needed:
+        _look_at_body(request, needed.limit)
+        return
     record.route = decision.route
     entry = decision.entry
     exchange = request.exchange
@@ -111,6 +116,19 @@ def _route(request: ClientRequest) -> None:
         _through(request, entry.filters, _serve)
     else:
         _serve(request)
+
+
+def _look_at_body(request: ClientRequest, limit: int) -> None:
+    """Decide again once the body is here, or more than ``limit`` bytes of it; in either case it is still to be forwarded."""
+    body, facts = request.body, request.facts
+    if body.ended and not body.received:
+        facts.body = b""
+        _route(request)
+    elif (body.length or 0) > limit:
+        facts.body_over = (body.length or 0) - 1
+        _route(request)
+    else:
+        _Looked(request, limit)
 
 
 def _serve(request: ClientRequest) -> None:
@@ -248,6 +266,37 @@ class _Paused:
         self._request.consumer = None
         _log.failure("a filter of {request} failed", failure=failure, request=self._request)
         self._request.fail(ExchangeError(errors.PROXY_INTERNAL_ERROR, "a filter failed"))
+
+
+class _Looked:
+    """Waits until the whole body is here, or more of it than ``limit``; leaves all of it there, and has the request routed."""
+
+    def __init__(self, request: ClientRequest, limit: int) -> None:
+        self._request = request
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        request.consumer = self
+        request.invite_body()
+        if request.body.pending or request.body.ended:
+            self.body_came()
+
+    def body_came(self) -> None:
+        """More of the body, or its end."""
+        request = self._request
+        body, facts = request.body, request.facts
+        self._pieces += body.take()
+        if body.received > self._limit:
+            facts.body_over = body.received - 1
+        elif body.ended:
+            facts.body = b"".join(self._pieces)
+        else:
+            return
+        request.consumer = None
+        body.put_back(self._pieces)
+        _guarded(request, lambda: _route(request))
+
+    def client_went(self) -> None:
+        """Nothing was begun."""
 
 
 class _Collected:

@@ -37,18 +37,24 @@ HIGH_WATER = 64 * 1024
 class StreamBody(Body):
     """A body whose bytes count against the client's window until they are taken."""
 
-    __slots__ = ("request",)
+    __slots__ = ("_given", "request")
 
     def __init__(self, length: int | None) -> None:
         super().__init__(length)
         self.request: StreamRequest | None = None
+        self._given = 0  # bytes that are here again, for which the client has been given room
 
     def take(self) -> list[bytes]:
         """Return, and forget, the pieces that are here, and give the client room for as many bytes."""
-        pending = self.pending
-        if pending and self.request is not None:
-            self.request.taken(pending)
+        fresh, self._given = self.pending - self._given, 0
+        if fresh and self.request is not None:
+            self.request.taken(fresh)
         return super().take()
+
+    def put_back(self, pieces: list[bytes]) -> None:
+        """Let ``pieces``, which were taken, be taken again, before all others."""
+        super().put_back(pieces)
+        self._given += sum(map(len, pieces))
 
 
 class StreamRequest(ClientRequest):

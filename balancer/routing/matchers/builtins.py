@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from balancer.hooks import hookimpl
 from balancer.hooks.interfaces import IFactory
 from balancer.routing.matchers.agent import USER_AGENT
+from balancer.routing.matchers.body import BODY
 from balancer.routing.matchers.connection import HTTP_VERSION, LOCAL_PORT
 from balancer.routing.matchers.grpc import GRPC
 from balancer.routing.matchers.moment import TIME
@@ -22,6 +23,7 @@ def balancer_matchers() -> Iterable[IFactory]:
     """Return the built-in matchers."""
     return (
         ACCEPTS,
+        BODY,
         CLIENT_CERTIFICATE,
         GRPC,
         HTTP_VERSION,

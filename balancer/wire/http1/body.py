@@ -47,6 +47,11 @@ class Body:
         self.pending = 0
         return pieces or []
 
+    def put_back(self, pieces: list[bytes]) -> None:
+        """Let ``pieces``, which were taken, be taken again, before all others."""
+        self._pieces = pieces + (self._pieces or [])
+        self.pending += sum(map(len, pieces))
+
     @classmethod
     def none(cls) -> Body:
         """Return the body of a message that has none; always the same object."""

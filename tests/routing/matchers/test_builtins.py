@@ -25,6 +25,7 @@ class BuiltinsTests(unittest.TestCase):
             [each.name for each in factories],
             [
                 "accepts",
+                "body",
                 "client_certificate",
                 "grpc",
                 "http_version",
