@@ -8,6 +8,7 @@ from balancer.hooks import hookimpl
 from balancer.hooks.interfaces import IFactory
 from balancer.routing.matchers.agent import USER_AGENT
 from balancer.routing.matchers.body import BODY
+from balancer.routing.matchers.cel import CEL
 from balancer.routing.matchers.connection import HTTP_VERSION, LOCAL_PORT
 from balancer.routing.matchers.grpc import GRPC
 from balancer.routing.matchers.moment import TIME
@@ -24,6 +25,7 @@ def balancer_matchers() -> Iterable[IFactory]:
     return (
         ACCEPTS,
         BODY,
+        CEL,
         CLIENT_CERTIFICATE,
         GRPC,
         HTTP_VERSION,

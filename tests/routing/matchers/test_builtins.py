@@ -26,6 +26,7 @@ class BuiltinsTests(unittest.TestCase):
             [
                 "accepts",
                 "body",
+                "cel",
                 "client_certificate",
                 "grpc",
                 "http_version",
