@@ -126,7 +126,7 @@ class _Service:
 def main(name: str, fails: str, certificate: str) -> None:
     """Serve; with TLS where there is the path of a ``certificate``, with its key."""
     service = _Service(name, fails)
-    server = grpc.server(futures.ThreadPoolExecutor(64), options=[*OPTIONS, ("grpc.so_reuseport", 0)])
+    server = grpc.server(futures.ThreadPoolExecutor(600), options=[*OPTIONS, ("grpc.so_reuseport", 0)])
     kinds: dict[str, Callable[..., Any]] = {
         "Unary": grpc.unary_unary_rpc_method_handler,
         "Name": grpc.unary_unary_rpc_method_handler,
