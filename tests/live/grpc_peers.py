@@ -119,6 +119,10 @@ class _Service:
         self.cancelled.release()
         return b""
 
+    def wait(self, data: bytes, context: Any) -> Iterator[bytes]:
+        yield data
+        yield self.hang(data, context)
+
     def hung(self, _data: bytes, _context: Any) -> bytes:
         return b"cancelled" if self.cancelled.acquire(timeout=20) else b"never"
 
@@ -137,6 +141,7 @@ def main(name: str, fails: str, certificate: str) -> None:
         "Fail": grpc.unary_unary_rpc_method_handler,
         "Metadata": grpc.unary_unary_rpc_method_handler,
         "Hang": grpc.unary_unary_rpc_method_handler,
+        "Wait": grpc.unary_stream_rpc_method_handler,
         "Hung": grpc.unary_unary_rpc_method_handler,
     }
     methods = {each: kind(getattr(service, each.lower())) for each, kind in kinds.items()}
