@@ -75,6 +75,24 @@ class CallTests(GRPCTestCase):
             self.assertEqual(answer, b"%d" % number)
             answered.release()
 
+    def test_one_after_the_other(self) -> None:
+        """However many calls and messages a client makes on its connection, its windows and PINGs are not held against it."""
+        _, stub = self.stub()
+        data = b"x" * 1000
+        for _ in range(2000):
+            stub.unary(data, timeout=PATIENCE)
+        self.assertEqual(len(list(stub.server(b"20000 100", timeout=PATIENCE))), 20000)
+        self.assertEqual(stub.client(iter([data] * 20000), timeout=PATIENCE), b"20000000")
+        answered = threading.Semaphore(1)
+
+        def questions() -> Iterator[bytes]:
+            for _ in range(2000):
+                assert answered.acquire(timeout=PATIENCE)
+                yield data
+
+        for _ in stub.both(questions(), timeout=4 * PATIENCE):
+            answered.release()
+
     def test_metadata(self) -> None:
         """Metadata of all sorts, text and binary, before and behind the answer."""
         _, stub = self.stub()
