@@ -22,8 +22,10 @@ PATIENCE = 30.0
 class GRPCTestCase(BalancerTestCase):
     """Servers, a balancer before them, and channels to it."""
 
-    def grpc_server(self, name: str = "server", fails: str = "", certificate: str = "") -> GRPCServer:
-        server = GRPCServer(name, fails, certificate)
+    def grpc_server(
+        self, name: str = "server", fails: str = "", certificate: str = "", *, port: int = 0, kind: str = "sync"
+    ) -> GRPCServer:
+        server = GRPCServer(name, fails, certificate, port=port, kind=kind)
         self.addCleanup(server.kill)
         return server
 

@@ -124,9 +124,10 @@ class Watch:
 
     def at(self, now: float) -> None:
         """Note the time, in seconds."""
-        self._now = now
         if now - self._recent_since >= _AGE:
-            self._old, self._recent, self._recent_since = self._recent, self._next, now
+            self._old = self._next if now - self._now >= _AGE else self._recent
+            self._recent, self._recent_since = self._next, now
+        self._now = now
 
     def scan(self, data: bytes) -> int:
         """Look at what arrived; return how many bytes of it may be read: all, or those before the frame that is one too many.

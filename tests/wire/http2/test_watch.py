@@ -60,7 +60,6 @@ class WatchTests(SynchronousTestCase):
         watch = Watch(Limits(resets=2), preface=True)
         watch.scan(frames.PREFACE + frames.frame(frames.HEADERS, 5, 1, b"\x82"))
         watch.at(5.0)
-        watch.at(7.0)
         self.assertEqual(watch.scan(frames.reset(1, 8) * 30), 20 * 13)
 
     def test_what_goes_with_traffic(self) -> None:
