@@ -24,7 +24,10 @@ class ListenerHttp2(Settings):
     connection_window: Annotated[_Window, Field(ge=65535)] = Field(
         default=1024 * 1024, description="The same of all requests of a connection; at least 65535 bytes."
     )
-    resets: Positive = Field(default=200, description="Most streams that the client resets within a second or two of their beginning, in 'span'.")
+    resets: Positive = Field(
+        default=200,
+        description="Most streams that the client resets within a second or two of their beginning, in 'span'.",
+    )
     pings: Positive = Field(
         default=60, description="Most PING frames within 'span', beyond four for each HEADERS and DATA."
     )

@@ -203,7 +203,7 @@ class NativeSession(Called):
         known = self._streams.get(stream)
         if known is None:
             return 0
-        if known.queued:
+        if known.queued > LOW_WATER:  # less is not worth asking the library for: it goes with the next output
             self._pump()
         return known.queued
 
