@@ -126,8 +126,8 @@ class _Service:
 
     def hang(self, _data: bytes, context: Any) -> bytes:
         over = threading.Event()
-        context.add_callback(over.set)
-        over.wait(30)
+        if context.add_callback(over.set):  # else the call was over before it came here
+            over.wait(30)
         self.cancelled.release()
         return b""
 
