@@ -10,12 +10,13 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.peers import CALL
 from bench.processes import free_port, pinned, program, started, wait_for
 
 __all__ = ["Behind", "Load", "behind", "compiled", "identified"]
@@ -57,25 +58,37 @@ def identified(directory: Path) -> Path:
 
 @dataclass(frozen=True)
 class Behind:
-    """The ports of the servers: HTTP, TCP echo, UDP echo, iperf3."""
+    """The ports of the servers: HTTP, TCP echo, UDP echo, iperf3, and an echo of gRPC, 0 where its program is missing."""
 
     http: int
     tcp: int
     udp: int
     iperf: int
+    calls: int = 0
 
 
 @contextmanager
-def behind(directory: Path, core: int | None) -> Iterator[Behind]:
-    """Run the servers on ``core``."""
-    ports = Behind(free_port(), free_port(), free_port(), free_port())
+def behind(directory: Path, core: int | None, calls: bool = False) -> Iterator[Behind]:
+    """Run the servers on ``core``; with ``calls`` the one of gRPC as well, which has each message back from it.
+
+    Raises:
+        Missing: that one's program is not installed.
+    """
+    ports = Behind(free_port(), free_port(), free_port(), free_port(), free_port() if calls else 0)
     serve = [str(directory / "serve"), str(ports.http), str(ports.tcp), str(ports.udp)]
     iperf = [program("iperf3"), "-s", "-B", "127.0.0.1", "-p", str(ports.iperf)]
     with started(serve, core, directory / "serve.out") as servers:
         wait_for(servers, [ports.http, ports.tcp], directory / "serve.out")
         with started(iperf, core, directory / "iperf.out") as streams:
             wait_for(streams, [ports.iperf], directory / "iperf.out")
-            yield ports
+            if not calls:
+                yield ports
+                return
+            echo = [program("nghttpd"), "--no-tls", "--address=127.0.0.1", "--echo-upload", "--trailer=grpc-status: 0"]
+            echo += ["--max-concurrent-streams=1000", str(ports.calls)]
+            with started(echo, core, directory / "echo.out") as echoing:
+                wait_for(echoing, [ports.calls], directory / "echo.out")
+                yield ports
 
 
 @dataclass(frozen=True)
@@ -105,14 +118,23 @@ class Load:
         where = str(paths) if paths else path
         return self._run("load", "http", port, seconds, connections, rate, where, body, int(close), patience=seconds)
 
-    def https(self, port: int, seconds: float, connections: int, streams: int = 0) -> dict[str, float]:
+    def calls(self, port: int, seconds: float, connections: int, streams: int, size: int) -> dict[str, float]:
+        """Make unary calls of gRPC over TLS for a while, each with a message of ``size`` bytes; see :meth:`https`."""
+        message = self.directory / f"message-{size}"
+        message.write_bytes(b"\0" + size.to_bytes(4, "big") + bytes(size))
+        fields = ["-H", "content-type: application/grpc", "-H", "te: trailers", "-d", str(message)]
+        return self.https(port, seconds, connections, streams, path=CALL, more=fields)
+
+    def https(
+        self, port: int, seconds: float, connections: int, streams: int = 0, path: str = "/", more: Sequence[str] = ()
+    ) -> dict[str, float]:
         """Ask over TLS for a while, in HTTP/2 with so many ``streams`` on each connection, in HTTP/1.1 with none.
 
         Returns requests, failed, seconds.
         """
         kind = ["-m", str(streams)] if streams else ["--h1"]
         command = [program("h2load"), *kind, "-c", str(connections), "-D", f"{seconds * 1000:.0f}ms"]
-        said = _done(pinned([*command, f"https://127.0.0.1:{port}/"], self.core), seconds).stdout
+        said = _done(pinned([*command, *more, f"https://127.0.0.1:{port}{path}"], self.core), seconds).stdout
         found = _REQUESTS.search(said)
         if found is None:
             raise RuntimeError(f"h2load said: {said[-300:]}")

@@ -48,6 +48,7 @@ class _Bench:
                 *(Path(scratch), free_port(), free_port(), free_port(), behind_it, case.routes),
                 https=free_port(),
                 identity=self.directory,
+                calls=self.ports.calls or 1,
             )
             command, output = peer.command(place), place.file(f"{peer.name.split()[0]}.out")
             began = time.monotonic()
@@ -79,7 +80,8 @@ def measure(cases: Sequence[Case], peers: Sequence[Peer], rounds: int, seconds: 
     total, number = sum(len(_able(case, peers)) for case in cases) * rounds, 0
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         directory = identified(compiled(Path(scratch)))
-        with behind(directory, server) as ports:
+        calls = any(case.needs == "grpc" for case in cases)
+        with behind(directory, server, calls) as ports:
             bench = _Bench(directory, Load(directory, client), ports, proxy, seconds, rate)
             for case in cases:
                 for turn in range(rounds):

@@ -24,13 +24,20 @@ class ListenerHttp2(Settings):
     connection_window: Annotated[_Window, Field(ge=65535)] = Field(
         default=1024 * 1024, description="The same of all requests of a connection; at least 65535 bytes."
     )
-    resets: Positive = Field(default=200, description="Most streams reset by the client within 'span'.")
-    pings: Positive = Field(default=60, description="Most PING frames within 'span'.")
+    resets: Positive = Field(
+        default=200,
+        description="Most streams that the client resets within a second or two of their beginning, in 'span'.",
+    )
+    pings: Positive = Field(
+        default=60, description="Most PING frames within 'span', beyond four for each HEADERS and DATA."
+    )
     settings: Positive = Field(default=20, description="Most SETTINGS frames within 'span'.")
     empty_frames: Positive = Field(default=100, description="Most frames within 'span' that carry nothing.")
     priorities: Positive = Field(default=1000, description="Most PRIORITY frames within 'span'.")
     crumbs: Positive = Field(
-        default=1000, description="Most WINDOW_UPDATE frames within 'span' that give less than 256 bytes."
+        default=1000,
+        description="Most WINDOW_UPDATE frames within 'span' that give less than 256 bytes where the window is all but shut, "
+        "or beyond four for each HEADERS and DATA.",
     )
     continuations: Positive = Field(default=8, description="Most CONTINUATION frames of one header list.")
     span: PositiveDuration = Field(default=10.0, description="Time in which the above is counted.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from balancer.filters.grpc_web import GRPC_WEB
 from balancer.filters.headers import HEADERS
 from balancer.filters.waf import Waf, WafSettings
 from balancer.hooks import hookimpl
@@ -15,4 +16,4 @@ __all__ = ["balancer_filters"]
 @hookimpl
 def balancer_filters() -> Iterable[IFactory]:
     """Return the built-in filters."""
-    return (HEADERS, Factory("waf", Waf.of, WafSettings))
+    return (GRPC_WEB, HEADERS, Factory("waf", Waf.of, WafSettings))

@@ -7,6 +7,7 @@ What is different from other exchanges:
 * ``grpc-status`` decides whether the server did well, as the HTTP status that comes closest to it would; a deadline that the
   client has chosen is its own doing.
 * A status without any message before it may be retried, where the pool says so.
+* A client that closes its half of a connection of HTTP/1.1 has left: there are no such clients that wait for the rest.
 * A stream whose client says nothing for a while is as good as one whose server does: ``timeouts.idle`` limits both.
 """
 
@@ -44,6 +45,7 @@ class Call(Forward):
 
     def start(self) -> None:
         """Choose a server and begin; the client's deadline runs."""
+        self._request.live()
         timeout = first(self._request.head.headers, b"grpc-timeout")
         super().start()
         seconds = parse_timeout(timeout) if timeout is not None else None

@@ -62,6 +62,12 @@ class ClientSide(Protocol):
     def stopProducing(self) -> None:
         """The server takes no more of the body."""
 
+    def take_body(self) -> list[bytes]:
+        """Return, and forget, the pieces of the body that are here, as they go to the server; :attr:`body` knows whether it ended.
+
+        Raises ExchangeError if it is not what a filter was told that it is.
+        """
+
     def plain_bytes(self) -> bytes | None:
         """Return the whole request for a server, where nothing about it is out of the ordinary; else None."""
 
@@ -119,7 +125,7 @@ class ClientSide(Protocol):
         """The tunnel is done; its record can be written."""
 
     def live(self) -> None:
-        """The response is a stream of events: a client that closes its half from now on has left."""
+        """A client that closes its half from now on has left: it is not one that waits for the whole answer."""
 
     def no_upgrade(self) -> None:
         """The server did not switch protocols: go on with HTTP."""

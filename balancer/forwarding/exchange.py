@@ -86,11 +86,13 @@ class Forward(Attempts):
             return
         body = request.body
         exchange = request.exchange
-        whole = None
+        whole, length = None, head.content_length
         if exchange is None:
             method, target = head.method, request.target
         else:
             method, target, whole = exchange.method, exchange.target, exchange.body
+            if exchange.request_transform is not None:
+                length = None
         headers = request.outgoing_headers()
         connection.limit(self._pool.timeouts.first_byte if body.ended else self._pool.timeouts.write)
         if whole is not None:
@@ -98,8 +100,12 @@ class Forward(Attempts):
         else:
             if head.expect_continue and not body.received and not body.ended:
                 headers.append((b"Expect", b"100-continue"))
-            pieces = self._take_body(replay=True)
-            connection.send(self, method, target, headers, head, head.content_length, pieces, body)
+            try:
+                pieces = self._take_body(replay=True)
+            except ExchangeError as error:
+                self._body_refused(error)
+                return
+            connection.send(self, method, target, headers, head, length, pieces, body)
         if not body.ended:
             self._streaming = True
             connection.stream_from(request)
@@ -107,7 +113,7 @@ class Forward(Attempts):
     def _take_body(self, *, replay: bool = False) -> list[bytes]:
         """Return what there is of the body, and keep it for a retry while it is small enough."""
         body = self._request.body
-        fresh = body.take()
+        fresh = self._request.take_body()
         pieces = fresh
         if self._replay is not None:
             if replay:
@@ -124,7 +130,12 @@ class Forward(Attempts):
         if connection is None or not self._streaming:
             return  # kept by the client side until there is a connection
         body = self._request.body
-        connection.send_body(self._take_body(), body)
+        try:
+            pieces = self._take_body()
+        except ExchangeError as error:
+            self._body_refused(error)
+            return
+        connection.send_body(pieces, body)
         if body.ended:
             self._streaming = False
             connection.streamed()
@@ -278,6 +289,11 @@ class Forward(Attempts):
         self._request.tunnel_ended()
 
     # What can go wrong.
+
+    def _body_refused(self, error: ExchangeError) -> None:
+        """A filter that changes the request's body cannot read it."""
+        self._leave_server(ok=True)
+        self._fail(error)
 
     def server_failed(self, error: ExchangeError) -> None:
         """The server connection broke, or said what is not HTTP, or the server gave up this exchange."""

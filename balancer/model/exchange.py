@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from balancer.model.facts import RequestFacts
 from balancer.model.headers import RawHeaders
 
-__all__ = ["Exchange", "Reply"]
+__all__ = ["Exchange", "Reply", "Transform"]
+
+
+class Transform(Protocol):
+    """Changes a body on its way, in whatever pieces it comes. One is made for one direction of one exchange.
+
+    It keeps no more than it must: what it holds back, nobody limits. Both raise ExchangeError for what is no such body.
+    """
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what becomes of ``data``, as far as that can be said; ``b""`` if it cannot yet."""
+
+    def end(self, trailers: RawHeaders | None) -> tuple[bytes, RawHeaders | None]:
+        """Return what is left to say at the body's end, and the trailers behind it; called once, last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +46,9 @@ class Exchange:
     are the request as it will be sent. ``body`` is the whole request body where a filter of the route declared
     that it needs it, else None. ``status`` and ``response_headers`` are set, and may be changed, once the response
     head is there. ``route`` and ``captures`` come from the decision (``""`` and empty before routing). ``notes`` is
-    for filters of one exchange to leave each other word; its items under ``"log"`` go to the JSON access log. ``ran``
+    for filters of one exchange to leave each other word; its items under ``"log"`` go to the JSON access log.
+    ``request_transform`` and ``response_transform`` change the bodies as they stream, where a filter has set them with
+    its part of the request or the response: then nobody knows a length any more. ``ran``
     is the filters whose request part has run and whose response part has not; :mod:`balancer.filters.chain` keeps it.
     """
 
@@ -45,7 +60,9 @@ class Exchange:
         "method",
         "notes",
         "ran",
+        "request_transform",
         "response_headers",
+        "response_transform",
         "route",
         "status",
         "target",
@@ -61,6 +78,8 @@ class Exchange:
         self.body: bytes | None = None
         self.status = 0
         self.response_headers: RawHeaders = []
+        self.request_transform: Transform | None = None
+        self.response_transform: Transform | None = None
         self.notes: dict[str, Any] = {}
         self.ran: list[Any] = []
 

@@ -6,9 +6,9 @@ limits on connections where it has them. :mod:`.equality` looks at what each rea
 """
 
 from bench.peers import balancer, caddy, envoy, haproxy, nginx
-from bench.peers.peer import Peer, Place
+from bench.peers.peer import CALL, Peer, Place
 
-__all__ = ["PEERS", "Peer", "Place"]
+__all__ = ["CALL", "PEERS", "Peer", "Place"]
 
 PEERS: tuple[Peer, ...] = (balancer.UV, balancer.EPOLL, nginx.NGINX, haproxy.HAPROXY, envoy.ENVOY, caddy.CADDY)
 """In the order of their turns."""

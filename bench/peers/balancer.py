@@ -35,11 +35,14 @@ listeners:
     bind: 127.0.0.1:{place.https}
     protocol: http
     tls: {{certificates: [{{cert: {place.certificate}, key: {place.key}}}]}}
-    pool: web
+    routes:
+      - {{match: {{grpc: bench.Echo}}, pool: calls}}
+      - {{pool: web}}
   stream: {{bind: "127.0.0.1:{place.tcp}", protocol: tcp, pool: stream}}
   datagrams: {{bind: "127.0.0.1:{place.udp}", protocol: udp, pool: datagrams}}
 pools:
   web: {{servers: ["127.0.0.1:{http}"]}}
+  calls: {{protocol: h2, servers: ["127.0.0.1:{place.calls}"]}}
   stream: {{servers: ["127.0.0.1:{tcp}"]}}
   datagrams: {{servers: ["127.0.0.1:{udp}"]}}
 """,

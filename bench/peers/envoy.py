@@ -48,10 +48,16 @@ def _routes(place: Place) -> dict[str, Any]:
             "typed_config": _typed("config.route.v3.Route", match={"prefix": "/"}, route={"cluster": "web"}),
         }
     }
+    to_calls = {
+        "action": {
+            "name": "route",
+            "typed_config": _typed("config.route.v3.Route", match={"prefix": "/"}, route={"cluster": "calls"}),
+        }
+    }
     path = _typed("type.matcher.v3.HttpRequestHeaderMatchInput", header_name=":path")
     tree = {
         "input": {"name": "path", "typed_config": path},
-        "prefix_match_map": {"map": dict.fromkeys(place.prefixes(), to_web)},
+        "prefix_match_map": {"map": {**dict.fromkeys(place.prefixes(), to_web), "/bench.Echo/": to_calls}},
     }
     host = {"name": "all", "domains": ["*"], "matcher": {"matcher_tree": tree, "on_no_match": to_web}}
     return _typed(
@@ -94,6 +100,15 @@ def _cluster(name: str, port: int) -> dict[str, Any]:
         "circuit_breakers": {"thresholds": [limits]},
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
     }
+
+
+def _of_http2(cluster: dict[str, Any]) -> dict[str, Any]:
+    """Have HTTP/2 spoken to the servers of ``cluster``."""
+    options = _typed(
+        "extensions.upstreams.http.v3.HttpProtocolOptions", explicit_http_config={"http2_protocol_options": {}}
+    )
+    cluster["typed_extension_protocol_options"] = {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options}
+    return cluster
 
 
 def _listener(name: str, port: int, kind: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -157,7 +172,12 @@ def _configured(place: Place) -> str:
                 _listener("stream", place.tcp, "tcp_proxy", stream),
                 _udp_listener(place),
             ],
-            "clusters": [_cluster("web", http), _cluster("stream", tcp), _cluster("datagrams", udp)],
+            "clusters": [
+                _cluster("web", http),
+                _of_http2(_cluster("calls", place.calls)),
+                _cluster("stream", tcp),
+                _cluster("datagrams", udp),
+            ],
         },
     }
     return str(place.put("envoy.json", json.dumps(configuration)))

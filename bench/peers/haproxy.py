@@ -47,11 +47,16 @@ frontend web
   http-request add-header Via "1.1 haproxy"
   http-response add-header Via "1.1 haproxy"
   http-response set-header X-Request-Id %[unique-id]
+  use_backend calls if {{ path_beg /bench.Echo/ }}
   use_backend %[path,map_beg({routes},all)]
 backend web
   mode http
   http-reuse always
   server s 127.0.0.1:{http} pool-max-conn 128
+backend calls
+  mode http
+  http-reuse always
+  server s 127.0.0.1:{place.calls} proto h2
 backend all
   mode http
   http-reuse always
@@ -82,4 +87,4 @@ def _reload(pid: int, place: Place) -> None:
     os.kill(pid, signal.SIGUSR2)
 
 
-HAPROXY = Peer("haproxy", _command, _check, _reload, "haproxy.out", frozenset({"http", "https", "tcp"}))
+HAPROXY = Peer("haproxy", _command, _check, _reload, "haproxy.out", frozenset({"http", "https", "grpc", "tcp"}))

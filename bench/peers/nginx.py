@@ -32,6 +32,10 @@ http {{
   keepalive_requests 100000000; client_max_body_size 0;
   proxy_request_buffering off; proxy_max_temp_file_size 0;
   limit_conn_zone $binary_remote_addr zone=clients:1m; limit_conn clients {PER_CLIENT};
+  upstream calls {{ server 127.0.0.1:{place.calls}; keepalive 128; keepalive_requests 100000000; }}
+  grpc_set_header X-Forwarded-For $remote_addr; grpc_set_header X-Forwarded-Proto $scheme;
+  grpc_set_header X-Forwarded-Host $http_host; grpc_set_header X-Forwarded-Port $server_port;
+  grpc_set_header X-Request-Id $request_id; grpc_set_header Via "2.0 nginx";
   upstream web {{ server 127.0.0.1:{http}; keepalive 128; keepalive_requests 100000000; }}
   proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
   proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme;
@@ -47,6 +51,7 @@ http {{
     listen 127.0.0.1:{place.https} ssl http2 backlog=4096;
     ssl_certificate {place.certificate}; ssl_certificate_key {place.key};
     location / {{ proxy_pass http://web; }}
+    location /bench.Echo/ {{ grpc_pass grpc://calls; }}
   }}
 }}
 stream {{

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["CONNECTIONS", "PER_CLIENT", "Peer", "Place"]
+__all__ = ["CALL", "CONNECTIONS", "PER_CLIENT", "Peer", "Place"]
 
 CONNECTIONS = 16_000
 """Client connections that each peer is told to allow."""
 PER_CLIENT = 15_000
 """Of one address."""
+CALL = "/bench.Echo/Unary"
+"""What leads to the server of gRPC, over TLS, with whatever is below ``/bench.Echo/``."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Place:
 
     ``http``, ``tcp`` and ``udp`` are the peer's, ``servers`` the ports of what is behind them, in this order; ``https`` is HTTP
     over TLS, with HTTP/2 by ALPN, with the certificate and key in ``certificate`` and ``key`` (``both`` has the two). The
-    configuration has ``routes`` routes ``/pN/…`` besides the one for all else, and one more that names its ``version``.
+    ``calls`` is the port of a server of gRPC for :data:`CALL`, of HTTP/2 without TLS. The configuration has ``routes`` routes ``/pN/…`` besides the one for all else, and one more that names its ``version``.
     """
 
     directory: Path
@@ -32,6 +34,7 @@ class Place:
     version: int = 0
     https: int = 0
     identity: Path = Path()
+    calls: int = 1
 
     @property
     def certificate(self) -> Path:
@@ -77,7 +80,7 @@ class Peer:
     check: Callable[[Place], list[str]]
     reload: Callable[[int, Place], None]
     log: str
-    abilities: frozenset[str] = frozenset({"http", "https", "tcp", "udp"})
+    abilities: frozenset[str] = frozenset({"http", "https", "grpc", "tcp", "udp"})
     most_routes: int = 100_000
     environment: Mapping[str, str] = field(default_factory=dict)
 

@@ -284,6 +284,20 @@ class RunTests(BalancerTestCase):
             self.assertEqual([each["failed"] for each in rounds], [0])
         self.assertEqual((run["left out"], run["trouble"]), ({}, []))
 
+    def test_calls(self) -> None:
+        """Calls of gRPC get answers from a server behind the balancer and nginx, and all of them good ones."""
+        _needs_gcc()
+        need("nghttpd")
+        folder, printed = self.folder(), io.StringIO()
+        given = ["--rounds", "1", "--seconds", "1", "--case", "grpc unary, 4", "--results", str(folder)]
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
+            status = main([*given, "--peer", "epoll", "--peer", "nginx"])
+        self.assertEqual(status, 0, printed.getvalue())
+        (file,) = folder.glob("*.json")
+        run = json.loads(file.read_text())
+        self.assertEqual((run["left out"], run["trouble"]), ({}, []))
+        self.assertEqual(set(run["cases"]["grpc unary, 4 x 100"]), {"balancer epoll", "nginx"})
+
     def test_who_is_missing_is_named(self) -> None:
         """A peer that is not installed is left out, by name and with the reason; the others are measured."""
         _needs_gcc()

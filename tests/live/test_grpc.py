@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -21,8 +22,10 @@ PATIENCE = 30.0
 class GRPCTestCase(BalancerTestCase):
     """Servers, a balancer before them, and channels to it."""
 
-    def grpc_server(self, name: str = "server", fails: str = "", certificate: str = "") -> GRPCServer:
-        server = GRPCServer(name, fails, certificate)
+    def grpc_server(
+        self, name: str = "server", fails: str = "", certificate: str = "", *, port: int = 0, kind: str = "sync"
+    ) -> GRPCServer:
+        server = GRPCServer(name, fails, certificate, port=port, kind=kind)
         self.addCleanup(server.kill)
         return server
 
@@ -72,6 +75,24 @@ class CallTests(GRPCTestCase):
 
         for number, answer in enumerate(stub.both(questions(), timeout=PATIENCE)):
             self.assertEqual(answer, b"%d" % number)
+            answered.release()
+
+    def test_one_after_the_other(self) -> None:
+        """However many calls and messages a client makes on its connection, its windows and PINGs are not held against it."""
+        _, stub = self.stub()
+        data = b"x" * 1000
+        for _ in range(2000):
+            stub.unary(data, timeout=PATIENCE)
+        self.assertEqual(len(list(stub.server(b"20000 100", timeout=PATIENCE))), 20000)
+        self.assertEqual(stub.client(iter([data] * 20000), timeout=PATIENCE), b"20000000")
+        answered = threading.Semaphore(1)
+
+        def questions() -> Iterator[bytes]:
+            for _ in range(2000):
+                assert answered.acquire(timeout=PATIENCE)
+                yield data
+
+        for _ in stub.both(questions(), timeout=4 * PATIENCE):
             answered.release()
 
     def test_metadata(self) -> None:
@@ -166,6 +187,35 @@ class CallTests(GRPCTestCase):
         records = running.records(1000)
         self.assertEqual({each["grpc_status"] for each in records}, {0})
         self.assertEqual(len({each["server"] for each in records}), 2)
+
+    def test_many_open(self) -> None:
+        """A thousand streams of both are open at the same time, and each has its own answers."""
+        running, port = self.balanced(self.grpc_server("a"), self.grpc_server("b"))
+
+        async def talk(channel: grpc.aio.Channel, name: bytes, all_open: asyncio.Barrier) -> list[bytes]:
+            call = channel.stream_stream("/test.Echo/Both")(timeout=90)
+            await call.write(name)
+            answers = [await call.read()]
+            await all_open.wait()
+            await call.write(name * 2)
+            answers.append(await call.read())
+            await call.done_writing()
+            assert await call.read() is grpc.aio.EOF
+            return answers
+
+        async def talks() -> list[list[bytes]]:
+            options = [("grpc.use_local_subchannel_pool", 1)]
+            channels = [grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) for _ in range(10)]
+            all_open = asyncio.Barrier(1000)
+            found = await asyncio.gather(
+                *(talk(channels[number % 10], b"%d;" % number, all_open) for number in range(1000))
+            )
+            for channel in channels:
+                await channel.close()
+            return found
+
+        self.assertEqual(asyncio.run(talks()), [[b"%d;" % number, b"%d;" % number * 2] for number in range(1000)])
+        self.assertEqual({each["grpc_status"] for each in running.records(1000)}, {0})
 
 
 class TroubleTests(GRPCTestCase):

@@ -51,6 +51,8 @@ _LOOK = 0.5
 """Seconds between two looks at what is waited for."""
 _LAST_STREAM = 2**31 - 64
 """A stream with such a number is the last; a connection lives long before it comes to that."""
+_GLANCE = 0.001
+"""Seconds for which a look whether the server has closed is good: it costs a system call, and calls of gRPC are all POSTs."""
 _LIMITS = Limits(
     stream_window=64 * 1024,
     head_size=64 * 1024,
@@ -115,6 +117,7 @@ class HTTP2Connection(Protocol):
         self._is_resting = False  # carries nothing, and is looked at again only when it has done so for long
         self._error: ExchangeError | None = None
         self._retired = False
+        self._seen = 0.0  # when it was last looked whether the server has closed
         self._pinged = False
         self._heard = 0  # the tick at which something came last
         self._idle_since = 0
@@ -230,6 +233,10 @@ class HTTP2Connection(Protocol):
 
     def gone(self) -> bool:
         """Whether the server has closed, and the reactor did not report that yet; no new exchanges are begun then."""
+        now = time.monotonic()
+        if now - self._seen < _GLANCE:
+            return False
+        self._seen = now
         try:
             if self.transport.getHandle().recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
                 return False

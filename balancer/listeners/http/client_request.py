@@ -29,7 +29,7 @@ from balancer.listeners.http import replies
 from balancer.listeners.http.recording import note
 from balancer.listeners.http.site import Site
 from balancer.model.decision import Decision
-from balancer.model.exchange import Exchange, Reply
+from balancer.model.exchange import Exchange, Reply, Transform
 from balancer.model.facts import RequestFacts
 from balancer.model.headers import RawHeaders
 from balancer.net.timers import Entry
@@ -63,6 +63,8 @@ class ClientRequest:
         "_rendered",
         "_silent",
         "_streaming",
+        "_taken_whole",
+        "_transform",
         "arrival",
         "body",
         "channel",
@@ -110,6 +112,8 @@ class ClientRequest:
         self.finished = False
         self._silent = False
         self._streaming = False
+        self._taken_whole = False  # nothing of the body is left to take
+        self._transform: Transform | None = None  # of the response's body
         self._rendered: Any = None
         self.started_at = started_at
         self.record = ExchangeRecord()
@@ -149,6 +153,26 @@ class ClientRequest:
         if not record.grpc and self.head.method == "POST" and is_grpc(self.head.headers):
             record.grpc = True
         return record.grpc
+
+    def take_body(self) -> list[bytes]:
+        """Return, and forget, the pieces of the body that are here, as filters want it.
+
+        Raises:
+            ExchangeError: it is not what a filter was told that it is.
+        """
+        body = self.body
+        pieces = body.take()
+        exchange = self.exchange
+        if exchange is None or exchange.request_transform is None:
+            return pieces
+        transform = exchange.request_transform
+        pieces = [changed for piece in pieces if (changed := transform.feed(piece))]
+        if body.ended and not self._taken_whole:
+            self._taken_whole = True
+            rest, body.trailers = transform.end(body.trailers)
+            if rest:
+                pieces.append(rest)
+        return pieces
 
     def invite_body(self) -> None:
         """Tell a client that waits for it to send the body (``100 Continue``): it will be read here."""
@@ -217,6 +241,7 @@ class ClientRequest:
         exchange.status = status
         exchange.response_headers = list(headers)
         run_responses(exchange)
+        self._transform = exchange.response_transform
         return exchange.status, exchange.response_headers
 
     def send(self, data: bytes) -> None:
@@ -297,7 +322,18 @@ class ClientRequest:
 
     def _end_call(self, fields: RawHeaders) -> bool:
         """End a call whose response has begun with ``fields`` as trailers; return whether that can be done."""
-        return False
+        if self._transform is None or self._silent:
+            return False
+        self.end(fields)  # the transform says them in the body
+        return True
+
+    def _end_transform(self, trailers: RawHeaders | None) -> RawHeaders | None:
+        """Send what the response's transform has still to say; return the trailers that follow."""
+        transform, self._transform = self._transform, None
+        assert transform is not None
+        rest, trailers = transform.end(trailers)
+        self.send(rest)
+        return trailers
 
     def _answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
         try:

@@ -71,12 +71,11 @@ class RenderedRequest(server.Request):
         """Collect the body, then render ``leaf`` or the child of it that the rest of the path names."""
         ours = self._ours
         self._leaf = leaf
-        if ours.head.content_length is not None:
-            self.requestHeaders.setRawHeaders(b"content-length", [b"%d" % ours.head.content_length])
+        length = None if self._is_changed() else ours.head.content_length
+        if length is not None:
+            self.requestHeaders.setRawHeaders(b"content-length", [b"%d" % length])
         whole = ours.exchange.body if ours.exchange is not None else None
-        self.gotLength(
-            len(whole) if whole is not None else ours.head.content_length or (0 if ours.body.ended else None)
-        )
+        self.gotLength(len(whole) if whole is not None else length or (0 if ours.body.ended else None))
         if whole is not None:
             self.handleContentChunk(whole)
             self._all_came()
@@ -85,10 +84,15 @@ class RenderedRequest(server.Request):
         ours.invite_body()
         self.body_came()
 
+    def _is_changed(self) -> bool:
+        """Whether a filter changes the body, so that it has another length than the client says."""
+        exchange = self._ours.exchange
+        return exchange is not None and exchange.request_transform is not None
+
     def body_came(self) -> None:
         """More of the body, or its end."""
         ours = self._ours
-        for piece in ours.body.take():
+        for piece in ours.take_body():
             self.handleContentChunk(piece)
         if ours.body.ended:
             ours.consumer = None
@@ -99,7 +103,9 @@ class RenderedRequest(server.Request):
         self.connectionLost(Failure(ConnectionDone()))
 
     def _all_came(self) -> None:
-        if self._ours.head.chunked:  # WSGI applications believe in a body where its length is given
+        if (
+            self._ours.head.chunked or self._is_changed()
+        ):  # WSGI applications believe in a body where its length is given
             assert self.content is not None
             self.requestHeaders.setRawHeaders(b"content-length", [b"%d" % self.content.tell()])
         # requestReceived() parses arguments and forms, and calls process().

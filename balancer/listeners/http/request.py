@@ -92,6 +92,8 @@ class Request(ClientRequest):
             status, headers = self._filtered(exchange, status, headers)
             if status != before:
                 reason = None
+            if self._transform is not None:
+                length = None
         self.responded = True
         head = self.head
         self.record.status = status
@@ -172,11 +174,17 @@ class Request(ClientRequest):
         """Add to the response's body."""
         if self._silent or not data:
             return
+        if self._transform is not None:
+            data = self._transform.feed(data)
+            if not data:
+                return
         self.record.bytes_out += len(data)
         self._out.append(encode.chunk(data) if self._chunked else data)
 
     def end(self, trailers: RawHeaders | None = None) -> None:
         """Complete the response, and send what is queued."""
+        if self._transform is not None and not self._silent:
+            trailers = self._end_transform(trailers)
         if self._chunked and not self._silent:
             self._out.append(encode.last_chunk(trailers) if trailers else encode.LAST_CHUNK)
         self._finish()

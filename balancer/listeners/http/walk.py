@@ -158,6 +158,7 @@ def _through(request: ClientRequest, filters: tuple[IFilter, ...], then: Callabl
 
         def collected(body: bytes) -> None:
             assert exchange is not None
+            exchange.request_transform = None  # it has done its work
             exchange.body = request.facts.body = body
             _run(request, filters, then)
 
@@ -212,6 +213,10 @@ def _run(request: ClientRequest, filters: tuple[IFilter, ...], then: Callable[[C
 
 
 def _after(request: ClientRequest, reply: Reply | None, then: Callable[[ClientRequest], None]) -> None:
+    exchange = request.exchange
+    assert exchange is not None
+    if not request.record.grpc and exchange.method == "POST" and is_grpc(exchange.headers):
+        request.record.grpc = True  # a filter has made a call of it
     if reply is not None:
         request.answer(reply)
     else:
@@ -317,7 +322,7 @@ class _Collected:
     def body_came(self) -> None:
         """More of the body, or its end."""
         request = self._request
-        self._pieces += request.body.take()
+        self._pieces += request.take_body()
         if request.body.received > self._limit:
             request.consumer = None
             request.fail(ExchangeError(errors.HTTP_BODY_TOO_LARGE))

@@ -46,6 +46,7 @@ class Reception:
         "_channel",
         "_heads",
         "_last",
+        "_last_ended",
         "_last_facts",
         "_last_listed",
         "_origin",
@@ -63,6 +64,7 @@ class Reception:
         self._heads: RequestHeads
         self._last: RequestHead | None = None  # the request before, and what is known of it, for when it is repeated
         self._last_listed: RawHeaders = []
+        self._last_ended = False
         self._last_facts: RequestFacts | None = None
         self.refused: ExchangeError | None = None
 
@@ -75,7 +77,7 @@ class Reception:
         arrival = self._arrival
         self.refused = None
         last = self._last
-        if last is not None and ended and headers == self._last_listed:
+        if last is not None and ended is self._last_ended and headers == self._last_listed:
             head = last
         else:
             try:
@@ -95,8 +97,11 @@ class Reception:
                 facts = known
             else:
                 facts = facts_of(head, arrival, arrival.peer, arrival.scheme)
-                if ended and not head.expect_continue:
-                    self._last, self._last_listed, self._last_facts = head, headers, facts
+                if (
+                    not head.expect_continue
+                ):  # what is known of a request may come to have its body, and is its own then
+                    self._last, self._last_listed, self._last_ended = head, headers, ended
+                    self._last_facts = facts if ended else None
         if site.shedding.share and site.shedding.sheds(site.listener):
             self.refused = ExchangeError(errors.OVERLOADED, DETAIL)
         return self._made(stream, head, ended, facts, arrival, site, request_id, now)

@@ -161,6 +161,8 @@ class StreamRequest(ClientRequest):
         exchange = self.exchange
         if exchange is not None:
             status, headers = self._filtered(exchange, status, headers)
+            if self._transform is not None:
+                length = None
         self.responded = True
         self.record.status = status
         policy = self.site.policy
@@ -220,6 +222,10 @@ class StreamRequest(ClientRequest):
         """Add to the response's body."""
         if self._silent or not data:
             return
+        if self._transform is not None:
+            data = self._transform.feed(data)
+            if not data:
+                return
         self.record.bytes_out += len(data)
         session, stream = self.channel.session, self.stream
         if self._fields is not None:
@@ -237,6 +243,8 @@ class StreamRequest(ClientRequest):
 
     def end(self, trailers: RawHeaders | None = None) -> None:
         """Complete the response, and send what is queued."""
+        if self._transform is not None and not self._silent:
+            trailers = self._end_transform(trailers)
         session, stream = self.channel.session, self.stream
         if trailers:
             trailers = response_fields(200, trailers)[1:]

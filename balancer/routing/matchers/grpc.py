@@ -1,7 +1,8 @@
 """gRPC's services and methods, registered like a plug-in's matchers.
 
 ``match: {grpc: shop.Cart}`` is every call of that service, ``match: {grpc: {service: shop.Cart, method: {prefix: Get}}}`` some of
-its methods, ``match: {grpc: {}}`` every call. The path of a call is ``/SERVICE/METHOD``; what is no call never matches.
+its methods, ``match: {grpc: {}}`` every call. The path of a call is ``/SERVICE/METHOD``; what is no call never matches. Calls of
+gRPC-Web are calls: where the ``grpc_web`` filter stands in the listener, they take the same routes.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from zope.interface import implementer
 from balancer.hooks.interfaces import Factory, IMatcher
 from balancer.hooks.settings import Settings, StringMatch
 from balancer.model.facts import RequestFacts
-from balancer.wire.grpc.status import is_grpc
+from balancer.wire.grpc.status import is_call
 
 __all__ = ["GRPC", "GRPCMatcher", "GRPCMatcherSettings"]
 
 
 class GRPCMatcherSettings(Settings):
-    """Calls of gRPC; without settings, every one of them."""
+    """Calls of gRPC, and of gRPC-Web; without settings, every one of them."""
 
     service: StringMatch | None = Field(
         default=None, description="The service, with its package: a string, or {prefix, suffix, contains, regex}."
@@ -47,7 +48,7 @@ class GRPCMatcher:
 
     def matches(self, facts: RequestFacts) -> bool:
         """Return whether the request is such a call."""
-        if facts.method != "POST" or not is_grpc(facts.headers):
+        if facts.method != "POST" or not is_call(facts.headers):
             return False
         service, _, method = facts.path[1:].rpartition("/")
         return (self._service is None or bool(self._service(service))) and (

@@ -18,6 +18,7 @@ __all__ = [
     "Status",
     "decode_message",
     "encode_message",
+    "is_call",
     "is_grpc",
     "of_error",
     "of_http",
@@ -115,6 +116,17 @@ def is_grpc(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether ``Content-Type`` is gRPC's (with ``+proto`` or the like), and not gRPC-Web's."""
     kind = (first(headers, b"content-type") or b"").lower()
     return kind.startswith(b"application/grpc") and kind[16:17] in (b"", b"+", b";", b" ")
+
+
+def is_call(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether ``Content-Type`` is gRPC's or gRPC-Web's."""
+    kind = (first(headers, b"content-type") or b"").lower()
+    if not kind.startswith(b"application/grpc"):
+        return False
+    rest = kind[16:]
+    if rest.startswith(b"-web"):
+        rest = rest[4:].removeprefix(b"-text")
+    return rest[:1] in (b"", b"+", b";", b" ")
 
 
 def of_http(status: int) -> Status:

@@ -318,10 +318,16 @@ class Called:
             self._received_all(stream)
             self._events.append((self._told.stream_ended, number, None))
 
+    def _window(self, number: int) -> int:
+        """Return how many bytes the peer takes on a stream, or with 0 on all of them; -1 for a stream that has ended."""
+        if number:
+            return int(functions.nghttp2_session_get_stream_remote_window_size(self._session, number))
+        return int(functions.nghttp2_session_get_remote_window_size(self._session))
+
     def _other(self, kind: int, frame: Any) -> int:
         """Take a frame that is neither HEADERS nor DATA."""
         if kind == WINDOW_UPDATE:
-            if not self._watch.crumb(frame.first):
+            if frame.first < 256 and not self._watch.crumb(frame.first, lambda: self._window(frame.stream)):
                 self._dead = (ENHANCE_YOUR_CALM, self._watch.words)
                 return CALLBACK_FAILURE
         elif kind == RST_STREAM:

@@ -196,7 +196,7 @@ class Session(Protocol):
         """Say that this was all, behind what is queued."""
 
     def queued(self, stream: int) -> int:
-        """Return how many bytes of bodies wait for the peer's windows."""
+        """Return how many bytes of a body wait for the peer's windows; up to :data:`LOW_WATER` may only wait for :meth:`output`."""
 
     def took(self, stream: int, size: int) -> None:
         """Give the peer room for ``size`` bytes more, of those that ``data_came`` brought; also of streams that are over."""

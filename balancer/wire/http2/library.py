@@ -50,6 +50,8 @@ ssize_t nghttp2_session_mem_recv(uintptr_t, const char *, size_t);
 ssize_t nghttp2_session_mem_send(uintptr_t, char **);
 int nghttp2_session_set_local_window_size(uintptr_t, uint8_t, int32_t, int32_t);
 uint32_t nghttp2_session_get_remote_settings(uintptr_t, int);
+int32_t nghttp2_session_get_remote_window_size(uintptr_t);
+int32_t nghttp2_session_get_stream_remote_window_size(uintptr_t, int32_t);
 int nghttp2_session_consume_connection(uintptr_t, size_t);
 int nghttp2_session_consume_stream(uintptr_t, int32_t, size_t);
 int nghttp2_session_resume_data(uintptr_t, int32_t);

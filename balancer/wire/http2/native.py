@@ -19,6 +19,7 @@ from balancer.wire.http2.frames import (
     ENABLE_CONNECT_PROTOCOL,
     ENABLE_PUSH,
     GOAWAY,
+    HEADERS,
     HIGHEST,
     INITIAL_WINDOW_SIZE,
     MAX_CONCURRENT_STREAMS,
@@ -202,7 +203,7 @@ class NativeSession(Called):
         known = self._streams.get(stream)
         if known is None:
             return 0
-        if known.queued:
+        if known.queued > LOW_WATER:  # less is not worth asking the library for: it goes with the next output
             self._pump()
         return known.queued
 
@@ -251,6 +252,7 @@ class NativeSession(Called):
             callbacks.functions.nghttp2_session_mem_send,
             callbacks.written,
         )
+        said = 0
         while True:
             size = write(session, pointer)
             if size <= 0:
@@ -258,10 +260,13 @@ class NativeSession(Called):
             frame = callbacks.unpack(pointer[0], size)
             out.append(frame)
             kind = frame[3]
-            if kind == RST_STREAM:
+            if kind <= HEADERS:  # DATA, too
+                said += 1
+            elif kind == RST_STREAM:
                 self._reset_said(int.from_bytes(frame[5:9], "big"), int.from_bytes(frame[9:13], "big"))
             elif kind == GOAWAY:
                 self._dead = (int.from_bytes(frame[13:17], "big"), frame[17:].decode("latin-1") or "broke the protocol")
+        self._watch.traffic += said
         if size < 0:
             self._dead = self._dead or (INTERNAL_ERROR, f"nghttp2 failed ({size})")
 

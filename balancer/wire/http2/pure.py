@@ -234,6 +234,7 @@ class PureSession(Reading):
                 piece = stream.take(room, self._now)
                 last = stream.ending and not stream.queued and stream.trailers is None
                 h2.send_data(number, piece, end_stream=last)
+                self._watch.traffic += 1
                 if stream.high and stream.queued < LOW_WATER:
                     stream.high = False
                     self._lowered.append(number)

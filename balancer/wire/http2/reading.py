@@ -355,8 +355,16 @@ class Reading(Framing):
     def _ping_answered(self, data: bytes) -> None:
         self._told.ping_answered(data)
 
+    def _window_with(self, number: int, increment: int) -> int:
+        """Return how large ``increment`` makes the peer's window of a stream, or with 0 of all; -1 for a stream that has ended."""
+        if not number:
+            return int(self._h2.outbound_flow_control_window) + increment
+        if number not in self._streams:
+            return -1
+        return int(self._h2.streams[number].outbound_flow_control_window) + increment
+
     def _window_came(self, number: int, increment: int) -> None:
-        if not self._watch.crumb(increment):
+        if not self._watch.crumb(increment, lambda: self._window_with(number, increment)):
             self._fail(ENHANCE_YOUR_CALM, self._watch.words)
         if number and number not in self._streams:
             self._not_begun(number, "WINDOW_UPDATE")

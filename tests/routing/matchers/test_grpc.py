@@ -46,11 +46,13 @@ class GRPCTests(unittest.TestCase):
         self.assertEqual(made.describe(), "gRPC service: prefix 'shop.', method: regex '^Get'")
 
     def test_any(self) -> None:
-        """Without settings it is every call, and nothing else."""
+        """Without settings it is every call, of gRPC-Web too, and nothing else."""
         made = matcher()
         self.assertTrue(made.matches(called("/a.B/C")))
         self.assertFalse(made.matches(called("/a.B/C", method="GET")))
-        self.assertFalse(made.matches(called("/a.B/C", kind="application/grpc-web")))
+        for kind in ("application/grpc-web", "application/grpc-web-text+proto"):
+            self.assertTrue(made.matches(called("/a.B/C", kind=kind)), kind)
+        self.assertFalse(made.matches(called("/a.B/C", kind="application/grpc-webs")))
         self.assertFalse(made.matches(facts("/a.B/C", "POST")))
         self.assertEqual(made.describe(), "a call of gRPC")
 

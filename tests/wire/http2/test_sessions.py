@@ -517,6 +517,48 @@ class AbuseTests:
             peer.send(frames.window_update(0, 1000))
         self.assertIsNone(peer.error)
 
+    def test_dribble(self: Any) -> None:
+        """Of windows that are all but shut each crumb counts, whatever goes because of it: a stream's, and the connection's."""
+        for number, initial, size in ((1, 0, 20), (0, 1 << 20, 65535 + 20)):
+            peer = RawClient(self.library, Limits(crumbs=8), answers=False).begin((frames.INITIAL_WINDOW_SIZE, initial))
+            peer.send(peer.headers(1, GET))
+            peer.session.respond(1, OK)
+            peer.session.send(1, bytes(size))
+            peer.read()
+            for _ in range(8):
+                peer.send(frames.window_update(number, 1))
+            self.assertIsNone(peer.error)
+            peer.send(frames.window_update(number, 1))
+            self.assertEqual(peer.outcome(), f"goaway {ENHANCE_YOUR_CALM}")
+
+    def test_pings_and_crumbs_with_calls(self: Any) -> None:
+        """Clients of gRPC send a few of each with every call and every message: those are not counted."""
+        peer = self.peer(Limits(pings=3, crumbs=3))
+        for number in range(50):
+            stream = 2 * number + 1
+            peer.send(peer.headers(stream, GET) + frames.frame(PING, 0, 0, bytes(8)) * 4)
+            peer.send(frames.window_update(stream, 13) * 2 + frames.window_update(0, 13) * 2)
+        stream = 101
+        peer.send(peer.headers(stream, POST, flags=END_HEADERS))
+        for _ in range(50):
+            message = frames.frame(DATA, 0, stream, b"hello")
+            peer.send(message + frames.frame(PING, 0, 0, bytes(8)) * 4 + frames.window_update(stream, 5) * 4)
+        self.assertIsNone(peer.error)
+        before = peer.session.open_streams
+        peer.send(frames.frame(PING, 0, 0, bytes(8)) * 1000)
+        self.assertEqual((before, peer.outcome()), (1, f"goaway {ENHANCE_YOUR_CALM}"))
+
+    def test_pings_with_messages_to_the_peer(self: Any) -> None:
+        """One that measures how fast it gets what we send may do so with each piece."""
+        peer = self.peer(Limits(pings=3), answers=False)
+        peer.send(peer.headers(1, GET))
+        peer.session.respond(1, OK)
+        for _ in range(100):
+            peer.session.send(1, b"message")
+            peer.read()
+            peer.send(frames.frame(PING, 0, 0, bytes(8)))
+        self.assertIsNone(peer.error)
+
     def test_continuations(self: Any) -> None:
         """CVE-2024-27316: ended before the list is, and before it is kept."""
         peer = self.peer(Limits(continuations=3))
@@ -554,7 +596,7 @@ class AbuseTests:
         """Requests before the frame that ends the connection are there."""
         peer = self.peer(Limits(pings=1), answers=False)
         ping = frames.frame(PING, 0, 0, bytes(8))
-        peer.send(peer.headers(1, GET) + ping + ping + peer.headers(3, GET))
+        peer.send(peer.headers(1, GET) + ping * 6 + peer.headers(3, GET))  # four go with the request
         self.assertEqual(peer.told.of("request"), [("request", 1, GET, True)])
         self.assertEqual(peer.outcome(), f"goaway {ENHANCE_YOUR_CALM}")
 

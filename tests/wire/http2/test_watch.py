@@ -44,7 +44,39 @@ class WatchTests(SynchronousTestCase):
         watch = Watch(Limits(resets=2, crumbs=2), preface=False)
         data = frames.reset(1, 7) * 10
         self.assertEqual(watch.scan(data), len(data))
-        self.assertTrue(all(watch.crumb(1) and watch.provoked() for _ in range(10)))
+        self.assertTrue(all(watch.crumb(1, lambda: 1) and watch.provoked() for _ in range(10)))
+
+    def test_old_streams_may_be_given_up(self) -> None:
+        """Those of clients whose deadlines pass are not of floods; ten times as many may come."""
+        watch = Watch(Limits(resets=2), preface=True)
+        watch.scan(frames.PREFACE)
+        for now in (1.0, 2.0, 3.0):
+            watch.at(now)
+            numbers = range(int(now) * 40 - 39, int(now) * 40, 2)
+            watch.scan(b"".join(frames.frame(frames.HEADERS, 5, number, b"\x82") for number in numbers))
+        resets = [frames.reset(number, 8) for number in range(1, 121, 2)]
+        self.assertEqual(watch.scan(b"".join(resets[:20])), 20 * 13)
+        self.assertEqual(watch.scan(b"".join(resets[50:])), 2 * 13)
+        watch = Watch(Limits(resets=2), preface=True)
+        watch.scan(frames.PREFACE + frames.frame(frames.HEADERS, 5, 1, b"\x82"))
+        watch.at(5.0)
+        self.assertEqual(watch.scan(frames.reset(1, 8) * 30), 20 * 13)
+
+    def test_what_goes_with_traffic(self) -> None:
+        """PINGs, and crumbs of windows that are wide open, are counted beyond four for each HEADERS and DATA, in each span anew."""
+        for preface in (True, False):
+            watch = Watch(Limits(pings=2, crumbs=2), preface=preface)
+            watch.scan((frames.PREFACE if preface else b"") + frames.frame(frames.HEADERS, 4, 1, b"\x82"))
+            watch.scan(frames.frame(frames.DATA, 0, 1, b"x"))
+            watch.traffic += 1
+            self.assertEqual(watch.scan(PING * 15), 14 * 17)
+        watch = Watch(Limits(pings=2, crumbs=2), preface=True)
+        watch.scan(frames.PREFACE + frames.frame(frames.HEADERS, 4, 1, b"\x82"))
+        for window in (lambda: 60000, lambda: -1):
+            self.assertEqual([watch.crumb(1, window) for _ in range(3)], [True] * 3)
+        self.assertFalse(watch.crumb(1, lambda: 60000))
+        watch.at(10.0)
+        self.assertEqual(watch.scan(PING * 3), 34)
 
     def test_left_out_streams_are_closed(self) -> None:
         """A stream with a lower number than one before it, which was never begun; of a client."""
