@@ -86,6 +86,7 @@ class BalancerService(Service):
         inheritance.began()
         opening = Opening(self._reactor, inheritance.take)
         plane = DataPlane(Runtime(self._reactor, inheritance.secret), opening)
+        plane.runtime.inherit(inheritance.tls)
         snapshot = built(found, plane.runtime)
         found.config.forget_places()
         side = SidePorts(self._reactor, plane.runtime.observing.metrics.text, self, opening)
@@ -229,7 +230,7 @@ class BalancerService(Service):
 
         state = [state for pool in plane.snapshot.pools.values() for state in state_of(pool)]
         left = [*plane.listeners.left(), *side.left()]
-        return self._succession.pass_on(left, plane.runtime.secret, state, hand_over)
+        return self._succession.pass_on(left, plane.runtime.left(state), hand_over)
 
     # Stopping.
 

@@ -14,6 +14,7 @@ from balancer.service.http2 import http2_library
 from balancer.service.listening import Listeners
 from balancer.service.snapshot import Snapshot
 from balancer.tls.choosing import library_in_use
+from balancer.tls.shelf import Shelf
 
 __all__ = ["outline_of", "status_of"]
 
@@ -46,7 +47,10 @@ def outline_of(snapshot: Snapshot, addresses: Callable[[str], Sequence[str]]) ->
             }
             for name, listener in config.listeners.items()
         ],
-        "pools": [_pool(pool, config.pools[name]) for name, pool in snapshot.pools.items()],
+        "pools": [
+            _pool(pool, config.pools[name]) | _broken(snapshot.pool_shelves.get(name))
+            for name, pool in snapshot.pools.items()
+        ],
         "packages": [package for package in snapshot.registry.report() if not package.get("builtin")],
     }
 
@@ -56,7 +60,15 @@ def _certificates(snapshot: Snapshot, listener: str) -> dict[str, Any]:
     shelf = snapshot.shelves.get(listener)
     if shelf is None:
         return {}
-    return {"tls": library_in_use().version, "certificates": certificate_report(shelf, time.time())}
+    return {
+        "tls": library_in_use().version,
+        "certificates": certificate_report(shelf, time.time()),
+        "broken_files": shelf.complaints,
+    }
+
+
+def _broken(shelf: Shelf | None) -> dict[str, Any]:
+    return {} if shelf is None else {"broken_files": shelf.complaints}
 
 
 def _pool(pool: Pool, settings: PoolSettings) -> dict[str, Any]:
