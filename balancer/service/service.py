@@ -34,6 +34,7 @@ from balancer.service.runtime import Runtime
 from balancer.service.server_state import state_of, take_over
 from balancer.service.side_ports import SidePorts
 from balancer.service.signals import Signals
+from balancer.service.status import libraries
 from balancer.service.succession import Succession
 
 __all__ = ["BalancerService"]
@@ -182,6 +183,7 @@ class BalancerService(Service):
             "file": str(self.file),
             "uptime": time.monotonic() - self._started,
             "reloads": self.reloads,
+            "libraries": libraries(),
             "metrics": side.addresses("metrics"),
             "admin": side.addresses("admin"),
             **plane.status(),

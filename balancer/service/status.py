@@ -15,8 +15,15 @@ from balancer.service.listening import Listeners
 from balancer.service.snapshot import Snapshot
 from balancer.tls.choosing import library_in_use
 from balancer.tls.shelf import Shelf
+from balancer.wire.http2.sessions import description
 
-__all__ = ["outline_of", "status_of"]
+__all__ = ["libraries", "outline_of", "status_of"]
+
+
+def libraries() -> dict[str, str]:
+    """Return the libraries that do TLS and the framing of HTTP/2 in this process, with their versions."""
+    tls = library_in_use()
+    return {"tls": f"{tls.version} ({tls.name})", "http2": description()}
 
 
 def status_of(snapshot: Snapshot, listeners: Listeners) -> dict[str, Any]:

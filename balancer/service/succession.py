@@ -14,6 +14,7 @@ from balancer.errors import BalancerError
 from balancer.service.inheritance import Inheritance, Left
 from balancer.service.notifying import notify
 from balancer.service.pid_file import PidFile
+from balancer.service.status import libraries
 from balancer.service.upgrade import Successor
 
 __all__ = ["Succession"]
@@ -44,6 +45,7 @@ class Succession:
     def accepts(self) -> None:
         """This process accepts connections: the one before may end."""
         self.inheritance.ready()
+        _log.info("TLS by {tls}; HTTP/2 by {http2}", **libraries())
         notify("READY=1", f"MAINPID={os.getpid()}")
 
     def pass_on(

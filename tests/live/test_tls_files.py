@@ -7,14 +7,13 @@ import signal
 import socket
 import ssl
 import threading
-from pathlib import Path
 
 from balancer.tls.choosing import library_in_use
-from tests.live.balancers import GET, OK, RunningBalancer, alive, answering, wait_until
+from tests.live.balancers import OK, RunningBalancer, wait_until
 from tests.live.processes import free_port
 from tests.live.test_tls_certificates import CA, NEWER, PATIENCE, SHOP, _Story
-from tests.live.test_tls_tickets import TicketTests
-from tests.live.test_workers import WorkersTestCase
+from tests.live.test_tls_tickets import Returning
+from tests.live.test_workers import GET, WorkersTestCase, alive
 from tests.tls.authority import Authority, Issued
 
 OLD_CA, NEW_CA = Authority("Clients 1"), Authority("Clients 2")
@@ -27,12 +26,12 @@ class BrokenFilesTests(_Story, WorkersTestCase):
     def test_respawn(self) -> None:
         """A worker that starts while files are broken serves with what the master has; log, status and metric tell."""
         port, self.socket = free_port(), f"{self.at}/admin.sock"
+        (self.at / "clients.pem").write_bytes(OLD_CA.issued.cert)
         top = f"workers: 2\nmetrics: {{bind: '127.0.0.1:{port}'}}\nadmin: {{bind: 'unix:{self.socket}'}}"
         running = self.begin(
             "certificates: AT/shop.pem, client_auth: {mode: optional, ca: AT/clients.pem}",
             top=top,
             shop=SHOP,
-            clients=OLD_CA.issued,
         )
         wait_until(lambda: len(self.ready()) == 2)
         (self.at / "shop.pem").write_text("half written")
@@ -86,15 +85,9 @@ class ClientAuthorityTests(_Story):
 
     def test_rotated(self) -> None:
         """Both, then the new one alone: clients of either come as long as theirs is there, connections stay, sessions are not gone on with."""
-        running = self.begin(
-            "certificates: AT/shop.pem, client_auth: {ca: AT/clients.crt}".replace("clients.crt", "clients.pem"),
-            shop=SHOP,
-            clients=OLD_CA.issued,
-        )
         file = self.at / "clients.pem"
         file.write_bytes(OLD_CA.issued.cert)
-        running.reload()
-        wait_until(lambda: "reloaded" in running.output.read_text())
+        running = self.begin("certificates: AT/shop.pem, client_auth: {ca: AT/clients.pem}", shop=SHOP)
         old, new = self._client(OLD_CA, "old"), self._client(NEW_CA, "new")
         stays = self._comes(old)
         self.assertTrue(self._served(stays))
@@ -173,20 +166,11 @@ class PoolFilesTests(_Story):
         self.assertEqual(self.get(web).status, 200)
 
 
-class UpgradeTests(TicketTests):
+class UpgradeTests(Returning):
     """Another process takes over."""
 
-    def _upgraded(self, running: RunningBalancer) -> None:
-        count = running.output.read_text().count("has taken over")
-        os.kill(int((self.at / "pid").read_text()), signal.SIGUSR2) if (self.at / "pid").exists() else os.kill(
-            running.pid, signal.SIGUSR2
-        )
-        wait_until(lambda: running.output.read_text().count("has taken over") > count, 60)
-
     def _end(self, running: RunningBalancer) -> None:
-        words = running.output.read_text().partition("upgrade: ")[2].partition("process ")[2]
-        text = running.output.read_text()
-        pid = int(text.partition(" has taken over")[0].rpartition("process ")[2]) if words else running.pid
+        pid = int(running.output.read_text().partition(" has taken over")[0].rpartition("process ")[2])
         os.kill(pid, signal.SIGTERM)
         wait_until(lambda: not alive(pid), 60)
 
@@ -204,7 +188,8 @@ class UpgradeTests(TicketTests):
             wait_until(lambda r=running: "upgrade failed, this process goes on" in r.output.read_text(), 60)
             self.assertTrue(self.ask(session, ssl.TLSVersion.TLSv1_2)[0])
             (self.at / "shop.pem").write_bytes(whole)
-            self._upgraded(running)
+            os.kill(running.pid, signal.SIGUSR2)
+            wait_until(lambda r=running: "has taken over" in r.output.read_text(), 60)
             self.addCleanup(self._end, running)
             self.assertEqual(running.process.wait(60), 0)
             self.assertTrue(all(self.ask(session, ssl.TLSVersion.TLSv1_2)[0] for _ in range(8)))
