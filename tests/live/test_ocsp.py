@@ -1,4 +1,4 @@
-"""OCSP with a responder that many run: ``openssl ocsp``, over a small authority's index."""
+"""OCSP with a responder that everybody has: ``openssl ocsp``, over a small authority's index."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.live.balancers import wait_until
+from tests.live.balancers import Peer, Server, wait_until
 from tests.live.processes import free_port
 from tests.live.programs import need
 from tests.live.test_tls_certificates import CA, _Story
 from tests.tls.authority import Issued
+from tests.tls.responder import answer
 
 GOOD = "OCSP Response Status: successful"
 NONE = "OCSP response: no response sent"
@@ -77,7 +78,14 @@ class ResponderTests(_Story):
 
     def test_over(self) -> None:
         """An answer that is over already is not passed on."""
-        self.respond(self.index(self.shop), "-nmin", "0")
+
+        def talk(peer: Peer) -> None:
+            head = peer.head()
+            peer.exactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+            body = answer(CA, self.shop, since=-30.0)
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(body), body))
+
+        self.addCleanup(Server(talk, self.responder_port).close)
         running = self.begin("certificates: AT/shop.pem", shop=self.shop)
         wait_until(lambda: "no OCSP answer about" in running.output.read_text(), 60)
         self.assertIn(NONE, self.status())
