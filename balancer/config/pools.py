@@ -229,7 +229,9 @@ class ClientCertificate(Settings):
     """A certificate of ours, with its key."""
 
     cert: LocalPath = Field(description="PEM file: the certificate, then its chain.")
-    key: LocalPath | None = Field(default=None, description="PEM file with the key; without it, it is in 'cert' too, or beside it.")
+    key: LocalPath | None = Field(
+        default=None, description="PEM file with the key; without it, it is in 'cert' too, or beside it."
+    )
 
 
 class PoolTls(Settings):
@@ -310,7 +312,9 @@ class Pool(Settings):
         if alpn is not None and self.protocol == "h2" and alpn != ("h2",):
             raise ValueError("expected alpn: h2 alone beside protocol: h2: nothing else would be spoken")
         if alpn is not None and self.protocol == "http1" and "h2" in alpn:
-            raise ValueError("expected no h2 in alpn beside protocol: http1: a server that agrees on it would not be understood")
+            raise ValueError(
+                "expected no h2 in alpn beside protocol: http1: a server that agrees on it would not be understood"
+            )
         if alpn is not None and self.proxy_protocol is not None and "h2" in alpn and self.protocol is None:
             raise ValueError("expected no h2 in alpn beside proxy_protocol: a connection of HTTP/2 is of many clients")
         return self

@@ -73,7 +73,6 @@ class Encryption:
 
     def over(self, connect: Connect, host: str, alpn: tuple[str, ...] | None = None) -> Connect:
         """Return what connects a protocol as ``connect`` does, above TLS with the server called ``host``; ``alpn`` is offered, by default the settings'."""
-
         offered = self.settings.alpn if alpn is None else alpn
 
         def connect_over(address: Address, protocol: Any, timeout: float) -> Deferred[Any]:

@@ -91,9 +91,7 @@ def client_context(
         report(place, ValueError(fault.text))
     if faults:
         return shelf, None
-    settings = ClientSettings(
-        verify=tls.verify, server_name=tls.server_name, profile=tls.profile, alpn=tls.alpn or ()
-    )
+    settings = ClientSettings(verify=tls.verify, server_name=tls.server_name, profile=tls.profile, alpn=tls.alpn or ())
     try:
         return shelf, ClientContext(believing(settings, shelf))
     except BalancerError as error:

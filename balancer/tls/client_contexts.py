@@ -168,7 +168,9 @@ class ClientSession(Session):
             self._refusal = Fault(CERTIFICATE, wrong)
         return bool(wrong)
 
-    def _accepts(self) -> Fault | None:  # once more, for sessions that are gone on with: nobody has looked at their certificate
+    def _accepts(
+        self,
+    ) -> Fault | None:  # once more, for sessions that are gone on with: nobody has looked at their certificate
         if not self.context.settings.verify:
             return None
         shown = self.peer_certificate

@@ -115,9 +115,7 @@ class PoolTests(SynchronousTestCase):
             ),
             (
                 "proxy_protocol: v2, tls: {alpn: h2}",
-                [
-                    "pools.app: expected no h2 in alpn beside proxy_protocol: a connection of HTTP/2 is of many clients"
-                ],
+                ["pools.app: expected no h2 in alpn beside proxy_protocol: a connection of HTTP/2 is of many clients"],
             ),
             (
                 "tls: {alpn: imap}",

@@ -165,7 +165,9 @@ class HandshakeTests(SynchronousTestCase):
         self.assertTrue(self.lines[1].endswith("192.0.2.0:1 failed, alert: alert unknown_ca"))
         self.clock.advance(20)
         counts.tell("192.0.2.99:1", "", "timeout", "it took too long")
-        self.assertTrue(self.lines[-1].endswith("it took too long (21 failures before were not written)"), self.lines[-1])
+        self.assertTrue(
+            self.lines[-1].endswith("it took too long (21 failures before were not written)"), self.lines[-1]
+        )
 
     def test_plain(self) -> None:
         """A client that speaks plain HTTP is told what is spoken here; one that speaks anything else gets an alert."""

@@ -66,7 +66,11 @@ class ResponderTests(_Story):
         gone = self.issue("gone.example", 5)
         self.respond(self.index(self.shop, must, revoked=(gone,)))
         running = self.begin(
-            "certificates: [AT/shop.pem, AT/must.pem, AT/gone.pem]", top="workers: 2", shop=self.shop, must=must, gone=gone
+            "certificates: [AT/shop.pem, AT/must.pem, AT/gone.pem]",
+            top="workers: 2",
+            shop=self.shop,
+            must=must,
+            gone=gone,
         )
         for name in ("shop.example", "must.example"):
             wait_until(lambda name=name: all(GOOD in self.status(name) for _ in range(6)), 60)

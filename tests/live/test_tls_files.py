@@ -63,7 +63,9 @@ class ClientAuthorityTests(_Story):
         authority.issue(subject=f"CN={name}", client=True).write(self.at / f"{name}.crt", self.at / f"{name}.key")
         context = ssl.create_default_context(cadata=CA.issued.cert.decode())
         context.load_cert_chain(self.at / f"{name}.crt", self.at / f"{name}.key")
-        context.maximum_version = ssl.TLSVersion.TLSv1_2  # refused within the handshake; its sessions can be used again and again
+        context.maximum_version = (
+            ssl.TLSVersion.TLSv1_2
+        )  # refused within the handshake; its sessions can be used again and again
         return context
 
     def _comes(self, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLSocket | None:
@@ -152,9 +154,7 @@ class PoolFilesTests(_Story):
         believed.write_bytes(OTHER_SERVERS.issued.cert)
         OLD_CA.issue("us", client=True, number=6).write(shown, self.at / "ours.key")
         tls = f"tls: {{ca: {believed}, certificate: {{cert: {shown}, key: {self.at}/ours.key}}}}"
-        running, web = self.web(
-            f"127.0.0.1:{port}", pool=f"{tls}\nretry: false\npassive: false\nkeep_alive: false\n"
-        )
+        running, web = self.web(f"127.0.0.1:{port}", pool=f"{tls}\nretry: false\npassive: false\nkeep_alive: false\n")
         self.assertEqual(self.get(web).status, 502)
         believed.write_bytes(OTHER_SERVERS.issued.cert + SERVERS.issued.cert)
         wait_until(lambda: "the authorities of servers' certificates have changed" in running.output.read_text(), 60)
@@ -194,5 +194,3 @@ class UpgradeTests(Returning):
             self.assertEqual(running.process.wait(60), 0)
             self.assertTrue(all(self.ask(session, ssl.TLSVersion.TLSv1_2)[0] for _ in range(8)))
             self.port = free_port()
-
-

@@ -144,7 +144,9 @@ class EncryptionTests(SynchronousTestCase):
         self.assertEqual(settings.identity.serial, f"{SHOP.certificate.serial_number:x}")
         ca.write_bytes(Authority("Another").issued.cert + CA.issued.cert)
         changed, news, complaints = shelf.take(shelf.look(), {})
-        self.assertEqual((changed, news, complaints), (True, ["the authorities of servers' certificates have changed"], []))
+        self.assertEqual(
+            (changed, news, complaints), (True, ["the authorities of servers' certificates have changed"], [])
+        )
         snapshot.believe("app")
         self.assertIsNot(encryption.context, before)
         self.assertEqual(encryption.settings.ca, ca.read_bytes())

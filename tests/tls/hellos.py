@@ -81,7 +81,13 @@ def cases(hello: Hello) -> Iterator[tuple[str, bytes]]:
         yield f"many empty records of kind {kind}", record(kind, b"") * 200 + whole
     middle = len(message) // 2
     halves = record(HANDSHAKE, message[:middle]), record(HANDSHAKE, message[middle:])
-    for kind, body in ((HANDSHAKE, b""), (DATA, b"x"), (CHANGE, b"\x01"), (ALERT, b"\x01\x00"), (HEARTBEAT, b"\x01\0\1x")):
+    for kind, body in (
+        (HANDSHAKE, b""),
+        (DATA, b"x"),
+        (CHANGE, b"\x01"),
+        (ALERT, b"\x01\x00"),
+        (HEARTBEAT, b"\x01\0\1x"),
+    ):
         yield f"a record of kind {kind} in the middle", halves[0] + record(kind, body) + halves[1]
     for size in (16384, 16385, 18432, 65535):
         yield f"a record that claims {size} bytes", record(HANDSHAKE, message, size=size) + bytes(size)
@@ -100,11 +106,16 @@ def cases(hello: Hello) -> Iterator[tuple[str, bytes]]:
     early = [*hello.without(41), (42, b"")]
     yield "early data", record(HANDSHAKE, hello.made(extensions=early)) + record(DATA, bytes(100), 0x0303)
     ticket = struct.pack(">HH", 38, 32) + bytes(32) + bytes(4) + struct.pack(">HB", 33, 32) + bytes(32)
-    yield "early data with a ticket of nobody's", record(
-        HANDSHAKE, hello.made(extensions=[*early, (45, b"\x01\x01"), (41, ticket)])
-    ) + record(DATA, bytes(100), 0x0303)
+    yield (
+        "early data with a ticket of nobody's",
+        record(HANDSHAKE, hello.made(extensions=[*early, (45, b"\x01\x01"), (41, ticket)]))
+        + record(DATA, bytes(100), 0x0303),
+    )
     yield "a ticket that is not last", record(HANDSHAKE, hello.made(extensions=[(41, ticket), *hello.without(41)]))
-    yield "early data without end", record(HANDSHAKE, hello.made(extensions=early)) + record(DATA, bytes(1000), 0x0303) * 100
+    yield (
+        "early data without end",
+        record(HANDSHAKE, hello.made(extensions=early)) + record(DATA, bytes(1000), 0x0303) * 100,
+    )
     yield "no ciphers", record(HANDSHAKE, hello.made(ciphers=b""))
     yield "half a cipher", record(HANDSHAKE, hello.made(ciphers=b"\x13"))
     yield "ciphers of old", record(HANDSHAKE, hello.made(ciphers=b"\x00\x04\x00\x05\x00\x0a\x00\x2f"))
@@ -117,18 +128,30 @@ def cases(hello: Hello) -> Iterator[tuple[str, bytes]]:
     yield "no extensions", record(HANDSHAKE, hello.made(extensions=[]))
     for kind, value in hello.extensions:
         yield f"extension {kind} twice", record(HANDSHAKE, hello.made(extensions=[(kind, value), *hello.extensions]))
-        for name, other in (("empty", b""), ("cut", value[:-1]), ("long", value + b"\0"), ("ones", b"\xff" * len(value))):
+        for name, other in (
+            ("empty", b""),
+            ("cut", value[:-1]),
+            ("long", value + b"\0"),
+            ("ones", b"\xff" * len(value)),
+        ):
             changed = [(each, other if each == kind else old) for each, old in hello.extensions]
             yield f"extension {kind} {name}", record(HANDSHAKE, hello.made(extensions=changed))
-    yield "an unknown extension of 60 kB", b"".join(
-        record(HANDSHAKE, piece)
-        for big in [hello.made(extensions=[*hello.extensions, (0xFAFA, bytes(60000))])]
-        for piece in (big[at : at + 16000] for at in range(0, len(big), 16000))
+    yield (
+        "an unknown extension of 60 kB",
+        b"".join(
+            record(HANDSHAKE, piece)
+            for big in [hello.made(extensions=[*hello.extensions, (0xFAFA, bytes(60000))])]
+            for piece in (big[at : at + 16000] for at in range(0, len(big), 16000))
+        ),
     )
-    yield "a name with a zero", record(
-        HANDSHAKE, hello.made(extensions=[(0, b"\0\x0d\0\0\x0ashop\0.evil."), *hello.without(0)])
+    yield (
+        "a name with a zero",
+        record(HANDSHAKE, hello.made(extensions=[(0, b"\0\x0d\0\0\x0ashop\0.evil."), *hello.without(0)])),
     )
-    yield "an endless message", record(HANDSHAKE, b"\x01\xff\xff\xff" + bytes(100)) + record(HANDSHAKE, bytes(16000)) * 40
+    yield (
+        "an endless message",
+        record(HANDSHAKE, b"\x01\xff\xff\xff" + bytes(100)) + record(HANDSHAKE, bytes(16000)) * 40,
+    )
     yield "another message first", record(HANDSHAKE, b"\x14\0\0\x0c" + bytes(12)) + whole
     yield "two hellos", whole + whole
     yield "a change of cipher too soon", whole + record(CHANGE, b"\x01") * 40
