@@ -9,7 +9,7 @@ import ssl
 import threading
 
 from balancer.tls.choosing import library_in_use
-from tests.live.balancers import OK, RunningBalancer, wait_until
+from tests.live.balancers import OK, Peer, RunningBalancer, wait_until
 from tests.live.processes import free_port
 from tests.live.test_tls_certificates import CA, NEWER, PATIENCE, SHOP, _Story
 from tests.live.test_tls_tickets import Returning
@@ -140,12 +140,43 @@ class PoolFilesTests(_Story):
         context.load_verify_locations(cadata=clients.issued.cert.decode())
         context.verify_mode = ssl.CERT_REQUIRED
 
-        def talk(peer: object) -> None:
-            with context.wrap_socket(peer.skt, server_side=True) as shaken:  # type: ignore[attr-defined]
+        def talk(peer: Peer) -> None:
+            with context.wrap_socket(peer.skt, server_side=True) as shaken:
                 while shaken.recv(65536):
                     shaken.sendall(OK)
 
         return self.server(talk).port
+
+    def test_offered(self) -> None:
+        """Sessions of TCP offer what the pool says, and requests the version of HTTP that it says."""
+        here = self.folder()
+        SERVERS.issue("127.0.0.1", number=5).write(here / "cert.pem", here / "cert.key")
+        (here / "ca.pem").write_bytes(SERVERS.issued.cert)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(here / "cert.pem", here / "cert.key")
+        context.set_alpn_protocols(["h2", "imap", "http/1.1"])
+        agreed: list[str | None] = []
+
+        def talk(peer: Peer) -> None:
+            with context.wrap_socket(peer.skt, server_side=True) as shaken:
+                agreed.append(shaken.selected_alpn_protocol())
+                shaken.recv(65536)
+                shaken.sendall(OK)
+
+        server = self.server(talk).address
+        port = free_port()
+        listener = f"  mail: {{bind: '127.0.0.1:{port}', protocol: tcp, pool: mail}}"
+        pool = f"  mail: {{servers: ['{server}'], tls: {{ca: {here}/ca.pem, alpn: imap}}}}"
+        running = self.run_balancer(
+            f"listeners:\n  web: {{bind: '127.0.0.1:{self.port}', pool: web}}\n{listener}\n"
+            f"pools:\n  web: {{servers: ['{server}'], tls: {{ca: {here}/ca.pem, alpn: http/1.1}}}}\n{pool}\n"
+        )
+        running.wait_for(self.port)
+        self.assertEqual(self.get(self.port).status, 200)
+        with self.connect(port).skt as skt:
+            skt.sendall(b"hello")
+            self.assertTrue(skt.recv(100))
+        self.assertEqual([each for each in agreed if each], ["http/1.1", "imap"])
 
     def test_followed(self) -> None:
         """Another authority, another certificate to show: new connections go by them, without a reload; broken files change nothing."""
