@@ -109,6 +109,7 @@ def status(admin: Admin, as_json: bool) -> None:
     screen.print(
         f"balancer {found['version']}, up {uptime}, {counted(found['reloads'], 'reload')}, {escape(found['file'])}"
     )
+    screen.print(escape(f"TLS by {found['libraries']['tls']}; HTTP/2 by {found['libraries']['http2']}"))
     overload = found["overload"]
     turned_away = sum(overload["turned_away"].values())
     if turned_away or overload["share"]:
@@ -129,12 +130,16 @@ def status(admin: Admin, as_json: bool) -> None:
         )
         if listener.get("certificates"):
             screen.print(certificates_table(listener["certificates"]))
+        for text in listener.get("broken_files", ()):
+            screen.print(f"  [red]broken, what was good stays:[/] {escape(text)}")
     if found["acme"]:
         screen.print("certificates from authorities")
         screen.print(orders_table(found["acme"]))
     for pool in found["pools"]:
         speaks = "" if pool["protocol"] == "http1" else f", speaks {pool['protocol']}"
         screen.print(f"pool [bold]{escape(pool['name'])}[/] {escape(pool['algorithm'])}{speaks}")
+        for text in pool.get("broken_files", ()):
+            screen.print(f"  [red]broken, what was good stays:[/] {escape(text)}")
         screen.print(servers_table(pool["servers"]))
 
 

@@ -281,6 +281,18 @@ def _introductions(document: Document) -> Iterator[Problem]:
             yield document.problem(loc, message, "protocol")
 
 
+def _offered(document: Document) -> Iterator[Problem]:
+    """Requests need a pool whose servers are offered a version of HTTP, where it says what they are offered."""
+    pools = get(document.data, "pools")
+    protocols = {name: protocol_of(part) for name, part in items_of(get(document.data, "listeners"))}
+    for loc, name in _pool_references(document.data):
+        alpn = get(pools, name, "tls", "alpn")
+        alpn = [alpn] if isinstance(alpn, str) else [each for _, each in entries_of(alpn)]
+        if protocols.get(str(loc[1])) == "http" and alpn and not {"h2", "http/1.1"}.intersection(map(str, alpn)):
+            message = f"the pool '{name}' offers its servers neither h2 nor http/1.1 ('alpn' in its 'tls')"
+            yield document.problem(loc, message, "protocol")
+
+
 _PARTS: tuple[Callable[[Document], Iterator[Problem]], ...] = (
     _unknown_pools,
     _named_matches,
@@ -294,4 +306,5 @@ _PARTS: tuple[Callable[[Document], Iterator[Problem]], ...] = (
     admin,
     _redirects,
     _introductions,
+    _offered,
 )

@@ -18,9 +18,10 @@ from balancer.config.fields import (
     Positive,
     PositiveDuration,
     Probe,
+    Protocol,
     ServerAddress,
 )
-from balancer.config.forms import Filled, Switch, one_of, short
+from balancer.config.forms import Filled, Many, Switch, one_of, short
 from balancer.config.proxy_protocol import SentProxyProtocol
 from balancer.hooks.settings import Duration, LocalPath, Settings
 from balancer.wire.grpc.status import RETRIABLE
@@ -228,7 +229,9 @@ class ClientCertificate(Settings):
     """A certificate of ours, with its key."""
 
     cert: LocalPath = Field(description="PEM file: the certificate, then its chain.")
-    key: LocalPath | None = Field(default=None, description="PEM file with the key; without it, it is in 'cert' too.")
+    key: LocalPath | None = Field(
+        default=None, description="PEM file with the key; without it, it is in 'cert' too, or beside it."
+    )
 
 
 class PoolTls(Settings):
@@ -247,6 +250,10 @@ class PoolTls(Settings):
     certificate: ClientCertificate | None = Field(default=None, description="What is shown to servers that ask for it.")
     profile: Literal["intermediate", "modern"] = Field(
         default="intermediate", description="Mozilla's: intermediate is TLS 1.2 and 1.3, modern is TLS 1.3 alone."
+    )
+    alpn: Annotated[tuple[Protocol, ...], Many()] | None = Field(
+        default=None,
+        description="Protocols offered to servers, best first. By default what 'protocol' says for HTTP, and none for sessions of TCP.",
     )
 
 
@@ -298,6 +305,19 @@ class Pool(Settings):
         if self.protocol is None or self.protocol == "auto":
             return "auto" if secure else "http1"
         return self.protocol
+
+    @model_validator(mode="after")
+    def _agrees_with_alpn(self) -> Pool:
+        alpn = None if self.tls is None else self.tls.alpn
+        if alpn is not None and self.protocol == "h2" and alpn != ("h2",):
+            raise ValueError("expected alpn: h2 alone beside protocol: h2: nothing else would be spoken")
+        if alpn is not None and self.protocol == "http1" and "h2" in alpn:
+            raise ValueError(
+                "expected no h2 in alpn beside protocol: http1: a server that agrees on it would not be understood"
+            )
+        if alpn is not None and self.proxy_protocol is not None and "h2" in alpn and self.protocol is None:
+            raise ValueError("expected no h2 in alpn beside proxy_protocol: a connection of HTTP/2 is of many clients")
+        return self
 
     @model_validator(mode="after")
     def _uses_http2(self) -> Pool:

@@ -41,6 +41,10 @@ class Encryption:
         self.settings = context.settings
         self._wheel = wheel
 
+    def use(self, context: ClientContext) -> None:
+        """Go by ``context`` in connections that are made from now on; those that there are stay, sessions are not gone on with."""
+        self.context, self.settings = context, context.settings
+
     def connect(
         self,
         connect: Connect,
@@ -67,11 +71,12 @@ class Encryption:
         attempt.start(connect, timeout, self._wheel)
         return attempt.result
 
-    def over(self, connect: Connect, host: str, alpn: tuple[str, ...] = ()) -> Connect:
-        """Return what connects a protocol as ``connect`` does, above TLS with the server called ``host``."""
+    def over(self, connect: Connect, host: str, alpn: tuple[str, ...] | None = None) -> Connect:
+        """Return what connects a protocol as ``connect`` does, above TLS with the server called ``host``; ``alpn`` is offered, by default the settings'."""
+        offered = self.settings.alpn if alpn is None else alpn
 
         def connect_over(address: Address, protocol: Any, timeout: float) -> Deferred[Any]:
-            return self.connect(connect, host, address, partial(_same, protocol), alpn, timeout)
+            return self.connect(connect, host, address, partial(_same, protocol), offered, timeout)
 
         return connect_over
 

@@ -4,8 +4,10 @@
 
     accepted ──> Handshake ──done──> speak(origin): the channel or session, above TLS from then on
                      ├── an authority that was shown a proof ──> closed
-                     ├── refused, broken off, too slow ──> counted, left
+                     ├── refused, broken off, too slow ──> counted, written to the service's log, left
                      └── no TLS at all, but HTTP ──> told so in plain words
+
+Nothing was asked for by then, so there is no record in the access log. Lines of the service's log are rationed: anybody can cause them.
 """
 
 from __future__ import annotations
@@ -15,16 +17,20 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IProtocol
+from twisted.logger import Logger
 
 from balancer.forwarding.session import to_peer
+from balancer.listeners.rationed import Rationed
 from balancer.model.origin import Origin
 from balancer.model.tls import TLSInfo
 from balancer.net.secured import Secured
 from balancer.net.timers import Wheel
-from balancer.tls.faults import CLOSED, NOT_TLS, TIMEOUT, Fault
+from balancer.tls.faults import CLOSED, NOT_TLS, RESET, TIMEOUT, Fault
 from balancer.tls.server_contexts import ServerContexts
 
 __all__ = ["Handshake", "Handshakes"]
+
+_log = Logger()
 
 _HTTP = re.compile(rb"[A-Z]{3,10} ")
 _TOLD = b"This port speaks HTTPS: ask for https://\n"
@@ -35,14 +41,22 @@ _PLAIN = (
 
 
 class Handshakes:
-    """What the handshakes of one listener came to: numbers by version, of those resumed, and by kind of failure."""
+    """What the handshakes of one listener came to: numbers by version, of those resumed, and by kind of failure.
 
-    __slots__ = ("done", "failed", "resumed")
+    Args:
+        listener: its name.
+        now: the time, in seconds of any clock.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_listener", "_now", "_rationed", "done", "failed", "resumed")
+
+    def __init__(self, listener: str, now: Callable[[], float]) -> None:
         self.done: dict[str, int] = {}
         self.failed: dict[str, int] = {}
         self.resumed = 0
+        self._listener = listener
+        self._now = now
+        self._rationed = Rationed()
 
     def succeeded(self, info: TLSInfo) -> None:
         """Count one that is done."""
@@ -52,6 +66,21 @@ class Handshakes:
     def came_to_nothing(self, kind: str) -> None:
         """Count one that failed; ``kind`` is one of :mod:`balancer.tls.faults`."""
         self.failed[kind] = self.failed.get(kind, 0) + 1
+
+    def tell(self, peer: str, sni: str, kind: str, words: str) -> None:
+        """Write that one failed to the log, unless too many have in a short while."""
+        if not self._rationed.allows(self._now()):
+            return
+        more = self._rationed.take_unwritten()
+        _log.info(
+            "listener {listener}: TLS handshake with {peer}{name} failed, {kind}: {words}{more}",
+            listener=self._listener,
+            peer=peer,
+            name=f", who asks for {sni!r}," if sni else "",
+            kind=kind,
+            words=words,
+            more=f" ({more} failures before were not written)" if more else "",
+        )
 
     def __repr__(self) -> str:
         return f"<Handshakes done {sum(self.done.values())}, failed {sum(self.failed.values())}>"
@@ -67,9 +96,10 @@ class Handshake:
         speak: called with this and the origin when it is done; returns the protocol above TLS.
         left: called once with this if there is nobody to speak to.
         http: whether a client that speaks plain HTTP is told which port this is.
+        origin: who connects, where a PROXY header has told.
     """
 
-    __slots__ = ("_counts", "_left", "_session", "_speak", "is_ending", "protocol")
+    __slots__ = ("_counts", "_left", "_origin", "_session", "_speak", "is_ending", "protocol")
 
     def __init__(
         self,
@@ -80,8 +110,10 @@ class Handshake:
         left: Callable[[Handshake], Any],
         *,
         http: bool = False,
+        origin: Origin | None = None,
     ) -> None:
         self._counts = counts
+        self._origin = origin
         self._speak = speak
         self._left = left
         self._session = contexts.session()
@@ -99,20 +131,30 @@ class Handshake:
         return self._speak(self, Origin(to_peer(secured.getPeer()), to_peer(secured.getHost()), info))
 
     def _failed(self, fault: Fault | None) -> None:
-        self._counts.came_to_nothing(CLOSED if fault is None else fault.kind)
-        self._left(self)
+        if fault is not None:
+            self._ends(fault.kind, str(fault))
+        elif self.protocol.is_cut:
+            self._ends(CLOSED, "the client closed the connection")
+        else:
+            self._ends(RESET, "the client reset the connection")
 
     def _timed_out(self) -> None:
         if self.protocol.give_up():
-            self._counts.came_to_nothing(TIMEOUT)
-            self._left(self)
+            self._ends(TIMEOUT, "it took too long")
+
+    def _ends(self, kind: str, words: str) -> None:
+        self._counts.came_to_nothing(kind)
+        # Who only looks whether the port is open, as health checks do, is not worth a line.
+        if kind not in (CLOSED, RESET) or self._session.has_heard:
+            peer = self._origin.peer if self._origin is not None else to_peer(self.protocol.getPeer())
+            self._counts.tell(str(peer), self._session.sni, kind, words)
+        self._left(self)
 
     def _first(self, data: bytes) -> bytes | None:
         """Return what a client is told that speaks HTTP where TLS is spoken; None for all others."""
         if _HTTP.match(data) is None:
             return None
-        self._counts.came_to_nothing(NOT_TLS)
-        self._left(self)
+        self._ends(NOT_TLS, "plain HTTP was spoken, and answered with 400")
         return _PLAIN
 
     # What a listener does with all of its connections when it drains.

@@ -120,7 +120,7 @@ class TCPListener:
         """Called when no connection could be accepted for want of descriptors."""
         self.gate = gate
         self.sessions: set[Session] = set()
-        self.handshakes = Handshakes()
+        self.handshakes = Handshakes(name, reactor.seconds)
         """What its TLS handshakes came to."""
         self._shaking: set[Handshake] = set()
         self.introductions = Introductions(self, wheel, reactor.seconds)
@@ -240,7 +240,7 @@ class TCPListener:
             self.gate.leave(peer.host)
             self.one_left()
 
-        handshake = Handshake(contexts, self._wheel, self.handshakes, speak, left)
+        handshake = Handshake(contexts, self._wheel, self.handshakes, speak, left, origin=origin)
         self._shaking.add(handshake)
         return handshake.protocol
 

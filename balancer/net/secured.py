@@ -202,6 +202,11 @@ class Secured:
             self.abortConnection()
         return True
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the other end has closed (FIN) without a word of TLS that says so; a reset is something else."""
+        return self._is_cut
+
     def _ended(self) -> None:
         """The other end has said that it sends no more."""
         if self._deaf:

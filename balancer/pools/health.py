@@ -127,7 +127,11 @@ class _Watch:
     def _dial(self, protocol: Any) -> Deferred[Any]:
         server, connect = self._server, self._connect
         if server.encryption is not None:
-            connect = server.encryption.over(connect, server.address.host, ("h2",) if server.protocol == "h2" else ())
+            # A probe of HTTP/1.1 must not have HTTP/2 agreed on.
+            offered = tuple(name for name in server.encryption.settings.alpn if name != "h2")
+            connect = server.encryption.over(
+                connect, server.address.host, ("h2",) if server.protocol == "h2" else offered
+            )
         return dial(connect, server, protocol, self._checks.settings.timeout)
 
     def _well(self, words: str, asked: Deferred[str]) -> None:

@@ -119,6 +119,8 @@ class _Builder:
         self._problems: list[Problem] = []
         self._directory = found.document.directory
         self._shelves: dict[str, Shelf] = {}
+        self._pool_shelves: dict[str, Shelf] = {}
+        self._encryptions: dict[str, Encryption] = {}
 
     def problems(self) -> list[Problem]:
         """Return what is wrong with what can be built."""
@@ -142,7 +144,17 @@ class _Builder:
             self._try(("listeners", name), partial(self._listener, name, listeners, pools))
         if self._problems:
             raise ConfigurationError(self._problems)
-        return Snapshot(config, self._registry, pools, listeners, made.get("access_log_formats"), self._shelves)
+        log_format = made.get("access_log_formats")
+        return Snapshot(
+            config,
+            self._registry,
+            pools,
+            listeners,
+            log_format,
+            self._shelves,
+            self._pool_shelves,
+            self._encryptions,
+        )
 
     def _try(self, place: tuple[str | int, ...], build: Callable[[], None]) -> None:
         try:
@@ -170,8 +182,10 @@ class _Builder:
             def report(place: tuple[str | int, ...], error: Exception) -> None:
                 self._report(("pools", name, *place), error)
 
-            context = client_context(settings.tls, self._directory, report)
-            encryption = None if context is None else Encryption(context, runtime.wheel)
+            shelf, context = client_context(settings.tls, self._directory, runtime.certificates, report)
+            if context is not None:
+                encryption = self._encryptions[name] = Encryption(context, runtime.wheel)
+                self._pool_shelves[name] = shelf
         if "algorithms" in made:
             pools[name] = built_pool(
                 name,

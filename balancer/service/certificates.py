@@ -1,4 +1,4 @@
-"""The certificates of every listener of a process: read when a configuration is built, watched while it is in force.
+"""The certificates of every listener and pool of a process: read when a configuration is built, watched while it is in force.
 
 ::
 
@@ -19,19 +19,24 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from balancer.acme.wanted import Wanted as Ordered
+from balancer.config.pools import PoolTls
 from balancer.config.tls import ListenerTls
 from balancer.net.timers import Entry, Wheel
 from balancer.tls.cabinet import Cabinet
 from balancer.tls.cabinet import Entry as CertificateEntry
+from balancer.tls.kept import NOTHING, Kept
 from balancer.tls.shelf import Looked, Shelf, Wanted
 from balancer.tls.validity import days_left, moment, standing
 
-__all__ = ["EVERY", "Certificates", "certificate_report", "threads_of", "wanted_of"]
+__all__ = ["EVERY", "Certificates", "certificate_report", "threads_of", "wanted_of", "wanted_of_pool"]
 
 EVERY = 10.0
 """Seconds between two looks at the files."""
 
 _log = Logger()
+
+_Owner = tuple[str, str]
+"""``listener`` or ``pool``, and its name."""
 
 
 def wanted_of(settings: ListenerTls, directory: str, ordered: Sequence[Ordered] = ()) -> Wanted:
@@ -51,6 +56,13 @@ def wanted_of(settings: ListenerTls, directory: str, ordered: Sequence[Ordered] 
         (auth.crl or "") if auth is not None else "",
         tuple(dict.fromkeys(name for each in ordered for name in each.names)),
     )
+
+
+def wanted_of_pool(settings: PoolTls, directory: str) -> Wanted:
+    """Return what ``settings`` say of the certificate that is shown to servers, and of whom is believed."""
+    shown = settings.certificate
+    entries = () if shown is None else (CertificateEntry(shown.cert, shown.key),)
+    return Wanted(entries, directory, ca=settings.ca or "", peers="servers")
 
 
 def certificate_report(shelf: Shelf, now: float) -> list[dict[str, Any]]:
@@ -90,12 +102,16 @@ class Certificates:
         """Answers of authorities (DER) by the fingerprint of their certificate."""
         self.changed: Callable[[str], Any] = lambda _: None
         """Called with the name of a listener that has something else to show."""
+        self.pool_changed: Callable[[str], Any] = lambda _: None
+        """Called with the name of a pool that has something else to show, or believes others."""
+        self.kept: Kept = NOTHING
+        """What is shown for files that are broken when they are read for the first time."""
         self.tells = True
         """Whether changes are written to the log: where several processes look, one does."""
         self._wheel = wheel
         self._in_thread = in_thread
         self._wall = wall
-        self._shelves: Mapping[str, Shelf] = {}
+        self._shelves: dict[_Owner, Shelf] = {}
         self._timer: Entry | None = None
         self._looking = False
 
@@ -103,17 +119,27 @@ class Certificates:
         """Return the shelf of a listener with ``settings``, to be filled; ``ordered`` as of :func:`wanted_of`."""
         return Shelf(wanted_of(settings, directory, ordered), self.cabinet)
 
-    def use(self, shelves: Mapping[str, Shelf]) -> None:
-        """Watch the files of ``shelves``, by listener, from now on."""
-        self._shelves = shelves
-        self.cabinet.forget_others({source for shelf in shelves.values() for source in shelf.sources})
+    def shelf_of_pool(self, settings: PoolTls, directory: str) -> Shelf:
+        """Return the shelf of a pool with ``settings``, to be filled."""
+        return Shelf(wanted_of_pool(settings, directory), self.cabinet)
+
+    def use(self, shelves: Mapping[str, Shelf], of_pools: Mapping[str, Shelf] | None = None) -> None:
+        """Watch the files of ``shelves``, by listener, and those ``of_pools`` from now on."""
+        self._shelves = {
+            **{("listener", name): shelf for name, shelf in shelves.items()},
+            **{("pool", name): shelf for name, shelf in (of_pools or {}).items()},
+        }
+        self._forget_others()
         if self.tells:
-            for text in self._wrong(shelves):
+            for text in self._wrong():
                 _log.warn("{text}", text=text)
-        if shelves and self._timer is None:
+        if self._shelves and self._timer is None:
             self._timer = self._wheel.schedule(EVERY, self.look)
-        elif not shelves:
+        elif not self._shelves:
             self.stop()
+
+    def _forget_others(self) -> None:
+        self.cabinet.forget_others({source for shelf in self._shelves.values() for source in shelf.sources})
 
     def stop(self) -> None:
         """Watch no more."""
@@ -121,17 +147,17 @@ class Certificates:
             self._timer.cancel()
             self._timer = None
 
-    def _wrong(self, shelves: Mapping[str, Shelf]) -> Iterable[str]:
+    def _wrong(self) -> Iterable[str]:
         now = self._wall()
-        for listener, shelf in shelves.items():
+        for (kind, name), shelf in self._shelves.items():
             for identity in shelf.choice.identities:
                 wrong = standing(identity, now)
                 if wrong:
-                    yield f"the certificate {identity.name} of listener {listener} {wrong}"
+                    yield f"the certificate {identity.name} of {kind} {name} {wrong}"
             authorities = shelf.authorities
             if authorities is not None and authorities.until <= now:
                 yield (
-                    f"a list of revoked certificates of listener {listener} is out of date since {moment(authorities.until)}:"
+                    f"a list of revoked certificates of {kind} {name} is out of date since {moment(authorities.until)}:"
                     " no client of that authority is let in"
                 )
 
@@ -141,24 +167,23 @@ class Certificates:
             return
         self._looking = True
         shelves = self._shelves
-        looking = self._in_thread(lambda: {name: shelf.look() for name, shelf in shelves.items()})
+        looking = self._in_thread(lambda: {owner: shelf.look() for owner, shelf in shelves.items()})
         looking.addCallbacks(self._looked, self._failed, callbackArgs=(shelves,)).addBoth(self._again)
 
-    def _looked(self, found: dict[str, Looked], shelves: Mapping[str, Shelf]) -> None:
+    def _looked(self, found: dict[_Owner, Looked], shelves: Mapping[_Owner, Shelf]) -> None:
         if shelves is not self._shelves:  # a reload came in between, and has read everything itself
             return
-        for listener, looked in found.items():
-            changed, news, complaints = shelves[listener].take(looked, self.staples)
+        for (kind, name), looked in found.items():
+            changed, news, complaints = shelves[kind, name].take(looked, self.staples)
             if self.tells:
                 for text in news:
-                    _log.info("listener {listener}: {text}", listener=listener, text=text)
+                    _log.info("{kind} {name}: {text}", kind=kind, name=name, text=text)
                 for text in complaints:
-                    _log.error("listener {listener}: {text}; what was there stays", listener=listener, text=text)
+                    _log.error("{kind} {name}: {text}; what was there stays", kind=kind, name=name, text=text)
             if changed:
-                self.changed(listener)
-        if any(each.complaints for each in found.values()):
-            return
-        self.cabinet.forget_others({source for shelf in shelves.values() for source in shelf.sources})
+                (self.changed if kind == "listener" else self.pool_changed)(name)
+        if not any(each.complaints for each in found.values()):
+            self._forget_others()
 
     def _failed(self, failure: Failure) -> None:
         _log.failure("the files of certificates could not be looked at", failure)
@@ -172,9 +197,9 @@ class Certificates:
     def staple(self, staples: Mapping[str, bytes]) -> None:
         """Show each certificate with its answer in ``staples``, and without where there is none."""
         self.staples = dict(staples)
-        for listener, shelf in self._shelves.items():
-            if shelf.staple(self.staples):
-                self.changed(listener)
+        for (kind, name), shelf in self._shelves.items():
+            if kind == "listener" and shelf.staple(self.staples):
+                self.changed(name)
 
 
 def threads_of(reactor: Any) -> Callable[[Callable[[], Any]], Deferred[Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
 
 from balancer.acme.conversation import NEEDED, missing_libraries
 from balancer.acme.wanted import wanted_by
@@ -12,16 +12,13 @@ from balancer.config.pools import PoolTls
 from balancer.errors import BalancerError
 from balancer.service.certificates import Certificates
 from balancer.service.matches import Report
-from balancer.tls.authorities import read_authorities
 from balancer.tls.client_contexts import ClientContext, ClientSettings
-from balancer.tls.files import read_file
-from balancer.tls.pem import UnusableError
-from balancer.tls.reading import Source, UnusableCertificateError, read_identity
+from balancer.tls.finding import is_pattern
 from balancer.tls.server_contexts import ServerContexts, ServerSettings
 from balancer.tls.shelf import Shelf
 from balancer.tls.tickets import TicketKeys
 
-__all__ = ["client_context", "encryption", "offered"]
+__all__ = ["believing", "client_context", "encryption", "offered"]
 
 
 def offered(settings: HttpListener | TcpListener) -> tuple[str, ...]:
@@ -51,7 +48,7 @@ def encryption(
     if tls.acme is not None and missing_libraries():
         report(("tls", "acme"), ValueError(NEEDED))
     shelf = certificates.shelf(tls, directory, wanted_by(settings))
-    faults = shelf.fill()
+    faults = shelf.fill(certificates.kept)
     for fault in faults:
         if fault.at >= 0:
             place: tuple[str | int, ...] = ("tls", "certificates", fault.at, fault.part)
@@ -76,27 +73,37 @@ def encryption(
         return shelf, None
 
 
-def client_context(tls: PoolTls, directory: str, report: Report) -> ClientContext | None:
-    """Return what a pool speaks TLS by; None where something is wrong, which is reported at its key of ``tls``."""
-    ca, shown = None, None
-    if tls.ca is not None:
-        try:
-            ca = b"".join(read_authorities(read_file(Path(directory, tls.ca))[0]).certificates)
-        except UnusableError as error:
-            report(("tls", "ca"), ValueError(str(error)))
-    if tls.certificate is not None:
-        cert, key = tls.certificate.cert, tls.certificate.key
-        try:
-            shown = read_identity(
-                Source(cert, Path(directory, cert), None if key is None else Path(directory, key), None)
-            )
-        except UnusableCertificateError as error:
-            for part, text in error.problems:
-                report(("tls", "certificate", part), ValueError(text))
-    if (tls.ca is not None and ca is None) or (tls.certificate is not None and shown is None):
-        return None
+def client_context(
+    tls: PoolTls, directory: str, certificates: Certificates, report: Report
+) -> tuple[Shelf, ClientContext | None]:
+    """Return whom a pool believes and what it shows, and what it speaks TLS by; None where something is wrong with them.
+
+    What is wrong is reported, at its key of ``tls``.
+    """
+    shelf = certificates.shelf_of_pool(tls, directory)
+    if tls.certificate is not None and is_pattern(tls.certificate.cert):
+        text = f"expected a file, {tls.certificate.cert} is a directory or a pattern"
+        report(("tls", "certificate", "cert"), ValueError(text))
+        return shelf, None
+    faults = shelf.fill(certificates.kept)
+    for fault in faults:
+        place = ("tls", fault.part) if fault.at < 0 else ("tls", "certificate", fault.part)
+        report(place, ValueError(fault.text))
+    if faults:
+        return shelf, None
+    settings = ClientSettings(verify=tls.verify, server_name=tls.server_name, profile=tls.profile, alpn=tls.alpn or ())
     try:
-        return ClientContext(ClientSettings(tls.verify, ca, tls.server_name, shown, tls.profile))
+        return shelf, ClientContext(believing(settings, shelf))
     except BalancerError as error:
         report(("tls",), error)
-        return None
+        return shelf, None
+
+
+def believing(settings: ClientSettings, shelf: Shelf) -> ClientSettings:
+    """Return ``settings`` with the authorities and the certificate that are on ``shelf`` now."""
+    authorities, shown = shelf.authorities, shelf.choice.identities
+    return replace(
+        settings,
+        ca=None if authorities is None else b"".join(authorities.certificates),
+        identity=shown[0] if shown else None,
+    )

@@ -4,7 +4,7 @@
 
     old                                            new
      │ spawns the same command, BALANCER_INHERIT=3   │
-     │ ── descriptor 3: sockets, secret, state ────> │  reads, builds, adopts the sockets, accepts
+     │ ── descriptor 3: sockets, secret, state, … ─> │  reads, builds, adopts the sockets, accepts
      │ <── descriptor 4: "pid", then "ready" ─────── │  or "failed" and why, or just the end
      │ stops accepting, drains, ends                 │
 
@@ -40,7 +40,7 @@ class Inheritance:
 
     Args:
         left: the sockets, with descriptors of this process.
-        rest: ``secret`` and ``state``.
+        rest: ``secret``, ``state``, and for TLS ``tls``, the keys of session tickets and the answers of authorities.
         reports: where the process before listens.
     """
 
@@ -49,6 +49,7 @@ class Inheritance:
         self._reports = reports
         self.secret: str | None = (rest or {}).get("secret")
         self.state: list[Any] = (rest or {}).get("state", [])
+        self.tls: dict[str, Any] = (rest or {}).get("tls", {})
 
     @classmethod
     def of_environment(cls, environment: MutableMapping[str, str]) -> Inheritance:

@@ -216,11 +216,19 @@ class Observing:
             ("listener", "certificate", "kind"),
         )
         stapled = gauge("tls_certificate_stapled", "1 while an OCSP answer goes with it.", ("listener", "certificate"))
+        broken = gauge(
+            "tls_broken_files",
+            "Files of certificates, keys and authorities that cannot be used now; what was good before stays in force.",
+            ("kind", "name"),
+        )
         for listener, shelf in snapshot.shelves.items():
+            broken.add_metric(("listener", listener), len(shelf.complaints))
             for identity in shelf.choice.identities:
                 expiry.add_metric((listener, identity.name, identity.kind), identity.not_after)
                 stapled.add_metric((listener, identity.name), int(identity.staple is not None))
-        yield from (expiry, stapled)
+        for pool, shelf in snapshot.pool_shelves.items():
+            broken.add_metric(("pool", pool), len(shelf.complaints))
+        yield from (expiry, stapled, broken)
 
     @staticmethod
     def _plugin_metrics(snapshot: Snapshot) -> Iterator[Metric]:

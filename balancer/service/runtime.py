@@ -79,6 +79,7 @@ class Runtime:
         self.wheel = Wheel(reactor)
         self.certificates = Certificates(self.wheel, threads_of(reactor))
         self.certificates.changed = self._shows_another
+        self.certificates.pool_changed = self._believes_others
         self.stapler = Stapler(self.wheel, posts(reactor, "ocsp"), self._answered, draw=random.random)
         self.ordering = Ordering(self.wheel, own_thread(reactor, "acme"), from_thread(reactor), random.random)
         self.ordering.changed = self.certificates.look
@@ -124,7 +125,7 @@ class Runtime:
         """Watch the files of the certificates of ``snapshot``, and have their authorities asked."""
         self._snapshot = snapshot
         self._stapled = [name for name, each in snapshot.config.listeners.items() if _staples(each)]
-        self.certificates.use(snapshot.shelves)
+        self.certificates.use(snapshot.shelves, snapshot.pool_shelves)
         self._rotate_each(_ticket_span(snapshot))
         self._ask_authorities()
         self._order(snapshot)
@@ -150,6 +151,17 @@ class Runtime:
         ordering = self.ordering
         return {"staples": staples, "keys": keys, "proofs": [dict(ordering.proofs), dict(ordering.proofs_of_names)]}
 
+    def left(self, state: list[Any]) -> dict[str, Any]:
+        """Return what a process that takes over is told besides sockets; ``state`` is how servers are doing."""
+        return {"secret": self.secret, "state": state, "tls": self.shared_tls()}
+
+    def inherit(self, tls: Mapping[str, Any]) -> None:
+        """Go on with keys of tickets and answers of authorities, as :meth:`shared_tls` of another process has returned them."""
+        keys = [bytes.fromhex(key) for key in tls.get("keys", ())]
+        if keys:
+            self.ticket_keys.use(keys)
+        self.stapler.inherit({key: bytes.fromhex(answer) for key, answer in tls.get("staples", {}).items()})
+
     def _order(self, snapshot: Snapshot) -> None:
         """Have the certificates ordered that the configuration wants from authorities."""
         self.ordering.use(wanted_of(snapshot.config.listeners.values()))
@@ -172,6 +184,14 @@ class Runtime:
             except BalancerError as error:
                 _log.error("listener {listener}: {error}; what was there stays", listener=listener, error=error)
         self._ask_authorities()
+
+    def _believes_others(self, pool: str) -> None:
+        """A pool has another certificate to show, or other authorities to believe."""
+        if self._snapshot is not None:
+            try:
+                self._snapshot.believe(pool)
+            except BalancerError as error:
+                _log.error("pool {pool}: {error}; what was there stays", pool=pool, error=error)
 
     def start(self, pool: Pool) -> None:
         """Let ``pool`` begin to probe and to look up names."""
@@ -210,7 +230,8 @@ class Runtime:
             connecting = self.connect(endpoint, then(None), timeout, first=first)
         else:
             below = partial(self.connect, first=first) if first else self.connect
-            connecting = encryption.connect(below, server.address.host, endpoint, then, alpn, timeout)
+            offered = encryption.settings.alpn or alpn
+            connecting = encryption.connect(below, server.address.host, endpoint, then, offered, timeout)
         return connecting.addErrback(failed)
 
     def connect_session(self, address: Address, protocol: Any, timeout: float, first: bytes = b"") -> Deferred[Any]:

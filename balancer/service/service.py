@@ -34,6 +34,7 @@ from balancer.service.runtime import Runtime
 from balancer.service.server_state import state_of, take_over
 from balancer.service.side_ports import SidePorts
 from balancer.service.signals import Signals
+from balancer.service.status import libraries
 from balancer.service.succession import Succession
 
 __all__ = ["BalancerService"]
@@ -86,6 +87,7 @@ class BalancerService(Service):
         inheritance.began()
         opening = Opening(self._reactor, inheritance.take)
         plane = DataPlane(Runtime(self._reactor, inheritance.secret), opening)
+        plane.runtime.inherit(inheritance.tls)
         snapshot = built(found, plane.runtime)
         found.config.forget_places()
         side = SidePorts(self._reactor, plane.runtime.observing.metrics.text, self, opening)
@@ -181,6 +183,7 @@ class BalancerService(Service):
             "file": str(self.file),
             "uptime": time.monotonic() - self._started,
             "reloads": self.reloads,
+            "libraries": libraries(),
             "metrics": side.addresses("metrics"),
             "admin": side.addresses("admin"),
             **plane.status(),
@@ -229,7 +232,7 @@ class BalancerService(Service):
 
         state = [state for pool in plane.snapshot.pools.values() for state in state_of(pool)]
         left = [*plane.listeners.left(), *side.left()]
-        return self._succession.pass_on(left, plane.runtime.secret, state, hand_over)
+        return self._succession.pass_on(left, plane.runtime.left(state), hand_over)
 
     # Stopping.
 

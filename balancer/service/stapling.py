@@ -11,7 +11,7 @@ No handshake waits for any of this. An authority that says "revoked" is not pass
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredSemaphore
@@ -81,11 +81,30 @@ class Stapler:
         self._draw = draw
         self._asked: dict[str, _Asked] = {}
         self._turns = DeferredSemaphore(AT_ONCE)
+        self._left: dict[str, bytes] = {}
         self._timer: Entry | None = None
+
+    def inherit(self, answers: Mapping[str, bytes]) -> None:
+        """Believe these ``answers`` (DER), by the fingerprint of their certificate, as if they had just been fetched, where they are good."""
+        self._left = dict(answers)
+
+    def _inherited(self, asked: _Asked, fingerprint: str) -> bool:
+        """Take what was left for ``asked``; return whether there was something that can be believed."""
+        data = self._left.pop(fingerprint, None)
+        if data is None:
+            return False
+        now = self._wall()
+        try:
+            asked.staple = staple = asked.question.verified(data, now)
+        except NotBelievedError:
+            return False  # it will be asked for
+        asked.due = max(now, staple.renewal) + self._draw() * SOONEST
+        return True
 
     def use(self, identities: Iterable[Identity]) -> None:
         """Keep answers about ``identities`` from now on; those already there stay."""
         before, self._asked = self._asked, {}
+        inherited = False
         for identity in identities:
             fingerprint = identity.fingerprint
             known = before.pop(fingerprint, None) or self._asked.get(fingerprint)
@@ -94,10 +113,13 @@ class Stapler:
                 if question is None:
                     continue
                 known = _Asked(identity.name, question, self._wall())
+                inherited |= self._inherited(known, fingerprint)
             self._asked[fingerprint] = known
         for gone in before.values():
             if gone.asking is not None:
                 gone.asking.cancel()
+        if inherited:
+            self._changed(self.staples)
         if self._asked and self._timer is None:
             self._timer = self._wheel.schedule(0.0, self._look)
         elif not self._asked:

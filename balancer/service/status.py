@@ -14,8 +14,16 @@ from balancer.service.http2 import http2_library
 from balancer.service.listening import Listeners
 from balancer.service.snapshot import Snapshot
 from balancer.tls.choosing import library_in_use
+from balancer.tls.shelf import Shelf
+from balancer.wire.http2.sessions import description
 
-__all__ = ["outline_of", "status_of"]
+__all__ = ["libraries", "outline_of", "status_of"]
+
+
+def libraries() -> dict[str, str]:
+    """Return the libraries that do TLS and the framing of HTTP/2 in this process, with their versions."""
+    tls = library_in_use()
+    return {"tls": f"{tls.version} ({tls.name})", "http2": description()}
 
 
 def status_of(snapshot: Snapshot, listeners: Listeners) -> dict[str, Any]:
@@ -46,7 +54,10 @@ def outline_of(snapshot: Snapshot, addresses: Callable[[str], Sequence[str]]) ->
             }
             for name, listener in config.listeners.items()
         ],
-        "pools": [_pool(pool, config.pools[name]) for name, pool in snapshot.pools.items()],
+        "pools": [
+            _pool(pool, config.pools[name]) | _broken(snapshot.pool_shelves.get(name))
+            for name, pool in snapshot.pools.items()
+        ],
         "packages": [package for package in snapshot.registry.report() if not package.get("builtin")],
     }
 
@@ -56,7 +67,15 @@ def _certificates(snapshot: Snapshot, listener: str) -> dict[str, Any]:
     shelf = snapshot.shelves.get(listener)
     if shelf is None:
         return {}
-    return {"tls": library_in_use().version, "certificates": certificate_report(shelf, time.time())}
+    return {
+        "tls": library_in_use().version,
+        "certificates": certificate_report(shelf, time.time()),
+        "broken_files": shelf.complaints,
+    }
+
+
+def _broken(shelf: Shelf | None) -> dict[str, Any]:
+    return {} if shelf is None else {"broken_files": shelf.complaints}
 
 
 def _pool(pool: Pool, settings: PoolSettings) -> dict[str, Any]:

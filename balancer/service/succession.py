@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -14,6 +14,7 @@ from balancer.errors import BalancerError
 from balancer.service.inheritance import Inheritance, Left
 from balancer.service.notifying import notify
 from balancer.service.pid_file import PidFile
+from balancer.service.status import libraries
 from balancer.service.upgrade import Successor
 
 __all__ = ["Succession"]
@@ -44,17 +45,18 @@ class Succession:
     def accepts(self) -> None:
         """This process accepts connections: the one before may end."""
         self.inheritance.ready()
+        _log.info("TLS by {tls}; HTTP/2 by {http2}", **libraries())
         notify("READY=1", f"MAINPID={os.getpid()}")
 
     def pass_on(
-        self, left: list[Left], secret: str, state: list[Any], hand_over: Callable[[], Any]
+        self, left: list[Left], rest: Mapping[str, Any], hand_over: Callable[[], Any]
     ) -> Deferred[dict[str, Any]]:
         """Start a new process of the same command, have it take over, and end this one.
 
         Args:
             left: its sockets.
-            secret: signs what clients got.
-            state: how servers are doing.
+            rest: what else it needs to know, as of :class:`~balancer.service.inheritance.Inheritance`: ``secret`` signs what clients
+                got, ``state`` is how servers are doing, ``tls`` what all processes need alike.
             hand_over: called when it accepts connections; must see to it that this process does no more.
 
         Returns:
@@ -81,7 +83,7 @@ class Succession:
             return failure
 
         try:
-            starting = Successor(self._reactor).start(left, secret, state)
+            starting = Successor(self._reactor).start(left, rest)
         except BalancerError:
             self._under_way = False
             self._pid_file.put_back()

@@ -7,8 +7,8 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import IO, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -29,6 +29,13 @@ _FOLDER = os.getcwd()  # where the command's relative paths count from; a daemon
 _log = Logger()
 
 
+def _nowhere() -> IO[bytes]:
+    """Return a file without a name; in memory where the system has that, for keys are no good on a disk."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("inheritance"), "w+b")
+    return tempfile.TemporaryFile()
+
+
 class Successor(ProcessProtocol):
     """A process that is to take over from this one.
 
@@ -46,8 +53,11 @@ class Successor(ProcessProtocol):
         self._reports = b""
         self._limit: IDelayedCall | None = None
 
-    def start(self, left: Iterable[Left], secret: str, state: list[Any]) -> Deferred[int]:
-        """Start it; ``left`` has descriptors of this process, and they stay open here. Returns ``result``."""
+    def start(self, left: Iterable[Left], rest: Mapping[str, Any]) -> Deferred[int]:
+        """Start it; ``left`` has descriptors of this process, and they stay open here. Returns ``result``.
+
+        ``rest`` is what else it is told, as plain values; there are secrets in it.
+        """
         inherited: dict[int, int | str] = {0: 0, 1: 1, 2: 2, REPORTS: "r"}
         sockets: list[Left] = []
         number = FIRST_SOCKET
@@ -56,8 +66,8 @@ class Successor(ProcessProtocol):
             inherited |= dict(zip(theirs, descriptors, strict=True))
             sockets.append((name, bind, theirs))
             number += len(descriptors)
-        with tempfile.TemporaryFile() as file:
-            file.write(json.dumps({"sockets": sockets, "secret": secret, "state": state}).encode())
+        with _nowhere() as file:
+            file.write(json.dumps({**rest, "sockets": sockets}).encode())
             file.flush()
             inherited[DESCRIPTION] = file.fileno()
             environment = os.environ | {VARIABLE: str(DESCRIPTION)}

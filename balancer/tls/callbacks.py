@@ -1,4 +1,4 @@
-"""What OpenSSL asks in the middle of a server's handshake, one set of functions for each library.
+"""What OpenSSL asks in the middle of a handshake, one set of functions for each library.
 
 A handshake is one call into OpenSSL and none runs inside another: so :attr:`Library.now`, set around that call, says whose question it is, and
 no table of connections is needed. An exception in one of these ends the handshake, and is logged.
@@ -17,6 +17,7 @@ from balancer.tls.tickets import read_tickets_with
 __all__ = ["Callbacks", "callbacks_of"]
 
 _FATAL = 2  # SSL_TLSEXT_ERR_ALERT_FATAL
+_MISMATCH = 62  # X509_V_ERR_HOSTNAME_MISMATCH, for which the alert bad_certificate is sent
 
 _log = Logger()
 
@@ -39,6 +40,16 @@ class Callbacks:
             session = library.now
             return session.contexts.staple_wanted(session, ssl)  # type: ignore[no-any-return]
 
+        def verified(good: int, store: Any) -> int:
+            if not good or library.X509_STORE_CTX_get_error_depth(store):
+                return good
+            session = library.now
+            if session.refuses(library.der(library.X509_STORE_CTX_get_current_cert(store))):
+                library.X509_STORE_CTX_set_error(store, _MISMATCH)
+                return 0
+            return good
+
+        self.verified = ffi.callback("int (int, X509_STORE_CTX *)", verified, error=0, onerror=_failed)
         self.name = ffi.callback("int (SSL *, int *, void *)", name, error=_FATAL, onerror=_failed)
         self.protocol = ffi.callback(
             "int (SSL *, unsigned char **, unsigned char *, unsigned char *, unsigned int, void *)",

@@ -20,6 +20,7 @@ from service_identity.cryptography import verify_certificate_hostname, verify_ce
 
 from balancer.errors import BalancerError
 from balancer.model.tls import TLSInfo
+from balancer.tls.callbacks import callbacks_of
 from balancer.tls.choosing import library_in_use
 from balancer.tls.context import Context, context_for, trust
 from balancer.tls.faults import CERTIFICATE, Fault
@@ -83,7 +84,7 @@ class ClientContext:
                 raise BalancerError("there is no certificate of an authority in 'ca'")
         else:
             trust_system(context)
-        library.SSL_CTX_set_verify(context.pointer, _VERIFY, library.null)
+        library.SSL_CTX_set_verify(context.pointer, _VERIFY, callbacks_of(library).verified)
 
     def name_of(self, host: str) -> str:
         """Return what a server given by ``host`` (name, IP address, or ``""`` for a unix socket) has to be called."""
@@ -128,7 +129,7 @@ class ClientContext:
 class ClientSession(Session):
     """A session of ours with a server, which has to be called ``name``."""
 
-    __slots__ = ("_alpn", "_key", "_remembers", "context", "name")
+    __slots__ = ("_alpn", "_key", "_refusal", "_remembers", "context", "name")
 
     def __init__(self, context: ClientContext, name: str, place: str, alpn: tuple[str, ...]) -> None:
         library = context.library
@@ -137,6 +138,7 @@ class ClientSession(Session):
         self._alpn = alpn
         self._key = (name, place, alpn)
         self._remembers = False
+        self._refusal: Fault | None = None
         ssl = library.SSL_new(context._context.pointer)
         super().__init__(library, ssl)
         library.SSL_set_connect_state(ssl)
@@ -159,7 +161,16 @@ class ClientSession(Session):
                 self.context.remember(self._key, session)
         return plain
 
-    def _accepts(self) -> Fault | None:
+    def refuses(self, shown: bytes) -> bool:
+        """Return whether ``shown``, the server's certificate (DER), is somebody else's; asked while an alert can still say so."""
+        wrong = _why_not(shown, self.name)
+        if wrong:
+            self._refusal = Fault(CERTIFICATE, wrong)
+        return bool(wrong)
+
+    def _accepts(
+        self,
+    ) -> Fault | None:  # once more, for sessions that are gone on with: nobody has looked at their certificate
         if not self.context.settings.verify:
             return None
         shown = self.peer_certificate
@@ -168,7 +179,7 @@ class ClientSession(Session):
 
     def _judge(self, fault: Fault) -> Fault:
         self.context.forget(self._key)
-        return fault
+        return self._refusal or fault
 
     def info(self) -> TLSInfo:
         """Return what the handshake, which is done, came to."""

@@ -19,6 +19,7 @@ __all__ = [
     "NO_PROTOCOL",
     "OURS",
     "PROTOCOL",
+    "RESET",
     "TIMEOUT",
     "UNKNOWN_NAME",
     "Fault",
@@ -41,6 +42,8 @@ OURS = "ours"
 """The balancer's own fault."""
 PROTOCOL = "protocol"
 """The peer broke the protocol."""
+RESET = "reset"
+"""The peer reset the connection in the middle, or the network did."""
 TIMEOUT = "timeout"
 """The handshake took too long."""
 UNKNOWN_NAME = "unknown_name"
@@ -134,6 +137,7 @@ _REASONS: dict[str, Reason] = {
     ALERT: errors.TLS_ALERT_RECEIVED,
     CERTIFICATE: errors.TLS_CERTIFICATE_ERROR,
     CLOSED: errors.CONNECTION_TERMINATED,
+    RESET: errors.CONNECTION_TERMINATED,
     TIMEOUT: errors.CONNECTION_TIMEOUT,
     OURS: errors.PROXY_INTERNAL_ERROR,
 }

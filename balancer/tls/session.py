@@ -276,6 +276,11 @@ class Session:
         if not getattr(self, "ended", True):
             self.end()
 
+    @property
+    def has_heard(self) -> bool:
+        """Whether the peer has said anything that could be TLS."""
+        return self._missing != _UNTOLD
+
     # What was agreed on.
 
     @property

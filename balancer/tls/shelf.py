@@ -1,4 +1,4 @@
-"""The certificates that one listener shows, and how others take their place while it runs.
+"""The certificates that one listener shows, or one pool, and how others take their place while it runs.
 
 ::
 
@@ -6,7 +6,7 @@
 
 Nothing that works is given up for something that does not: a file that is broken, half written or gone leaves what was read
 from it before in its place, and is complained of once. What is taken off a directory or a pattern is taken off the shelf, as
-long as something is left.
+long as something is left. A process that starts while a file is broken is given what was good by the one that starts it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from balancer.tls.authorities import Authorities, read_authorities
 from balancer.tls.cabinet import Cabinet, Entry, Fault, Reading, read_all
 from balancer.tls.choice import Choice, UnknownDefaultError
 from balancer.tls.identity import Identity
+from balancer.tls.kept import NOTHING, Kept
 from balancer.tls.names import covers, normal_name
 from balancer.tls.pem import UnusableError
 from balancer.tls.reading import Source
@@ -27,9 +28,15 @@ from balancer.tls.validity import moment, standing
 __all__ = ["Looked", "Shelf", "Wanted"]
 
 
+Earlier = Sequence[tuple[int, Source, Identity]]
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a listener's configuration says of its certificates; ``ca`` and ``crl`` are paths, ``""`` for none."""
+    """What a configuration says of certificates; ``ca`` and ``crl`` are paths, ``""`` for none.
+
+    ``peers`` are those whose certificates the authorities sign, in words.
+    """
 
     entries: tuple[Entry, ...]
     directory: str = ""
@@ -39,6 +46,7 @@ class Wanted:
     crl: str = ""
     awaited: tuple[str, ...] = ()
     """Names that certificates are being issued for: as long as there is no certificate at all, a stand-in is shown for them."""
+    peers: str = "clients"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +74,24 @@ class Shelf:
         self.choice = Choice(())
         self.authorities: Authorities | None = None
 
-    def fill(self) -> list[Fault]:
-        """Read everything for the first time; return all that is wrong. ``part`` may be ``ca``, ``crl`` or ``default`` too."""
-        reading = read_all(self.wanted.entries, self.wanted.directory, self._cabinet)
+    def fill(self, kept: Kept = NOTHING) -> list[Fault]:
+        """Read everything for the first time; return all that is wrong. ``part`` may be ``ca``, ``crl`` or ``default`` too.
+
+        What cannot be read and is ``kept`` is taken from there, and no fault but one of the :attr:`complaints`.
+        """
+        wanted = self.wanted
+        reading = read_all(wanted.entries, wanted.directory, self._cabinet)
+        earlier = [
+            (at, source, identity)
+            for at, entry in enumerate(wanted.entries)
+            for source, identity in kept.certificates.get(entry, ())
+        ]
+        self.found = tuple(self._kept(reading, earlier))
+        there = {source.cert for _, source, _ in self.found}
+        mended = {at for at, _, _ in self.found} - {at for at, source, _ in reading.found if source.cert not in there}
+        told = {each.text for each in reading.faults if each.at in mended}
         # What we have had issued, and cannot be used, is issued again: no reason not to start.
-        faults = [each for each in reading.faults if not self.wanted.entries[each.at].awaited]
-        self.found = tuple((at, source, each) for at, source, each in reading.found if each is not None)
+        faults = [each for each in reading.faults if each.at not in mended and not wanted.entries[each.at].awaited]
         try:
             self.choice = self._choice(self.found)
         except UnknownDefaultError as error:
@@ -80,8 +100,18 @@ class Shelf:
         try:
             self.authorities = self._read_authorities()
         except _AuthorityError as error:
-            faults.append(Fault(-1, error.part, str(error)))
+            self.authorities = kept.authorities.get((wanted.ca, wanted.crl))
+            if self.authorities is None:
+                faults.append(Fault(-1, error.part, str(error)))
+            else:
+                told.add(str(error))
+        self._told = frozenset(told)
         return faults
+
+    @property
+    def complaints(self) -> list[str]:
+        """What is wrong with the files now, while what was good before is shown."""
+        return sorted(self._told)
 
     def _choice(self, found: tuple[tuple[int, Source, Identity], ...]) -> Choice:
         identities = [identity for _, _, identity in found]
@@ -123,7 +153,8 @@ class Shelf:
         """Return what the files come to now; changes nothing, and may run in a thread."""
         reading = read_all(self.wanted.entries, self.wanted.directory, self._cabinet)
         complaints = [fault.text for fault in reading.faults]
-        found = tuple(self._kept(reading)) or self.found
+        complaints += [f"{self.wanted.entries[at].cert} is gone" for at in self._gone(reading, self.found)]
+        found = tuple(self._kept(reading, self.found)) or self.found
         choice = self.choice
         try:
             choice = self._choice(found)
@@ -137,16 +168,22 @@ class Shelf:
             complaints.append(str(error))
         return Looked(found, choice, authorities, tuple(complaints))
 
-    def _kept(self, reading: Reading) -> Iterator[tuple[int, Source, Identity]]:
-        """Yield what is to be shown: what was read, and what was read before where that is at fault now."""
-        before = {source.cert: identity for _, source, identity in self.found}
+    def _gone(self, reading: Reading, earlier: Earlier) -> set[int]:
+        """Return the entries of what we have had issued, and whose file is not there any more."""
+        gone = {at for at, _, _ in earlier if self.wanted.entries[at].awaited}
+        return gone - {at for at, _, _ in reading.found} - {fault.at for fault in reading.faults}
+
+    def _kept(self, reading: Reading, earlier: Earlier) -> Iterator[tuple[int, Source, Identity]]:
+        """Yield what is to be shown: what was read, and what was read ``earlier`` where that is at fault now."""
+        before = {source.cert: identity for _, source, identity in earlier}
         whole = {fault.at for fault in reading.faults} - {at for at, _, _ in reading.found}
+        whole |= self._gone(reading, earlier)
         yield from (
             (at, source, identity or before[source.cert])
             for at, source, identity in reading.found
             if identity is not None or source.cert in before
         )
-        yield from (each for each in self.found if each[0] in whole)  # a directory that is gone, say
+        yield from (each for each in earlier if each[0] in whole)  # a directory that is gone, say
 
     def take(self, looked: Looked, staples: Mapping[str, bytes]) -> tuple[bool, list[str], list[str]]:
         """Show what was found.
@@ -161,7 +198,8 @@ class Shelf:
         self.found = looked.found
         if looked.authorities != self.authorities:
             self.authorities, changed = looked.authorities, True
-            news.append("the authorities of clients' certificates, or their lists of revoked ones, have changed")
+            lists = ", or their lists of revoked ones," if self.wanted.crl else ""
+            news.append(f"the authorities of {self.wanted.peers}' certificates{lists} have changed")
         if changed:
             self.choice = looked.choice
             self.staple(staples)

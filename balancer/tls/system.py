@@ -53,7 +53,8 @@ const char *SSL_get_version(const SSL *); SSL *SSL_new(SSL_CTX *); int SSL_read(
 int SSL_session_reused(const SSL *); int SSL_set_alpn_protos(SSL *, const unsigned char *, unsigned int); SSL_CTX *SSL_set_SSL_CTX(SSL *, SSL_CTX *); void SSL_set_accept_state(SSL *);
 void SSL_set_bio(SSL *, BIO *, BIO *); void SSL_set_connect_state(SSL *); int SSL_set_session(SSL *, SSL_SESSION *);
 void SSL_set_shutdown(SSL *, int); int SSL_shutdown(SSL *); int SSL_write(SSL *, const void *, int); const SSL_METHOD *TLS_method(void);
-void X509_CRL_free(X509_CRL *); int X509_STORE_add_cert(X509_STORE *, X509 *); int X509_STORE_add_crl(X509_STORE *, X509_CRL *);
+X509 *X509_STORE_CTX_get_current_cert(const X509_STORE_CTX *); int X509_STORE_CTX_get_error_depth(const X509_STORE_CTX *);
+void X509_STORE_CTX_set_error(X509_STORE_CTX *, int); void X509_CRL_free(X509_CRL *); int X509_STORE_add_cert(X509_STORE *, X509 *); int X509_STORE_add_crl(X509_STORE *, X509_CRL *);
 int X509_STORE_set_flags(X509_STORE *, unsigned long); void X509_free(X509 *); const char *X509_verify_cert_error_string(long);
 X509_CRL *d2i_X509_CRL_bio(BIO *, X509_CRL **); X509 *d2i_X509_bio(BIO *, X509 **); int i2d_X509_bio(BIO *, const X509 *);
 

@@ -103,6 +103,24 @@ class PoolTests(SynchronousTestCase):
                     "retry.on[1]: expected connect_failure, reset, cancelled, deadline_exceeded, internal, resource_exhausted, unavailable or a status from 500 to 599, got 404",
                 ],
             ),
+            (
+                "protocol: h2, tls: {alpn: [h2, http/1.1]}",
+                ["pools.app: expected alpn: h2 alone beside protocol: h2: nothing else would be spoken"],
+            ),
+            (
+                "protocol: http1, tls: {alpn: h2}",
+                [
+                    "pools.app: expected no h2 in alpn beside protocol: http1: a server that agrees on it would not be understood"
+                ],
+            ),
+            (
+                "proxy_protocol: v2, tls: {alpn: h2}",
+                ["pools.app: expected no h2 in alpn beside proxy_protocol: a connection of HTTP/2 is of many clients"],
+            ),
+            (
+                "tls: {alpn: imap}",
+                ["listeners.web.pool: the pool 'app' offers its servers neither h2 nor http/1.1 ('alpn' in its 'tls')"],
+            ),
             ("protocol: http2", ["protocol: expected http1, h2 or auto, got 'http2'"]),
             (
                 "http2: {streams: 5}",

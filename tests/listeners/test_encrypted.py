@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from balancer.listeners.encrypted import Handshake, Handshakes
@@ -43,7 +44,7 @@ class HandshakeTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.counts = Handshakes()
+        self.counts = Handshakes("web", self.clock.seconds)
         self.spoken: list[Origin] = []
         self.left: list[Handshake] = []
         self.above = _Above()
@@ -57,6 +58,13 @@ class HandshakeTests(SynchronousTestCase):
         self.handshake = Handshake(contexts, wheel, self.counts, self._speak, self.left.append, http=True)
         self.transport = _Transport()
         self.handshake.protocol.makeConnection(self.transport)
+        self.lines: list[str] = []
+        globalLogPublisher.addObserver(self._log)
+        self.addCleanup(globalLogPublisher.removeObserver, self._log)
+
+    def _log(self, event: Any) -> None:
+        if event.get("log_namespace", "").startswith("balancer.listeners"):
+            self.lines.append(event["log_format"].format(**event))
 
     def _speak(self, handshake: Handshake, origin: Origin) -> Any:
         self.assertIs(handshake, self.handshake)
@@ -130,7 +138,11 @@ class HandshakeTests(SynchronousTestCase):
         self.assertEqual((self.counts.failed, self.left), ({"timeout": 1}, [self.handshake]))
 
     def test_gone(self) -> None:
-        """A client that goes away in the middle, and one that is cut off by us."""
+        """A client that goes away in the middle, by a reset or orderly, and one that is cut off by us."""
+        self.handshake.protocol.connectionLost(_gone())
+        self.assertEqual((self.counts.failed, self.left), ({"reset": 1}, [self.handshake]))
+        self.setUp()
+        self.handshake.protocol.readConnectionLost()
         self.handshake.protocol.connectionLost(_gone())
         self.assertEqual((self.counts.failed, self.left), ({"closed": 1}, [self.handshake]))
         self.setUp()
@@ -138,6 +150,24 @@ class HandshakeTests(SynchronousTestCase):
         self.assertTrue(self.transport.aborted)
         self.handshake.protocol.connectionLost(_gone())
         self.assertEqual((self.counts.failed, self.left), ({"closed": 1}, [self.handshake]))
+        self.assertEqual(self.lines, [])  # whoever says nothing at all is not worth a line
+
+    def test_told(self) -> None:
+        """Every other failure has a line in the log, with who it was, what was asked for and why; so many in a while."""
+        self.assertRaises(ssl.SSLError, self._talk, self._client("other.example"))
+        (line,) = self.lines
+        self.assertTrue(line.startswith("listener web: TLS handshake with "), line)
+        self.assertIn(", who asks for 'other.example', failed, unknown_name: no certificate for 'other.example'", line)
+        counts = self.counts
+        for count in range(30):
+            counts.tell(f"192.0.2.{count}:1", "", "alert", "alert unknown_ca")
+        self.assertEqual(len(self.lines), 10)
+        self.assertTrue(self.lines[1].endswith("192.0.2.0:1 failed, alert: alert unknown_ca"))
+        self.clock.advance(20)
+        counts.tell("192.0.2.99:1", "", "timeout", "it took too long")
+        self.assertTrue(
+            self.lines[-1].endswith("it took too long (21 failures before were not written)"), self.lines[-1]
+        )
 
     def test_plain(self) -> None:
         """A client that speaks plain HTTP is told what is spoken here; one that speaks anything else gets an alert."""

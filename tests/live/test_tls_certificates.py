@@ -160,7 +160,7 @@ class CertificateTests(_Story):
         """Handshakes are counted by what they came to; who speaks no TLS is told so, who says nothing is not waited for."""
         metrics = free_port()
         tls = "certificates: AT/shop.pem, strict_sni: true, handshake_timeout: 300ms"
-        self.begin(tls, top=f"metrics: {{bind: 127.0.0.1:{metrics}}}", shop=SHOP)
+        running = self.begin(tls, top=f"metrics: {{bind: 127.0.0.1:{metrics}}}", shop=SHOP)
         self.curl()
         self.curl("--tls-max", "1.2")
         self.s_client("-servername", "other.example")
@@ -185,6 +185,15 @@ class CertificateTests(_Story):
             ("timeout", ""),
         ):
             self.assertEqual(found[f'listener="web",outcome="{outcome}",version="{version}"'], "1.0", found)
+        log = running.output.read_text()
+        self.assertRegex(log, "TLS by OpenSSL [0-9].*; HTTP/2 by .*h.*2 [0-9]")
+        for words in (
+            ", who asks for 'other.example', failed, unknown_name: no certificate for 'other.example'",
+            " failed, nothing_shared: unsupported protocol",
+            " failed, not_tls: plain HTTP was spoken, and answered with 400",
+            " failed, timeout: it took too long",
+        ):
+            self.assertRegex(log, f"listener web: TLS handshake with 127.0.0.1:[0-9]+{words}")
 
     def test_tcp(self) -> None:
         """A TCP listener takes TLS off too: the server gets what the client said, whole, and the other way round."""

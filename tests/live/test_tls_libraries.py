@@ -11,6 +11,8 @@ import subprocess
 from balancer.tls.choosing import VARIABLE, library_named
 from tests.live.programs import need
 from tests.live.test_tls_certificates import CA, PATIENCE, SHOP, SHOP_RSA, _Story
+from tests.tls.conversations import client
+from tests.tls.hellos import Hello, cases
 
 GET = b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n"
 BIG = os.urandom(3_000_000)
@@ -145,6 +147,37 @@ class _Library(_Stories):
                 evil.send(more=more)
                 self.assertIn(b"200 OK", good.ask())
                 self.assertIn("HTTP/1.1 200 OK", self.curl())
+
+    def test_made_up(self) -> None:
+        """Hellos of every kind, good and bad, whole and in two pieces: somebody else's connection goes on, new ones come, nobody stays."""
+        running = self.begin("certificates: AT/shop.pem, handshake_timeout: 5s", shop=SHOP)
+        bystander = self._peer()
+        bystander.shake()
+        speaking = client(library_named(self.library)).session("shop.example", alpn=("h2", "http/1.1"))
+        speaking.start()
+        for what, data in cases(Hello(speaking.take())):
+            for cut in (0, len(data) // 2):
+                with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as skt:
+                    skt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    try:
+                        skt.sendall(data[:cut])
+                        skt.sendall(data[cut:])
+                        skt.shutdown(socket.SHUT_WR)
+                        while skt.recv(65536):
+                            pass
+                    except OSError:
+                        pass  # cut off while it still had something to say
+            self.assertTrue(bystander.ask().startswith(b"HTTP/1.1 200"), what)
+        self.assertIn(" 200 ", self.curl())
+        self.assertNotIn("Traceback", running.output.read_text())
+
+    def test_renegotiation(self) -> None:
+        """There is none: the client is refused, and what was agreed on stays."""
+        self.begin("certificates: AT/shop.pem", shop=SHOP)
+        command = [need("openssl"), "s_client", "-connect", f"127.0.0.1:{self.port}", "-tls1_2"]
+        done = subprocess.run(command, input="R\n", capture_output=True, text=True, timeout=40)
+        self.assertIn("RENEGOTIATING", done.stdout + done.stderr)
+        self.assertIn("no renegotiation", done.stdout + done.stderr)
 
     def test_comes_again(self) -> None:
         """A client that comes again goes on with its session, in both versions."""

@@ -14,7 +14,9 @@ from tests.live.test_tls_certificates import CA, PATIENCE, SHOP, _Story
 GET = b"GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n"
 
 
-class TicketTests(_Story):
+class Returning(_Story):
+    """Clients that come again."""
+
     def ask(self, session: ssl.SSLSession | None, version: ssl.TLSVersion) -> tuple[bool, ssl.SSLSession | None]:
         """Ask once; return whether ``session`` was gone on with, and the session of this time."""
         if session is None:
@@ -29,6 +31,8 @@ class TicketTests(_Story):
             self.assertTrue(answer.startswith(b"HTTP/1.1 200"), answer)
             return bool(shaken.session_reused), shaken.session
 
+
+class TicketTests(Returning):
     def test_resumed(self) -> None:
         """In both versions of TLS; and the log says so."""
         running = self.begin("certificates: {cert: AT/shop.pem}", shop=SHOP)

@@ -153,9 +153,11 @@ class SecuredTests(SynchronousTestCase):
         self.assertEqual(self.down.heard, b"more")
 
     def test_refused(self) -> None:
-        """A server that is somebody else is told of once, and nobody speaks with it."""
+        """A server that is somebody else is told of once, and so is the server, by an alert; nobody speaks with it."""
         self.begin("other.example")
-        self.assertEqual([type(each).__name__ for each in self.faults], ["Fault"])
+        told = [str(each) for each in self.faults]
+        self.assertEqual(len(told), 2)
+        self.assertIn("alert bad_certificate", told)
         self.assertTrue(self.client.disconnecting)
         self.assertEqual(self.up.said, [])
 

@@ -124,3 +124,46 @@ class EncryptionTests(SynchronousTestCase):
         self.assertIn(
             "listeners.web.tls.acme: the libraries acme and josepy are needed: pip install 'txbalancer[acme]'", problem
         )
+
+    def test_pools(self) -> None:
+        """A pool has whom it believes, what it shows and what it offers; files that change are gone by from then on."""
+        ca = self.directory / "ca.pem"
+        ca.write_bytes(CA.issued.cert)
+        snapshot = built_in(
+            self.directory,
+            "listeners: {web: {bind: '*:1', protocol: tcp, pool: app}}\n"
+            "pools: {app: {servers: ['127.0.0.1:1'], tls: {ca: ca.pem, certificate: {cert: shop.pem, key: shop.key}, alpn: imap}}}\n",
+            shop=SHOP,
+        )
+        encryption, shelf = snapshot.encryptions["app"], snapshot.pool_shelves["app"]
+        server = snapshot.pools["app"].servers[0]
+        self.assertIs(server.encryption, encryption)
+        before, settings = encryption.context, encryption.settings
+        assert settings.identity is not None
+        self.assertEqual((settings.ca, settings.alpn), (CA.issued.cert, ("imap",)))
+        self.assertEqual(settings.identity.serial, f"{SHOP.certificate.serial_number:x}")
+        ca.write_bytes(Authority("Another").issued.cert + CA.issued.cert)
+        changed, news, complaints = shelf.take(shelf.look(), {})
+        self.assertEqual(
+            (changed, news, complaints), (True, ["the authorities of servers' certificates have changed"], [])
+        )
+        snapshot.believe("app")
+        self.assertIsNot(encryption.context, before)
+        self.assertEqual(encryption.settings.ca, ca.read_bytes())
+        self.assertEqual(encryption.settings.identity, settings.identity)
+
+    def test_faults_of_pools(self) -> None:
+        """Files of pools are reported at their keys."""
+        text = (
+            "listeners: {web: {bind: '*:1', pool: app}}\n"
+            "pools: {app: {servers: ['127.0.0.1:1'], tls: {ca: none.pem, certificate: {cert: shop.pem, key: none.key}}},\n"
+            "  other: {servers: ['127.0.0.1:1'], tls: {certificate: {cert: .}}}}\n"
+        )
+        self.assertEqual(
+            [found.partition(": ")[2] for found in problems_in(self.directory, text, shop=SHOP)],
+            [
+                "pools.app.tls.certificate.key: cannot read DIR/none.key: No such file or directory",
+                "pools.app.tls.ca: cannot read DIR/none.pem: No such file or directory",
+                "pools.other.tls.certificate.cert: expected a file, DIR is a directory or a pattern",
+            ],
+        )

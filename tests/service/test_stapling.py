@@ -67,6 +67,23 @@ class StaplerTests(SynchronousTestCase):
         self.asked.clear()
         return asked
 
+    def test_inherited(self) -> None:
+        """What another process has been told is believed without asking, and asked for again when it is time; what is of no use is not."""
+        data = answer(CA, SHOP)
+        self.stapler.inherit({self.shop.fingerprint: data, "another": b"x"})
+        self.stapler.use([self.shop])
+        self.assertEqual(self.told, [{self.shop.fingerprint: data}])
+        self._pass(60)
+        self.assertEqual(self.asked, [])
+        self._pass(12 * HOUR)
+        self.assertEqual(len(self.asked), 1)
+        for useless in (b"broken", answer(CA, SHOP, since=-30.0), answer(CA, SHOP, OCSPCertStatus.REVOKED)):
+            self.setUp()
+            self.stapler.inherit({self.shop.fingerprint: useless})
+            self.stapler.use([self.shop])
+            self._pass(2)
+            self.assertEqual((len(self.asked), self.told), (1, []))
+
     def test_answered(self) -> None:
         """An answer is stapled, and asked for again when half of its time is over."""
         good = answer(CA, SHOP)

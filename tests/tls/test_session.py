@@ -337,20 +337,21 @@ class ClientTests(SynchronousTestCase):
     """Which servers are believed."""
 
     def test_refused(self) -> None:
-        """Another name, another authority, one that signed itself, one that is over: each said in words."""
+        """Another name, another authority, one that signed itself, one that is over: each said in words, and to the server by an alert."""
         expired = CA.issue("shop.example", days=-1, age=3)
         for ours, theirs in PAIRS:
-            for issued, host, words in (
-                (SHOP, "other.example", "not for other.example but for shop.example"),
-                (OTHER_CA.issue("shop.example"), "shop.example", "issuer"),
-                (OTHER_CA.issued, "shop.example", "self"),
-                (expired, "shop.example", "expired"),
+            for issued, host, words, alert in (
+                (SHOP, "other.example", "not for other.example but for shop.example", "bad_certificate"),
+                (OTHER_CA.issue("shop.example"), "shop.example", "issuer", "unknown_ca"),
+                (OTHER_CA.issued, "shop.example", "self", "unknown_ca"),
+                (expired, "shop.example", "expired", "certificate_expired"),
             ):
                 spoken = talk(client(ours), server(theirs, identity(issued)), host)
                 fault = spoken.client.fault
                 assert fault is not None
                 self.assertEqual(fault.kind, CERTIFICATE)
                 self.assertIn(words, str(fault))
+                self.assertEqual(str(spoken.server.fault), f"alert {alert}")
                 self.assertIs(fault.towards_server("10.0.0.1:443").reason, errors.TLS_CERTIFICATE_ERROR)
             trusting = talk(client(ours, verify=False), server(theirs, identity(OTHER_CA.issued)), "whoever.example")
             self.assertIsNone(trusting.client.fault)

@@ -80,7 +80,7 @@ class HTTPListener:
         self.channels: set[AnyConnection] = set()
         self.introductions = Introductions(self, wheel, reactor.seconds)
         """Those that have yet to say, by a PROXY header, whose they are."""
-        self.handshakes = Handshakes()
+        self.handshakes = Handshakes(name, reactor.seconds)
         """What its TLS handshakes came to."""
         self.http2 = Counts()
         """What its HTTP/2 connections came to."""
@@ -218,7 +218,7 @@ class HTTPListener:
                 self._reactor.callLater(0.0, channel.announce_end)  # once it has its connection
             return channel
 
-        handshake = Handshake(contexts, self._wheel, self.handshakes, speak, left, http=True)
+        handshake = Handshake(contexts, self._wheel, self.handshakes, speak, left, http=True, origin=origin)
         handshake.is_ending = self._draining  # begun within a drain, behind its PROXY header
         self.channels.add(handshake)
         return handshake.protocol

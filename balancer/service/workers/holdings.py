@@ -23,6 +23,7 @@ from balancer.service.snapshot import Snapshot
 from balancer.service.workers.columns import Columns, listener_column, server_column
 from balancer.service.workers.listening_sockets import ListeningSockets
 from balancer.service.workers.shared_counts import BUCKET, Geometry, SharedCounts, shared_memory
+from balancer.tls.kept import Kept
 
 __all__ = ["Holdings", "Next"]
 
@@ -39,6 +40,11 @@ class Next:
     snapshot: Snapshot
     sendable: dict[str, Any]
     columns: dict[str, int]
+
+    def kept(self, *, awaited: bool) -> dict[str, Any]:
+        """Return the certificates that are good now, for a worker that cannot read their files; see :class:`Kept`."""
+        shelves = (*self.snapshot.shelves.values(), *self.snapshot.pool_shelves.values())
+        return Kept.of(shelves, awaited=awaited).plain()
 
 
 class Holdings:

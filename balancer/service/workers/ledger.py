@@ -24,6 +24,7 @@ _OTHERWISE: dict[str, Callable[[float, float], float]] = {
     "balancer_server_state": max,
     "balancer_tls_certificate_expiry_timestamp_seconds": min,
     "balancer_tls_certificate_stapled": min,
+    "balancer_tls_broken_files": max,
 }
 
 _Labels = tuple[tuple[str, str], ...]

@@ -38,6 +38,7 @@ from balancer.service.signals import Signals
 from balancer.service.succession import Succession
 from balancer.service.workers.crew import Crew
 from balancer.service.workers.holdings import Holdings, Next
+from balancer.service.workers.preparing import prepare
 from balancer.service.workers.process import READY, WorkerProcess
 from balancer.service.workers.protocol import (
     HAND_OVER,
@@ -46,7 +47,6 @@ from balancer.service.workers.protocol import (
     STEERED,
     STOP,
     Abandon,
-    Prepare,
     Reopen,
     ShareTLS,
     Swap,
@@ -58,8 +58,6 @@ from balancer.service.workers.summed import SummedMetrics
 
 __all__ = ["Master"]
 
-BUILDING = 60.0
-"""Seconds that a worker may take to build a configuration."""
 SWAPPING = 10.0
 GATHERING = 5.0
 """Seconds after which workers are asked for their metrics, should nobody else do so."""
@@ -89,6 +87,7 @@ class Master(Reporting, Service):
         self._succession = succession or Succession(reactor)
         inheritance = self._succession.inheritance
         self._runtime = Runtime(reactor, inheritance.secret)
+        self._runtime.inherit(inheritance.tls)
         self._runtime.observe_pool = self._happened
         self._runtime.observe_tls = self._share_tls
         self._runtime.ordering.is_ready = lambda: self._accepting
@@ -167,7 +166,7 @@ class Master(Reporting, Service):
         now = self._holdings.in_force
         try:
             sockets = self._holdings.sockets.all(worker.number)
-            await worker.call(Prepare, BUILDING, found=now.sendable, columns=now.columns, sockets=sockets)
+            await prepare(worker, now, sockets)
             await worker.call(Swap, SWAPPING, state=self._holdings.state())
         except Exception as error:  # whatever it is, another try may go better
             if self._stopping is None:
@@ -263,10 +262,10 @@ class Master(Reporting, Service):
         """Let every worker prepare; return those that have."""
         workers = self._running()[0].ready
         sockets = self._holdings.sockets
-        arguments = {"found": wanted.sendable, "columns": wanted.columns}
+        begin = Deferred.fromCoroutine
         try:
-            preparing = [
-                worker.call(Prepare, BUILDING, sockets=sockets.fresh(worker.number), **arguments) for worker in workers
+            preparing: list[Deferred[Any]] = [
+                begin(prepare(worker, wanted, sockets.fresh(worker.number))) for worker in workers
             ]
             outcomes = await DeferredList(preparing, consumeErrors=True)
         except BaseException:
@@ -356,7 +355,8 @@ class Master(Reporting, Service):
                 self._runtime.ordering.stop()
                 self._side.hand_over()
 
-            return await self._succession.pass_on(holdings.left(), self._runtime.secret, holdings.state(), hand_over)
+            rest = self._runtime.left(holdings.state())
+            return await self._succession.pass_on(holdings.left(), rest, hand_over)
 
         return self._in_turn(upgrade())
 

@@ -79,10 +79,14 @@ class Hello(_Command):
 
 
 class Prepare(_Command):
-    """Build the configuration ``found``: ``{"data", "file", "directory"}``, as read and substituted by the master."""
+    """Build the configuration ``found``: ``{"data", "file", "directory"}``, as read and substituted by the master.
+
+    ``kept`` are certificates for files that cannot be read, as of :class:`balancer.tls.kept.Kept`.
+    """
 
     arguments = [
         (b"found", Large()),
+        (b"kept", Large()),
         (b"columns", Large()),
         (
             b"sockets",

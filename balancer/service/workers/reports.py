@@ -13,7 +13,7 @@ from balancer import __version__
 from balancer.errors import BalancerError
 from balancer.service.ordering import Ordering
 from balancer.service.side_ports import SidePorts
-from balancer.service.status import outline_of
+from balancer.service.status import libraries, outline_of
 from balancer.service.workers.holdings import Holdings
 from balancer.service.workers.merging import merged_plugins, merged_status
 from balancer.service.workers.process import WorkerProcess
@@ -94,6 +94,7 @@ class Reports:
             "file": str(self._file),
             "uptime": now - self.since,
             "reloads": self.reloads,
+            "libraries": libraries(),
             "metrics": self._side.addresses("metrics"),
             "admin": self._side.addresses("admin"),
             "overload": {"lag": 0.0, "limit": config.limits.shed_after, "share": 0.0, "turned_away": {}},

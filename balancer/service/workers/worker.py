@@ -54,6 +54,7 @@ from balancer.service.workers.protocol import (
     Tell,
 )
 from balancer.service.workers.shared_counts import Geometry, Row, SharedCounts
+from balancer.tls.kept import NOTHING, Kept
 
 __all__ = ["CONNECTION", "MEMORY", "Worker", "WorkerRuntime"]
 
@@ -180,13 +181,16 @@ class Worker(amp.AMP):
         self.stop(self._graceful())
 
     @Prepare.responder
-    def prepare(self, found: dict[str, Any], columns: dict[str, int], sockets: list[dict[str, Any]]) -> dict[str, Any]:
+    def prepare(
+        self, found: dict[str, Any], kept: dict[str, Any], columns: dict[str, int], sockets: list[dict[str, Any]]
+    ) -> dict[str, Any]:
         """Build a configuration."""
         for each in sockets:
             os.set_inheritable(each["descriptor"], False)
             self._opening.hand(each["listener"], each["bind"], each["descriptor"])
         try:
             assert self._runtime is not None
+            self._runtime.certificates.kept = Kept.from_plain(kept)
             loaded = again(found["data"], found["file"], found["directory"], registry_for)
             self._next = built(loaded, self._runtime)
             self._next_columns = columns
@@ -196,6 +200,9 @@ class Worker(amp.AMP):
                 raise
             _log.failure("the configuration could not be built")
             raise BalancerError(f"{type(error).__name__}: {error}") from error
+        finally:
+            if self._runtime is not None:
+                self._runtime.certificates.kept = NOTHING
         return {}
 
     @Abandon.responder

@@ -21,7 +21,7 @@ class _Worker(amp.AMP):
         self.prepared: list[Any] = []
 
     @Prepare.responder
-    def prepare(self, found: Any, columns: Any, sockets: Any) -> dict[str, Any]:
+    def prepare(self, found: Any, kept: Any, columns: Any, sockets: Any) -> dict[str, Any]:
         if not found:
             raise ConfigurationError([Problem("b.yaml", 1, 2, "listeners", "expected more", "empty")])
         self.prepared.append((found, columns, sockets))
@@ -54,7 +54,7 @@ class ProtocolTests(TestCase):
         """Values of any size and script go over as they are, in both directions."""
         for size in (0, 1, 65_535, 65_536, 1_000_000):
             found = {"data": "ü" * size, "n": [1, None, True, 2.5]}
-            yield self.master.callRemote(Prepare, found=found, columns={"a": 1}, sockets=[])
+            yield self.master.callRemote(Prepare, found=found, kept={}, columns={"a": 1}, sockets=[])
             self.assertEqual(self.worker.prepared.pop(), (found, {"a": 1}, []))
         answer = yield self.master.callRemote(Ask, what="status")
         self.assertEqual(answer, {"answer": {"status": "ä" * 200_000}})
@@ -67,7 +67,7 @@ class ProtocolTests(TestCase):
             {"listener": f"l{at}", "bind": f"127.0.0.1:{at}", "descriptor": each.fileno()}
             for at, each in enumerate(mine)
         ]
-        yield self.master.callRemote(Prepare, found={"a": 1}, columns={}, sockets=sockets)
+        yield self.master.callRemote(Prepare, found={"a": 1}, kept={"b": 2}, columns={}, sockets=sockets)
         ((_, _, got),) = self.worker.prepared
         self.assertEqual(
             [(each["listener"], each["bind"]) for each in got], [(f"l{at}", f"127.0.0.1:{at}") for at in range(20)]
@@ -82,6 +82,6 @@ class ProtocolTests(TestCase):
     def test_refused(self) -> Any:
         """Errors meant for the operator arrive with their words."""
         error = yield self.assertFailure(
-            self.master.callRemote(Prepare, found={}, columns={}, sockets=[]), BalancerError
+            self.master.callRemote(Prepare, found={}, kept={}, columns={}, sockets=[]), BalancerError
         )
         self.assertIn("expected more", str(error))
