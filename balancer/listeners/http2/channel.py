@@ -9,7 +9,7 @@ What the connection as a whole goes through::
 
     OPEN ── drain announced ──> ANNOUNCED ── its time is up ──> LEAVING ── last stream over ──> ENDING ──> closed
       └──── idle, or stalled ──────────────────────────────────────┘                              ▲
-      └──── the client broke the protocol ────────────────────────────────────────────────────────┘
+      └──── the client broke the protocol, or says that it leaves and has its answers ────────────┘
 
 A GOAWAY that announces, then one that names the last stream (RFC 9113 section 6.8): a request that was on its way meanwhile is
 served. While the transport is full nothing is made to be sent, nobody produces, and nothing more is read: who does not take
@@ -18,6 +18,7 @@ answers cannot ask for more of them. What all this may take is in :mod:`.patienc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -33,10 +34,10 @@ from balancer.listeners.http2 import patience
 from balancer.listeners.http2.counts import Counts
 from balancer.listeners.http2.over import OVER
 from balancer.listeners.http2.reception import Reception
-from balancer.listeners.http2.serving import ANNOUNCED, ENDING, LEAVING, OPEN, Serving
+from balancer.listeners.http2.serving import ANNOUNCED, ENDING, LEAVING, LINGERING, OPEN, Serving
 from balancer.model.origin import Origin
 from balancer.net.gathering import Gathered
-from balancer.net.timers import Wheel
+from balancer.net.timers import Entry, Wheel
 from balancer.wire.http2.interface import NO_ERROR, Limits, SessionError
 from balancer.wire.http2.sessions import server
 
@@ -92,6 +93,7 @@ class HTTP2Channel(Serving, Protocol):
         self._patience = patience.Patience(self)
         self.wheel = wheel
         self._timer = wheel.schedule(self._patience.span, self._timed_out)
+        self._lingering: Entry | None = None  # for requests that were answered before they had come
 
     # From the transport.
 
@@ -142,6 +144,8 @@ class HTTP2Channel(Serving, Protocol):
         """The connection is gone."""
         self.stage = ENDING
         self._timer.end()
+        if self._lingering is not None:
+            self._lingering.end()
         self._all_gone()
         self.session = OVER  # and these, which refer to the channel as it does to them, are to be freed at once
         del self._reception, self._patience
@@ -203,11 +207,12 @@ class HTTP2Channel(Serving, Protocol):
                     transport.write(data)
                     if self.is_full:
                         return
-                if not (self._more or (self._unread and self._reset_unread())):
+                leaving = self.client_left or self.stage == LEAVING
+                if not (self._more or (leaving and self._unread and self._reset_unread(math.inf))):
                     break
         finally:
             self._busy = False
-        if self.stage == LEAVING and not session.open_streams and not self.requests:
+        if leaving and not session.open_streams and not self.requests:
             self._end()
 
     def unsent(self) -> int:
@@ -226,6 +231,20 @@ class HTTP2Channel(Serving, Protocol):
             for request in tuple(self.streaming):
                 request.pull()
             self.has_output()
+
+    def _lingers_until(self) -> float:
+        if self._lingering is None:
+            self._lingering = self.wheel.schedule(LINGERING, self._lingered)
+        elif not self._lingering.active:
+            self._lingering.reset(LINGERING)
+        return self.site_now().now() + LINGERING
+
+    def _lingered(self) -> None:
+        if self.stage != ENDING and self._unread:
+            if self._reset_unread(self.site_now().now()):
+                self.has_output()
+            if self._unread and self._lingering is not None:
+                self._lingering.reset(LINGERING)
 
     # Ending.
 

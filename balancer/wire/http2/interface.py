@@ -199,7 +199,10 @@ class Session(Protocol):
         """Return how many bytes of bodies wait for the peer's windows."""
 
     def took(self, stream: int, size: int) -> None:
-        """Give the peer room for ``size`` bytes more, of those that ``data_came`` brought; also of streams that are over."""
+        """Give the peer room for ``size`` bytes more, of those that ``data_came`` brought; also of streams that are over.
+
+        ``stream`` 0 gives it to the connection only: the stream that they came on is to get no more.
+        """
 
     def reset(self, stream: int, code: int) -> None:
         """End a stream; what the peer's windows held back is not sent. Streams that are over are let be."""
