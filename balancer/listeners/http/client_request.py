@@ -82,6 +82,7 @@ class ClientRequest:
     )
 
     channel: Any
+    is_held_back = False
 
     def __init__(
         self,

@@ -31,6 +31,7 @@ from zope.interface import implementer
 from balancer.listeners.http.ending import Ending
 from balancer.listeners.http.site import Site
 from balancer.listeners.http2 import patience
+from balancer.listeners.http2.backlog import Backlog
 from balancer.listeners.http2.counts import Counts
 from balancer.listeners.http2.over import OVER
 from balancer.listeners.http2.reception import Reception
@@ -80,6 +81,7 @@ class HTTP2Channel(Serving, Protocol):
         self.is_full = False
         """Whether the transport takes no more for now."""
         self.client_ended = False
+        self.backlog = Backlog(self)
         self.session = server(self, site().http2 or Limits())
         self._left = left
         self._gather = gather
@@ -127,6 +129,8 @@ class HTTP2Channel(Serving, Protocol):
             self._busy = False
         if self._more or session.pending:
             self.has_output()
+        if self.backlog.is_clogged:
+            self.backlog.look_again()
 
     def readConnectionLost(self) -> None:
         """The client sends no more, nor can it take much: it does not say any more how much it takes."""
@@ -149,6 +153,7 @@ class HTTP2Channel(Serving, Protocol):
         self._all_gone()
         self.session = OVER  # and these, which refer to the channel as it does to them, are to be freed at once
         del self._reception, self._patience
+        self.backlog.end()
         self._left(self)
 
     def pauseProducing(self) -> None:
@@ -156,8 +161,7 @@ class HTTP2Channel(Serving, Protocol):
         if not self.is_full and self._ending is None:
             self.is_full = True
             self.transport.pauseProducing()
-            for request in tuple(self.streaming):
-                request.pause()
+            self.backlog.hold(self)
 
     def resumeProducing(self) -> None:
         """The transport has room again."""
@@ -165,10 +169,8 @@ class HTTP2Channel(Serving, Protocol):
             self.is_full = False
             self.transport.resumeProducing()
             self.flush()
-            for request in tuple(self.streaming):
-                if self.is_full:
-                    return
-                request.room_came()
+            self.backlog.look_again()
+            self.backlog.let_go(self)
 
     def stopProducing(self) -> None:
         """The transport is gone; :meth:`connectionLost` says so as well."""
@@ -312,6 +314,7 @@ class HTTP2Channel(Serving, Protocol):
             self._broken(error)
             return
         self._patience.look(now)
+        self.backlog.look_again()
         if self._ending is None:
             self._timer.reset(self._patience.span)
             self.has_output()

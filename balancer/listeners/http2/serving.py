@@ -22,6 +22,7 @@ from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.listeners.http import walk
 from balancer.listeners.http.site import Site
+from balancer.listeners.http2.backlog import Backlog
 from balancer.listeners.http2.counts import Counts
 from balancer.listeners.http2.reception import Reception
 from balancer.listeners.http2.request import StreamRequest
@@ -50,6 +51,7 @@ class Serving:
     """
 
     session: Session
+    backlog: Backlog
     is_full: bool
 
     def __init__(self, site: Callable[[], Site], counts: Counts, reception: Reception) -> None:
@@ -170,6 +172,8 @@ class Serving:
             self._unread[stream] = self._lingers_until()
         if request.body.pending or not request.body.ended:
             request.release()
+        if self.backlog.is_clogged:
+            self.backlog.look_again()
         self.has_output()
 
     def cut(self, request: StreamRequest) -> None:

@@ -217,6 +217,10 @@ class Session(Protocol):
         """Return the streams on which something is queued and nothing of it went for so many seconds of the time told."""
 
     @property
+    def backlog(self) -> int:
+        """How many bytes of all streams' bodies wait for the peer's windows."""
+
+    @property
     def pending(self) -> bool:
         """Whether :meth:`feed` has left something to be written, besides what its user said meanwhile."""
 
