@@ -6,11 +6,12 @@ import ssl
 import threading
 from collections.abc import Iterable
 
-from tests.live.balancers import BalancerTestCase, Peer, wait_until
+from tests.live.balancers import BalancerTestCase, Peer
 from tests.live.conformance.definitions import DEFINITIONS
 from tests.live.conformance.generic import GENERIC
 from tests.live.conformance.hpack import HPACK
 from tests.live.conformance.messages import MESSAGES
+from tests.live.conformance.rfc9113 import ANSWERED, UNANSWERED
 from tests.live.conformance.streams import STREAMS
 from tests.live.conformance.talk import Case
 from tests.live.processes import free_port
@@ -20,6 +21,12 @@ _AUTHORITY = Authority("Conformance CA")
 _ISSUED = _AUTHORITY.issue("a.example")
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789"
 _AT_A_TIME = 4
+_ANSWERING = ("spot", "served", "tls-spot", "tls-served")
+_ROUTES = {
+    "spot": "    routes: [{respond: {status: 200, body: '0123456789'}}]\n",
+    "served": "    pool: web\n",
+    "silent": "    pool: silent\n",
+}
 
 
 def _answer(peer: Peer) -> None:
@@ -40,17 +47,17 @@ class ConformanceTests(BalancerTestCase):
     def setUp(self) -> None:
         folder = self.folder()
         _ISSUED.write(folder / "a.pem", None, _AUTHORITY.issued)
-        server = self.server(_answer)
-        self.ports = {name: free_port() for name in ("spot", "served", "tls-spot", "tls-served")}
+        server, silent = self.server(_answer), self.server(Peer.rest)
+        self.ports = {name: free_port() for name in (*_ANSWERING, "silent")}
         listeners = ""
         for name, port in self.ports.items():
             listeners += f"  {name}:\n    bind: 127.0.0.1:{port}\n    protocol: http\n"
             if name.startswith("tls"):
                 listeners += f"    tls: {{certificates: {folder}/a.pem}}\n"
-            listeners += "    pool: web\n" if name.endswith("served") else "    routes: [{respond: {status: 200, body: '0123456789'}}]\n"
+            listeners += _ROUTES[name.removeprefix("tls-")]
         self.running = self.run_balancer(
             f"access_log: {{format: json, path: '@log@'}}\ngraceful_timeout: 2s\nlisteners:\n{listeners}"
-            f"pools: {{web: {{servers: ['{server.address}']}}}}\n",
+            f"pools: {{web: {{servers: ['{server.address}']}}, silent: {{servers: ['{silent.address}']}}}}\n",
             BALANCER_HTTP2=self.library,
         )
         for port in self.ports.values():
@@ -58,9 +65,9 @@ class ConformanceTests(BalancerTestCase):
         self.context = ssl.create_default_context(cadata=_AUTHORITY.issued.cert.decode())
         self.context.set_alpn_protocols(["h2"])
 
-    def hold_to(self, cases: Iterable[Case]) -> None:
+    def hold_to(self, cases: Iterable[Case], listeners: Iterable[str] = _ANSWERING) -> None:
         """Run each case on each listener, some at a time."""
-        todo = [(case, name) for case in cases for name in self.ports]
+        todo = [(case, name) for case in cases for name in listeners]
         wrong: list[str] = []
 
         def work() -> None:
@@ -92,6 +99,11 @@ class ConformanceTests(BalancerTestCase):
     def test_http2(self) -> None:
         """What RFC 9113 wants where a client does what it may not."""
         self.hold_to([*STREAMS, *DEFINITIONS, *MESSAGES])
+
+    def test_strictness(self) -> None:
+        """What sessions are held to in memory, through a whole balancer."""
+        self.hold_to(ANSWERED)
+        self.hold_to(UNANSWERED, ["silent"])
 
 
 class PureConformanceTests(ConformanceTests):

@@ -42,6 +42,7 @@ class Backlog:
         if channel is not None and not self.is_clogged and channel.session.backlog > CLOGGED:
             self.is_clogged = True
             self.hold(channel)
+            channel.soon(self.look_again)
 
     def hold(self, channel: HTTP2Channel) -> None:
         """Have every server wait."""

@@ -85,7 +85,7 @@ class HTTP2Channel(Serving, Protocol):
         self.session = server(self, site().http2 or Limits())
         self._left = left
         self._gather = gather
-        self._soon = soon
+        self.soon = soon
         self._busy = False  # in the session's hands; who has output then sets this:
         self._more = False
         self._gathered = False
@@ -225,7 +225,7 @@ class HTTP2Channel(Serving, Protocol):
         """Ask the producers that want to be asked for more."""
         if not self._pulling:
             self._pulling = True
-            self._soon(self._pull)
+            self.soon(self._pull)
 
     def _pull(self) -> None:
         self._pulling = False
