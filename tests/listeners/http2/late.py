@@ -5,7 +5,17 @@ Each is the frames, and what is to come of them: ``reset CODE`` of the stream, o
 
 from __future__ import annotations
 
-from balancer.wire.http2.frames import DATA, END_HEADERS, END_STREAM, HEADERS, HIGHEST, PADDED, frame, reset, window_update
+from balancer.wire.http2.frames import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    HIGHEST,
+    PADDED,
+    frame,
+    reset,
+    window_update,
+)
 from balancer.wire.http2.interface import FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, PROTOCOL_ERROR, STREAM_CLOSED
 
 __all__ = ["LATE"]

@@ -128,7 +128,6 @@ _add("6.5.3", "values are taken in their order", data_of(1), lambda talk: _set(t
 _add("6.5.3", "SETTINGS are acknowledged", settings_ack, settings((2, 0)))
 
 
-
 _add("6.7", "PING", pong(b"h2spec\0\0"), frame(PING, 0, 0, b"h2spec\0\0"))
 
 

@@ -18,7 +18,6 @@ from balancer.model.headers import RawHeaders
 from balancer.wire.http2 import frames
 from balancer.wire.http2.frames import (
     ACK,
-
     DATA,
     END_HEADERS,
     END_STREAM,
@@ -27,7 +26,6 @@ from balancer.wire.http2.frames import (
     PADDED,
     PING,
     PREFACE,
-
     PRIORITY_FLAG,
     RST_STREAM,
     SETTINGS,
@@ -330,5 +328,3 @@ class Cases(list[Case]):
             return function
 
         return decorate
-
-
