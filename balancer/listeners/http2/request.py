@@ -335,7 +335,7 @@ class StreamRequest(ClientRequest):
             self.consumer.go_on()
 
     @property
-    def is_held_back(self) -> bool:
+    def is_held_back(self) -> bool:  # type: ignore[override]  # a constant for who has one answer at a time to take
         """Whether the server is to wait with its answer, as the client does not take what it has."""
         return self.channel.backlog.holds(self)
 
