@@ -252,7 +252,7 @@ class EnemyTests(BalancerTestCase):
                 client.skt.sendall(asked)
             wait_until(lambda: server.connections >= 400)
             found = wait_until(lambda: self._ended(balancer, 400), 60)
-            self.assertLess(balancer.memory() - memory, 20_000_000)
+            self.assertLess(balancer.memory() - memory, 32_000_000)
             self.assertEqual({record["reason"] for record in found}, {"http_request_error"})
             for client in clients:
                 client.close()
