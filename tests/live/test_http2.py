@@ -94,7 +94,7 @@ class ClientTests(BalancerTestCase):
     def test_load(self) -> None:
         """Thousands of requests, a hundred at a time on each connection, and not one is lost; a reload in the middle does not matter."""
         server = self.server(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"x" * 100))
-        balancer, port = self.web(server.address, listener=_HELLO)
+        balancer, port = self.web(server.address, listener="limits: {shed: false}\n" + _HELLO)
         command = [need("h2load"), "-n", "6000", "-c", "3", "-m", "100"]
         for path in ("/hello", "/"):
             load = subprocess.Popen([*command, f"http://127.0.0.1:{port}{path}"], stdout=subprocess.PIPE, text=True)
