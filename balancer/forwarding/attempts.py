@@ -56,6 +56,7 @@ class Attempts:
         "_attempts",
         "_connect",
         "_connection",
+        "_held",
         "_pending",
         "_phase",
         "_pool",
@@ -84,6 +85,23 @@ class Attempts:
         self._streaming = False
         """Whether the body is not all there yet, and goes to the connection as it comes."""
         self._since = 0.0
+        self._held = False
+        """Whether the server has to wait with its answer."""
+
+    def hold(self) -> None:
+        """Read nothing of the answer for now; for one that has not begun."""
+        connection = self._connection
+        if not self._held and self._phase == SENDING and connection is not None:
+            self._held = True
+            connection.producer.pauseProducing()
+
+    def go_on(self) -> None:
+        """Read the answer."""
+        if self._held:
+            self._held = False
+            connection = self._connection
+            if connection is not None:
+                connection.producer.resumeProducing()
 
     def _send(self, connection: ServerSide, now: float) -> None:
         """Send the request on a connection that is there; ``now`` is monotonic."""
@@ -232,6 +250,7 @@ class Attempts:
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
+        self._held = False
         if connection is None:
             return
         if self._streaming:

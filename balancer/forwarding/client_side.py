@@ -50,6 +50,10 @@ class ClientSide(Protocol):
     request_id: str
 
     @property
+    def is_held_back(self) -> bool:
+        """Whether the server is to wait with its answer until the client takes more; it is told to :meth:`.Attempts.go_on` then."""
+
+    @property
     def ended(self) -> bool:
         """Whether the client has said (with FIN) that it sends no more."""
 

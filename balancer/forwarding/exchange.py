@@ -83,6 +83,8 @@ class Forward(Attempts):
         if data is not None:
             connection.limit(self._pool.timeouts.first_byte)
             connection.send_plain(self, head.method, data)
+            if request.is_held_back:
+                self.hold()
             return
         body = request.body
         exchange = request.exchange
@@ -109,6 +111,8 @@ class Forward(Attempts):
         if not body.ended:
             self._streaming = True
             connection.stream_from(request)
+        if request.is_held_back:
+            self.hold()
 
     def _take_body(self, *, replay: bool = False) -> list[bytes]:
         """Return what there is of the body, and keep it for a retry while it is small enough."""
@@ -198,6 +202,8 @@ class Forward(Attempts):
 
     def _begin_response(self, head: ResponseHead, body: Body) -> None:
         self._phase = RESPONDING
+        if self._held:  # its beginning had been read before; who it streams to may pause the rest
+            self.go_on()
         self._replay = None
         request = self._request
         if request.head.upgrade is not None:
@@ -243,6 +249,8 @@ class Forward(Attempts):
         assert connection is not None
         assert server is not None
         self._phase = DONE
+        if self._held:  # its answer had been read before
+            self.go_on()
         connection.finish(now, not self._streaming)
         self._streaming = False
         record = self._record
@@ -343,7 +351,10 @@ class Forward(Attempts):
             self._leave_server(ok=bool(unsent))
             self._fail(ExchangeError(errors.CLIENT_TOO_SLOW if unsent else errors.CONNECTION_READ_TIMEOUT))
         elif self._phase == SENDING:
-            if not self._streaming:
+            if self._held:  # who knows what the server has said
+                assert self._connection is not None
+                self._connection.limit(self._pool.timeouts.first_byte)
+            elif not self._streaming:
                 self._attempt_failed(ExchangeError(errors.HTTP_RESPONSE_TIMEOUT))
             else:
                 self._attempt_failed(ExchangeError(errors.CONNECTION_WRITE_TIMEOUT))

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import re
+import weakref
+from pathlib import Path
 from typing import Any
 
 from hpack.hpack import Encoder
@@ -18,8 +21,9 @@ from twisted.trial.unittest import TestCase
 from balancer.errors import ExchangeError
 from balancer.model.headers import RawHeaders
 from balancer.wire.http1.heads import HeadLimits
-from balancer.wire.http2 import frames, heads
+from balancer.wire.http2 import frames, heads, sessions
 from balancer.wire.http2.interface import Limits, SessionError
+from tests.listeners.http2.conversation import ConversationTestCase, Pipe
 from tests.wire.http2.peers import GET, LIBRARIES, OK, POST, Heard, session, split
 
 _EXAMPLES = int(os.environ.get("BALANCER_FUZZ", "150"))
@@ -220,3 +224,70 @@ class DamageTests(TestCase):
         """Bytes that never were HTTP/2."""
         for name in LIBRARIES:
             _run(name, data, seed, server=server)
+
+
+class LeakTests(TestCase):
+    def test_memory(self) -> None:
+        """Connections that end in whatever way leave nothing behind: neither the session, nor what a library keeps outside Python."""
+        kept: list[weakref.ref[Heard]] = []
+        for name in LIBRARIES:
+            for first, last in ((0, 300), (300, 900)):
+                before = _memory()
+                for seed in range(first, last):
+                    server = bool(seed & 1)
+                    data = _conversation(random.Random(seed), server=server)
+                    if seed % 3:
+                        data = _damaged(data, random.Random(seed + 1))
+                    kept.append(weakref.ref(_run(name, data, seed, server=server)))
+                gc.collect()
+                self.assertLessEqual(sum(each() is not None for each in kept), 1, name)  # the last one
+            self.assertLess(_memory() - before, 4_000_000, name)
+
+
+def _memory() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class ConnectionTests(ConversationTestCase):
+    """The same, to whole connections of clients in memory."""
+
+    def _hold_to(self, library: str) -> None:
+        sessions.library_in_use.cache_clear()
+        self.addCleanup(sessions.library_in_use.cache_clear)
+        self.patch(os, "environ", {**os.environ, sessions.VARIABLE: library})
+        self.listen("routes: [{match: {path: /hello}, respond: {status: 200, body: hello}}, {pool: web}]")
+        for seed in range(_EXAMPLES):
+            draw = random.Random(seed)
+            data = _conversation(draw, server=True)
+            if seed % 4:
+                data = _damaged(data, draw)
+            pipe = Pipe()
+            pipe.room = draw.choice((1000, 1 << 30))
+            channel: Any = self.listener.buildProtocol(pipe.getPeer())
+            channel.makeConnection(pipe)
+            at = 0
+            while at < len(data) and not (pipe.aborted or pipe.disconnecting):
+                size = draw.choice((9, 100, 100_000))
+                (getattr(pipe, "protocol", None) or channel).dataReceived(data[at : at + size])
+                at += size
+                if draw.randrange(2):
+                    pipe.drain()
+                if draw.randrange(8) == 0 and self.runtime.servers:
+                    server: Any = draw.choice(self.runtime.servers)
+                    if not server.closed and server.owner is not None and not server.transport.aborted:
+                        server.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n" + bytes(50_000))
+            self.passes(0.2)
+            (getattr(pipe, "protocol", None) or channel).connectionLost()
+            self.assertEqual(self.flushLoggedErrors(), [], f"seed {seed}")
+            self.runtime.servers.clear()
+        self.passes(2)
+        self.assertEqual(self.listener.channels, set())
+        self.assertGreater(len(self.records), _EXAMPLES)
+
+    def test_nghttp2(self) -> None:
+        """Nothing is raised, and nobody stays."""
+        self._hold_to("nghttp2")
+
+    def test_h2(self) -> None:
+        """Nor on the pure library."""
+        self._hold_to("h2")

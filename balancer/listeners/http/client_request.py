@@ -84,6 +84,7 @@ class ClientRequest:
     )
 
     channel: Any
+    is_held_back = False
 
     def __init__(
         self,

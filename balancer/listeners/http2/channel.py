@@ -9,7 +9,7 @@ What the connection as a whole goes through::
 
     OPEN ── drain announced ──> ANNOUNCED ── its time is up ──> LEAVING ── last stream over ──> ENDING ──> closed
       └──── idle, or stalled ──────────────────────────────────────┘                              ▲
-      └──── the client broke the protocol ────────────────────────────────────────────────────────┘
+      └──── the client broke the protocol, or says that it leaves and has its answers ────────────┘
 
 A GOAWAY that announces, then one that names the last stream (RFC 9113 section 6.8): a request that was on its way meanwhile is
 served. While the transport is full nothing is made to be sent, nobody produces, and nothing more is read: who does not take
@@ -18,6 +18,7 @@ answers cannot ask for more of them. What all this may take is in :mod:`.patienc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -30,13 +31,14 @@ from zope.interface import implementer
 from balancer.listeners.http.ending import Ending
 from balancer.listeners.http.site import Site
 from balancer.listeners.http2 import patience
+from balancer.listeners.http2.backlog import Backlog
 from balancer.listeners.http2.counts import Counts
 from balancer.listeners.http2.over import OVER
 from balancer.listeners.http2.reception import Reception
-from balancer.listeners.http2.serving import ANNOUNCED, ENDING, LEAVING, OPEN, Serving
+from balancer.listeners.http2.serving import ANNOUNCED, ENDING, LEAVING, LINGERING, OPEN, Serving
 from balancer.model.origin import Origin
 from balancer.net.gathering import Gathered
-from balancer.net.timers import Wheel
+from balancer.net.timers import Entry, Wheel
 from balancer.wire.http2.interface import NO_ERROR, Limits, SessionError
 from balancer.wire.http2.sessions import server
 
@@ -79,10 +81,11 @@ class HTTP2Channel(Serving, Protocol):
         self.is_full = False
         """Whether the transport takes no more for now."""
         self.client_ended = False
+        self.backlog = Backlog(self)
         self.session = server(self, site().http2 or Limits())
         self._left = left
         self._gather = gather
-        self._soon = soon
+        self.soon = soon
         self._busy = False  # in the session's hands; who has output then sets this:
         self._more = False
         self._gathered = False
@@ -92,6 +95,7 @@ class HTTP2Channel(Serving, Protocol):
         self._patience = patience.Patience(self)
         self.wheel = wheel
         self._timer = wheel.schedule(self._patience.span, self._timed_out)
+        self._lingering: Entry | None = None  # for requests that were answered before they had come
 
     # From the transport.
 
@@ -125,6 +129,8 @@ class HTTP2Channel(Serving, Protocol):
             self._busy = False
         if self._more or session.pending:
             self.has_output()
+        if self.backlog.is_clogged:
+            self.backlog.look_again()
 
     def readConnectionLost(self) -> None:
         """The client sends no more, nor can it take much: it does not say any more how much it takes."""
@@ -142,9 +148,12 @@ class HTTP2Channel(Serving, Protocol):
         """The connection is gone."""
         self.stage = ENDING
         self._timer.end()
+        if self._lingering is not None:
+            self._lingering.end()
         self._all_gone()
         self.session = OVER  # and these, which refer to the channel as it does to them, are to be freed at once
         del self._reception, self._patience
+        self.backlog.end()
         self._left(self)
 
     def pauseProducing(self) -> None:
@@ -152,8 +161,7 @@ class HTTP2Channel(Serving, Protocol):
         if not self.is_full and self._ending is None:
             self.is_full = True
             self.transport.pauseProducing()
-            for request in tuple(self.streaming):
-                request.pause()
+            self.backlog.hold(self)
 
     def resumeProducing(self) -> None:
         """The transport has room again."""
@@ -161,10 +169,8 @@ class HTTP2Channel(Serving, Protocol):
             self.is_full = False
             self.transport.resumeProducing()
             self.flush()
-            for request in tuple(self.streaming):
-                if self.is_full:
-                    return
-                request.room_came()
+            self.backlog.look_again()
+            self.backlog.let_go(self)
 
     def stopProducing(self) -> None:
         """The transport is gone; :meth:`connectionLost` says so as well."""
@@ -203,11 +209,12 @@ class HTTP2Channel(Serving, Protocol):
                     transport.write(data)
                     if self.is_full:
                         return
-                if not (self._more or (self._unread and self._reset_unread())):
+                leaving = self.client_left or self.stage == LEAVING
+                if not (self._more or (leaving and self._unread and self._reset_unread(math.inf))):
                     break
         finally:
             self._busy = False
-        if self.stage == LEAVING and not session.open_streams and not self.requests:
+        if leaving and not session.open_streams and not self.requests:
             self._end()
 
     def unsent(self) -> int:
@@ -218,7 +225,7 @@ class HTTP2Channel(Serving, Protocol):
         """Ask the producers that want to be asked for more."""
         if not self._pulling:
             self._pulling = True
-            self._soon(self._pull)
+            self.soon(self._pull)
 
     def _pull(self) -> None:
         self._pulling = False
@@ -226,6 +233,20 @@ class HTTP2Channel(Serving, Protocol):
             for request in tuple(self.streaming):
                 request.pull()
             self.has_output()
+
+    def _lingers_until(self) -> float:
+        if self._lingering is None:
+            self._lingering = self.wheel.schedule(LINGERING, self._lingered)
+        elif not self._lingering.active:
+            self._lingering.reset(LINGERING)
+        return self.site_now().now() + LINGERING
+
+    def _lingered(self) -> None:
+        if self.stage != ENDING and self._unread:
+            if self._reset_unread(self.site_now().now()):
+                self.has_output()
+            if self._unread and self._lingering is not None:
+                self._lingering.reset(LINGERING)
 
     # Ending.
 
@@ -293,6 +314,7 @@ class HTTP2Channel(Serving, Protocol):
             self._broken(error)
             return
         self._patience.look(now)
+        self.backlog.look_again()
         if self._ending is None:
             self._timer.reset(self._patience.span)
             self.has_output()

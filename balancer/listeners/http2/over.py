@@ -16,6 +16,7 @@ class _Over:
     settled = True
     open_streams = 0
     pending = False
+    backlog = 0
 
     def at(self, _: float) -> None: ...
 

@@ -5,7 +5,7 @@ the preface and SETTINGS have not come                  closed after ``timeouts.
 no request is in service                                GOAWAY and closed after ``timeouts.keep_alive``
 a body comes with less than 1 kB/s, or not at all       408 after ``timeouts.body_idle``
 nothing of an answer goes, as the windows are shut      that stream is reset after ``timeouts.body_idle``
-nothing of any answer goes                              GOAWAY and closed then
+nothing of any answer goes                              GOAWAY and closed then, with those that are held back
 nothing goes out of the transport                       cut after ``timeouts.body_idle``
 ======================================================  ==========================================================
 
@@ -96,6 +96,10 @@ class Patience:
         stalled = session.stalled(limit)
         if not stalled:
             return
+        if channel.backlog.is_clogged and not any(
+            session.queued(each) for each in set(channel.requests).difference(stalled)
+        ):
+            stalled = [*{*stalled, *channel.requests}]  # those that are held back would come to the same
         none_moves = len(stalled) == session.open_streams
         for stream in stalled:
             channel.reset(stream, CANCEL)

@@ -2,7 +2,7 @@
 
 The head of a response waits for the first piece of the body, or for the end: a response without a body is one frame. What is
 sent is queued in the session as far as the client's windows do not allow it; :data:`HIGH_WATER` bytes there, or a connection
-that is full, pause whoever produces the response::
+that is full or has too much of all its responses (:mod:`.backlog`), pause whoever produces the response::
 
     server ── send ──> session (queued) ── flush ──> transport
       ▲  ▲               │ room came        ▲            │ full, drained
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from balancer.forwarding.attempts import Attempts
 from balancer.forwarding.headers import VIA, Arrival, with_hsts
 from balancer.listeners.http.client_request import NO_BODY, ClientRequest
 from balancer.listeners.http.recording import note
@@ -23,15 +24,15 @@ from balancer.wire.http1.body import Body
 from balancer.wire.http1.heads import RequestHead
 from balancer.wire.http1.responses import ResponseHead
 from balancer.wire.http2.heads import response_fields
-from balancer.wire.http2.interface import Repeated
+from balancer.wire.http2.interface import LOW_WATER, Repeated
 
 if TYPE_CHECKING:
     from balancer.listeners.http2.channel import HTTP2Channel
 
 __all__ = ["HIGH_WATER", "StreamBody", "StreamRequest"]
 
-HIGH_WATER = 64 * 1024
-"""Bytes of a response that may wait for the client's windows before who produces it is paused."""
+HIGH_WATER = LOW_WATER
+"""Bytes of a response that may wait for the client's windows before who produces it is paused: what is read at once comes on top."""
 
 
 class StreamBody(Body):
@@ -213,6 +214,8 @@ class StreamRequest(ClientRequest):
         if body:
             session.respond(stream, listed[1], last=last)
             session.send(stream, body, ended=True)
+            if len(body) > HIGH_WATER:
+                channel.backlog.look()
         else:
             session.respond(stream, listed[1], ended=True, last=last)
         note(self, now)
@@ -231,8 +234,12 @@ class StreamRequest(ClientRequest):
         if self._fields is not None:
             self._begin(ended=False)
         session.send(stream, data)
-        if self._streaming and not self._paused and session.queued(stream) > HIGH_WATER:
-            self.pause()
+        if self._streaming:
+            if not self._paused and session.queued(stream) > HIGH_WATER:
+                self.pause()
+                self.channel.backlog.look()
+        elif len(data) > HIGH_WATER:
+            self.channel.backlog.look()
 
     def _begin(self, *, ended: bool) -> None:
         """Give the session the head that has waited."""
@@ -273,7 +280,7 @@ class StreamRequest(ClientRequest):
         self.channel.streaming.add(self)
         if self._pulled:
             self.channel.pull_soon()
-        elif self.channel.is_full or self.channel.session.queued(self.stream) > HIGH_WATER:
+        elif self._is_over_full():
             self.pause()
 
     def stop_streaming(self) -> None:
@@ -294,7 +301,7 @@ class StreamRequest(ClientRequest):
 
     def room_came(self) -> None:
         """More can be sent."""
-        if self._paused and self.channel.session.queued(self.stream) <= HIGH_WATER:
+        if self._paused and not self._is_over_full():
             self._paused = False
             if self._pulled:
                 self.channel.pull_soon()
@@ -305,11 +312,40 @@ class StreamRequest(ClientRequest):
         """Ask a producer that wants to be asked for the next piece, if there is room for it."""
         if not self._pulled or self._paused or not self._streaming:
             return
-        if self.channel.session.queued(self.stream) > HIGH_WATER:
+        if self._is_over_full():
             self._paused = True
+            self.channel.backlog.look()
             return
         self.channel.pull_soon()
         self._producer.resumeProducing()
+
+    def _is_over_full(self) -> bool:
+        channel = self.channel
+        backlog = channel.backlog
+        return (
+            channel.is_full
+            or (backlog.is_clogged and backlog.going is not self)
+            or channel.session.queued(self.stream) > HIGH_WATER
+        )
+
+    def hold(self) -> None:
+        """The client takes no more of anything for now: nothing is to be read for this response, be it its beginning."""
+        if self._streaming:
+            self.pause()
+        elif isinstance(self.consumer, Attempts):
+            self.consumer.hold()
+
+    def go_on(self) -> None:
+        """It does again."""
+        if self._streaming:
+            self.room_came()
+        elif isinstance(self.consumer, Attempts):
+            self.consumer.go_on()
+
+    @property
+    def is_held_back(self) -> bool:  # type: ignore[override]  # a constant for who has one answer at a time to take
+        """Whether the server is to wait with its answer, as the client does not take what it has."""
+        return self.channel.backlog.holds(self)
 
     def unsent(self) -> int:
         """Return how many bytes wait because the client does not take them."""

@@ -4,8 +4,12 @@
 
     request_came ──> served by the walk ──> answered ──> request_ended
          │ data_came, stream_ended            │            └── before its body had come: the stream is reset, with NO_ERROR,
-         ▼                                    │                once all of the answer is sent (RFC 9113 section 8.1)
+         ▼                                    │                a moment after all of the answer is sent (RFC 9113 section 8.1)
       its consumer                            └── stream_reset, the connection lost: gone, at its server too
+
+That moment (:data:`LINGERING`) is for clients that are about to end the stream by themselves, or to break its rules: a stream that
+is reset at once hides from them, and from who looks for faults in them, what they did. What comes meanwhile of the body stays
+counted against the stream's window.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.listeners.http import walk
 from balancer.listeners.http.site import Site
+from balancer.listeners.http2.backlog import Backlog
 from balancer.listeners.http2.counts import Counts
 from balancer.listeners.http2.reception import Reception
 from balancer.listeners.http2.request import StreamRequest
@@ -25,12 +30,15 @@ from balancer.model.headers import RawHeaders
 from balancer.wire.http1 import fields
 from balancer.wire.http2.interface import INTERNAL_ERROR, NO_ERROR, Session
 
-__all__ = ["ANNOUNCED", "ENDING", "LEAVING", "OPEN", "Serving"]
+__all__ = ["ANNOUNCED", "ENDING", "LEAVING", "LINGERING", "OPEN", "Serving"]
 
 _log = Logger()
 
 OPEN, ANNOUNCED, LEAVING, ENDING = range(4)
 """How far a connection is on its way to its end."""
+
+LINGERING = 0.5
+"""Seconds that a client has to end a request by itself whose answer it has got."""
 
 
 class Serving:
@@ -43,6 +51,7 @@ class Serving:
     """
 
     session: Session
+    backlog: Backlog
     is_full: bool
 
     def __init__(self, site: Callable[[], Site], counts: Counts, reception: Reception) -> None:
@@ -54,9 +63,11 @@ class Serving:
         """Those whose response somebody produces, who can be paused."""
         self.served = 0
         self.stage = OPEN
+        self.client_left = False
+        """Whether the client has said that it begins nothing more."""
         self._reception = reception
         self._now = 0.0  # when the bytes came that are read
-        self._unread: list[int] = []  # answered before their bodies had come: to be reset once the answer is sent
+        self._unread: dict[int, float] = {}  # streams answered before their bodies had come, and when to reset them
 
     def has_output(self) -> None:
         """Write what the session has to say, soon."""
@@ -81,7 +92,7 @@ class Serving:
         """Hand on a piece of a request's body."""
         request = self.requests.get(stream)
         if request is None or request.body.ended:
-            self.session.took(stream, len(data))
+            self.session.took(0 if stream in self._unread else stream, len(data))
             return
         body = request.body
         body.feed(data)
@@ -95,8 +106,7 @@ class Serving:
         """A request is complete."""
         request = self.requests.get(stream)
         if request is None:
-            if stream in self._unread:
-                self._unread.remove(stream)
+            self._unread.pop(stream, None)
             return
         if trailers:  # RFC 9110 section 6.5.1: no routing, framing, forwarding there
             trailers = [pair for pair in trailers if fields.request_kind(pair[0]) == fields.PLAIN]
@@ -114,8 +124,7 @@ class Serving:
     def stream_reset(self, stream: int, code: int) -> None:
         """The client gave up a request, or broke the rules with it."""
         self.counts.reset("client", code)
-        if stream in self._unread:
-            self._unread.remove(stream)
+        self._unread.pop(stream, None)
         request = self.requests.pop(stream, None)
         if request is not None:
             request.gone()
@@ -134,7 +143,9 @@ class Serving:
         """No PINGs are sent to clients."""
 
     def goaway_came(self, last_stream: int, code: int) -> None:
-        """The client begins nothing more, and closes when it has its answers."""
+        """The client begins nothing more: when it has its answers there is nothing to wait for."""
+        self.client_left = True
+        self.has_output()
 
     def response_came(self, stream: int, headers: RawHeaders, ended: bool) -> None:
         """Not on a client's connection."""
@@ -158,9 +169,11 @@ class Serving:
         if abort:
             self.reset(stream, INTERNAL_ERROR)
         elif not request.body.ended:
-            self._unread.append(stream)
+            self._unread[stream] = self._lingers_until()
         if request.body.pending or not request.body.ended:
             request.release()
+        if self.backlog.is_clogged:
+            self.backlog.look_again()
         self.has_output()
 
     def cut(self, request: StreamRequest) -> None:
@@ -200,11 +213,15 @@ class Serving:
         for request in requests.values():
             request.gone()
 
-    def _reset_unread(self) -> bool:
+    def _lingers_until(self) -> float:
+        """Return when a stream is to be reset that was answered now, and see to it that it will be."""
+        raise NotImplementedError
+
+    def _reset_unread(self, now: float) -> bool:
         """Reset the streams whose answer is out, and whose request is not wanted any more (RFC 9113 section 8.1)."""
         session = self.session
-        done = [stream for stream in self._unread if not session.queued(stream)]
+        done = [stream for stream, due in self._unread.items() if due <= now and not session.queued(stream)]
         for stream in done:
-            self._unread.remove(stream)
+            del self._unread[stream]
             session.reset(stream, NO_ERROR)
         return bool(done)

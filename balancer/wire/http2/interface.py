@@ -199,7 +199,10 @@ class Session(Protocol):
         """Return how many bytes of a body wait for the peer's windows; up to :data:`LOW_WATER` may only wait for :meth:`output`."""
 
     def took(self, stream: int, size: int) -> None:
-        """Give the peer room for ``size`` bytes more, of those that ``data_came`` brought; also of streams that are over."""
+        """Give the peer room for ``size`` bytes more, of those that ``data_came`` brought; also of streams that are over.
+
+        ``stream`` 0 gives it to the connection only: the stream that they came on is to get no more.
+        """
 
     def reset(self, stream: int, code: int) -> None:
         """End a stream; what the peer's windows held back is not sent. Streams that are over are let be."""
@@ -212,6 +215,10 @@ class Session(Protocol):
 
     def stalled(self, seconds: float) -> list[int]:
         """Return the streams on which something is queued and nothing of it went for so many seconds of the time told."""
+
+    @property
+    def backlog(self) -> int:
+        """How many bytes of all streams' bodies wait for the peer's windows."""
 
     @property
     def pending(self) -> bool:

@@ -232,6 +232,10 @@ class NativeSession(Called):
         return [number for number, stream in self._streams.items() if stream.queued and now - stream.moved >= seconds]
 
     @property
+    def backlog(self) -> int:
+        return sum([stream.queued for stream in self._streams.values()])
+
+    @property
     def pending(self) -> bool:
         return bool(self._out)
 

@@ -184,6 +184,10 @@ class PureSession(Reading):
         ]
 
     @property
+    def backlog(self) -> int:
+        return sum([stream.queued for stream in self._streams.values()])
+
+    @property
     def pending(self) -> bool:
         return bool(self._out)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -16,12 +17,88 @@ from balancer.listeners.shedding import Shedding
 from balancer.model.address import Peer
 from balancer.model.origin import Origin
 from balancer.model.tls import TLSInfo
+from balancer.wire.http2 import frames, sessions
 from tests.listeners.http2.conversation import Client, ConversationTestCase, Pipe
+from tests.listeners.http2.late import LATE
+from tests.wire.http2.peers import Frame, split
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 HELLO = "routes: [{respond: {status: 200, body: hello}}]"
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _REFUSED = b"HTTP/1.1 505 "
+
+
+class LateTests(ConversationTestCase):
+    """A client that has its answer is still held to the rules, and may end its request by itself."""
+
+    library = "nghttp2"
+
+    def setUp(self) -> None:
+        sessions.library_in_use.cache_clear()
+        self.addCleanup(sessions.library_in_use.cache_clear)
+        self.patch(os, "environ", {**os.environ, sessions.VARIABLE: self.library})
+        self.listen(HELLO)
+
+    def answered(self) -> Client:
+        """Return a client whose stream 1 is answered, and open on its side."""
+        client = self.client()
+        post = b"\x83\x86\x84\x41\x01a\x0f\x0d\x014"
+        came = self.say_raw(client, frames.frame(frames.HEADERS, frames.END_HEADERS, 1, post))
+        self.assertEqual([(kind, flags & 1) for kind, flags, _, _ in came][-1:], [(frames.DATA, 1)])
+        return client
+
+    def say_raw(self, client: Client, data: bytes) -> list[Frame]:
+        client.protocol.dataReceived(data)
+        return list(split(client.pipe.drain()))
+
+    def test_the_rules(self) -> None:
+        """What it does wrong is told as what it is."""
+        for title, (data, wanted) in LATE.items():
+            client = self.answered()
+            found = [
+                f"reset {int.from_bytes(payload, 'big')}"
+                if kind == frames.RST_STREAM
+                else f"goaway {int.from_bytes(payload[4:8], 'big')}"
+                for kind, _, _, payload in self.say_raw(client, data)
+                if kind in (frames.RST_STREAM, frames.GOAWAY)
+            ]
+            self.assertIn(wanted, [*found, *[each.replace("goaway", "reset") for each in found]], title)
+
+    def test_the_end(self) -> None:
+        """One that ends its request, or its connection, is let do so; one that does neither is told to."""
+        client = self.answered()
+        self.say_raw(client, frames.frame(frames.DATA, 1, 1, b"test"))
+        other = self.answered()
+        came = self.say_raw(other, frames.frame(frames.DATA, 0, 1, b"te"))
+        self.passes(1)
+        self.assertEqual((client.pipe.value(), came), (b"", []))
+        self.assertEqual(list(split(other.pipe.drain())), [(frames.RST_STREAM, 0, 1, bytes(4))])
+        left = self.answered()
+        left.protocol.connectionLost()
+        self.passes(1)
+        self.assertEqual(left.pipe.value(), b"")
+
+    def test_leaving(self) -> None:
+        """A client that says GOAWAY is answered what it asked for, and then there is nothing to wait for."""
+        client = self.answered()
+        goodbye = frames.goaway(0, 0)
+        came = self.say_raw(client, goodbye)
+        self.assertEqual([each[0] for each in came], [frames.RST_STREAM])
+        self.assertTrue(client.pipe.lost)
+        self.listen()
+        client = self.client()
+        stream = client.ask()
+        client.protocol.dataReceived(goodbye)
+        client.turn()
+        self.assertFalse(client.pipe.lost)
+        self.say(client, OK)
+        self.assertEqual((client.status(stream), client.pipe.lost), (b"200", True))
+
+
+class PureLateTests(LateTests):
+    """The same on the pure library."""
+
+    library = "h2"
 
 
 class StreamTests(ConversationTestCase):
