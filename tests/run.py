@@ -1,6 +1,6 @@
 """Runs every test under coverage: ``python tests/run.py [trial's arguments]``.
 
-The balancer's own tests first; those with sockets once more, on libuv and with balancers on the reactor that is not the default;
+The balancer's own tests first; those whose sockets matter once more, on libuv and with balancers on the reactor that is not the default;
 then those of each distribution in ``plugins/``, each as an author of it would run them.
 Ends with what was covered, which programs were missing, and one line that counts: ``1234 passed, 0 failed, 2 skipped``.
 """
@@ -21,8 +21,26 @@ sys.path.insert(0, str(ROOT))
 from balancer.net.choosing import DEFAULT, NAMES  # noqa: E402
 
 _OTHER = next(name for name in NAMES if name != DEFAULT)
+_WHICHEVER = {
+    "acme",
+    "bench",
+    "body_routes",
+    "demo",
+    "explain",
+    "grpc_breadth",
+    "http2_conformance",
+    "ocsp",
+    "plugins",
+    "tls_files",
+    "trace",
+}
+"""Stories that are the same on every reactor: about decisions, files and what is above the transports."""
 _SOCKETS = [
-    "tests.live",
+    *(
+        f"tests.live.{path.stem}"
+        for path in sorted((ROOT / "tests" / "live").glob("test_*.py"))
+        if path.stem.removeprefix("test_") not in _WHICHEVER
+    ),
     *(f"tests.net.test_{name}" for name in ("connecting", "datagrams", "listening", "transports")),
 ]
 DATA = ROOT / ".coverage"
