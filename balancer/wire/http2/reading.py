@@ -395,7 +395,6 @@ class Reading(Framing):
         self._told.goaway_came(last, code)
         if not self._server:
             for above in [each for each in self._streams if each > last]:
-                stream = self._streams.get(above)
-                if stream is not None:
+                if (stream := self._streams.get(above)) is not None:
                     self._forget(stream, BY_PEER)
                     self._told.stream_reset(above, REFUSED_STREAM)
