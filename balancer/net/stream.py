@@ -23,15 +23,14 @@ import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet import tcp
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionAborted
-from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IReactorFDSet
+from twisted.internet.interfaces import IProtocol, IReactorFDSet
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
-from twisted.python import log
 from twisted.python.failure import Failure
 
 from balancer.net.gathering import Gathered
+from balancer.net.lean import Lean
 
 __all__ = ["GATHER_SIZE", "Outbox", "Stream"]
 
@@ -46,7 +45,6 @@ CORK_SIZE = 32768
 
 GATHER_SIZE = 16384
 """Bytes from which on pieces are not joined before they are sent: to copy them costs more than to tell the kernel of each."""
-
 
 _MOST_PIECES = 1024  # IOV_MAX
 
@@ -67,7 +65,7 @@ class Outbox:
         self.gathered: list[Gathered] = []
 
 
-class Stream(tcp.Connection):
+class Stream(Lean):
     """A connection that reads and writes with as little as possible between protocol and kernel."""
 
     _send_failed = False
@@ -172,17 +170,6 @@ class Stream(tcp.Connection):
     def why_ended(self) -> Any:
         """Return why there is nothing more to read; a failed send has taken the socket's error, and meant a reset."""
         return CONNECTION_LOST if self._send_failed else CONNECTION_DONE
-
-    def readConnectionLost(self, reason: Failure) -> None:
-        """As inherited, without looking for an adapter of the protocol, which costs 2 µs: it is half-closeable itself, or not."""
-        if not IHalfCloseableProtocol.providedBy(self.protocol):
-            self.connectionLost(reason)
-            return
-        try:
-            self.protocol.readConnectionLost()
-        except BaseException:
-            log.err()
-            self.connectionLost(Failure())
 
     def note_reset(self) -> None:
         """Remember that the peer was found to have reset the connection, for :meth:`why_ended`."""
@@ -409,37 +396,6 @@ class Stream(tcp.Connection):
         self._writeDisconnecting = True
         self._writeDisconnected = True
         self._closeWriteConnection()
-
-    def _closeWriteConnection(self) -> None:
-        """As inherited, without looking for an adapter of the protocol."""
-        try:
-            self.socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-        if IHalfCloseableProtocol.providedBy(self.protocol):
-            try:
-                self.protocol.writeConnectionLost()
-            except BaseException:
-                failure = Failure()
-                log.err()
-                self.connectionLost(failure)
-
-    # Producers, as inherited, without asking each of the classes that it is inherited through.
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Be fed by ``producer``."""
-        if streaming and not (self.TLS or self.disconnected) and self.producer is None:
-            self.producer = producer
-            self.streamingProducer = True
-        else:
-            super().registerProducer(producer, streaming)
-
-    def unregisterProducer(self) -> None:
-        """Be fed no more."""
-        if self.TLS or self.disconnecting:
-            super().unregisterProducer()
-        else:
-            self.producer = None
 
     @property
     def queued(self) -> int:

@@ -190,8 +190,7 @@ class Accepting:
 
     Where the factory has them it calls ``waited(seconds)`` with the wait in the backlog of the first of those that it
     accepts in one go, and ``turns_away(descriptor, client)``, which may answer a connection before a transport is made
-    for it: if that returns true, the connection is closed. ``build_for(host, port)``, where it is there, is called instead of
-    ``buildProtocol(address)``. ``short_of_descriptors()`` is called at each pause; a factory
+    for it: if that returns true, the connection is closed. ``build_for(host, port)`` is called instead of ``buildProtocol``. ``short_of_descriptors()`` is called at each pause; a factory
     that has it serves traffic, to which the reserve of :mod:`.descriptors` is closed.
     """
 
@@ -368,12 +367,10 @@ class ServerPort(Accepting, tcp.Port):
             # A link-local client: its scope belongs to its address.
             name = socket.getnameinfo(client, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
             client = (name, *client[1:])
-        factory = self.factory
-        build: Callable[[str, int], IProtocol | None] | None = getattr(factory, "build_for", None)
-        if build is not None:
-            protocol = build(plain(client[0]), client[1])
-        else:
-            protocol = factory.buildProtocol(to_address(client))
+        build: Callable[[str, int], IProtocol | None] | None = getattr(self.factory, "build_for", None)
+        protocol = (
+            self.factory.buildProtocol(to_address(client)) if build is None else build(plain(client[0]), client[1])
+        )
         if protocol is None:
             skt.close()
             return
