@@ -15,6 +15,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from balancer.config.loading import Loaded
 from balancer.errors import BalancerError
 from balancer.listeners.opening import Opening
 from balancer.pools.events import PoolEvent
-from balancer.service.build import loaded
+from balancer.service.beside import Beside
 from balancer.service.data_plane import change_server
 from balancer.service.observing import log_event
 from balancer.service.runtime import Runtime
@@ -97,6 +98,7 @@ class Master(Reporting, Service):
         self._crew: Crew | None = None
         self._reports: Reports | None = None
         self._lock = DeferredLock()
+        self._beside = Beside(reactor)
         self._accepting = False
         self._stopping: Deferred[None] | None = None
         calls = {
@@ -238,11 +240,12 @@ class Master(Reporting, Service):
             raise BalancerError("the service is not running")
         began = time.monotonic()
         try:
-            found = loaded(self.file)
-            if found.config.workers == 1:
-                raise BalancerError("'workers' can be changed to 1 by a restart or an upgrade only")
-            wanted = self._holdings.prepare(found, min(crew.wanted, found.config.workers))
+            found, snapshot = await self._beside.do(partial(self._holdings.read, self.file))
+            wanted = self._holdings.prepare(found, min(crew.wanted, found.config.workers), snapshot)
             prepared = await self._prepared_by_all(wanted)
+            if self._stopping is not None:
+                self._holdings.abandon()
+                raise BalancerError("the service is stopping")
         except BalancerError as error:
             metrics.reload_refused()
             _log.error("reload refused, the running configuration stays: {error}", error=error)
@@ -251,7 +254,9 @@ class Master(Reporting, Service):
             metrics.reload_refused()
             _log.failure("reload failed, the running configuration stays")
             raise BalancerError(f"the reload failed: {type(error).__name__}: {error}") from error
+        old = self._holdings.in_force.snapshot
         await self._swap(wanted, prepared)
+        self._beside.forget(old)
         reports.reloads += 1
         metrics.reloaded()
         message = f"reloaded {self.file} in {(time.monotonic() - began) * 1000:.0f} ms"
