@@ -16,6 +16,7 @@ import signal
 import time
 from collections.abc import Coroutine
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -101,12 +102,8 @@ class Master(Reporting, Service):
         self._beside = Beside(reactor)
         self._accepting = False
         self._stopping: Deferred[None] | None = None
-        calls = {
-            signal.SIGHUP: self._reload_by_signal,
-            signal.SIGUSR1: self.reopen_logs,
-            signal.SIGUSR2: self._upgrade_by_signal,
-        }
-        self._signals = Signals(reactor, calls)
+        calls = {signal.SIGHUP: self._reload_by_signal, signal.SIGUSR1: self.reopen_logs}
+        self._signals = Signals(reactor, calls | {signal.SIGUSR2: self._upgrade_by_signal})
         self._gathering = LoopingCall(self._gather_now_and_then)
         self._gathering.clock = reactor
         self._pulse = Pulse(reactor, lambda: () if self._crew is None else self._crew.ready)
@@ -223,11 +220,7 @@ class Master(Reporting, Service):
     # Reloading.
 
     def _reload_by_signal(self) -> None:
-        self.reload().addErrback(self._known).addErrback(self._unexpected)
-
-    @staticmethod
-    def _known(failure: Failure) -> None:
-        failure.trap(BalancerError)  # every problem is in the log already
+        self.reload().addErrback(_known).addErrback(self._unexpected)
 
     def reload(self) -> Deferred[dict[str, Any]]:
         """Read the configuration again and have all workers swap it in; fails with BalancerError: nothing has changed."""
@@ -297,8 +290,7 @@ class Master(Reporting, Service):
             if not well and worker.state is READY:  # it has the old configuration, or none: it cannot stay
                 _log.error("{worker} could not swap: {error}", worker=worker.name, error=_in_words(outcome.value))
                 worker.signal("KILL")
-        config = wanted.config
-        crew, sockets = self._running()[0], self._holdings.sockets
+        config, crew, sockets = wanted.config, self._running()[0], self._holdings.sockets
         steered = sockets.steer(config.workers)
         crew.resize(config.workers, config.graceful_timeout, STEERED if steered else RETIRE)
         if steered:
@@ -345,7 +337,7 @@ class Master(Reporting, Service):
     # Another process takes over.
 
     def _upgrade_by_signal(self) -> None:
-        self.upgrade().addErrback(self._known).addErrback(self._unexpected)
+        self.upgrade().addErrback(_known).addErrback(self._unexpected)
 
     def upgrade(self) -> Deferred[dict[str, Any]]:
         """Start the command anew and let it take over; fails with BalancerError, and all goes on as before."""
@@ -394,3 +386,6 @@ class Master(Reporting, Service):
 
 def _in_words(error: BaseException) -> str:
     return str(error) or type(error).__name__
+
+
+_known = methodcaller("trap", BalancerError)  # every problem is in the log already
