@@ -359,10 +359,7 @@ class Stream(Lean):
             super().loseConnection()
 
     def close(self) -> None:
-        """Close when everything is written: at once, if it is, so that ``connectionLost`` is called before this returns.
-
-        For protocols that expect that. No half-close, system call of its own, comes before it then.
-        """
+        """Close when everything is written: at once, if it is (``connectionLost`` comes first), without a half-close before it."""
         if (
             self._tempDataBuffer
             or self.dataBuffer
