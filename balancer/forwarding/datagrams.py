@@ -46,6 +46,7 @@ class Flow:
         responses: replies to each datagram, after which it ends at once; None if that is not known.
         reply: sends datagrams back to the client.
         ended: called once with the flow when it is over and the record complete.
+        keep: is given the socket where every datagram has had its replies; without it the socket is closed.
     """
 
     __slots__ = (
@@ -55,6 +56,7 @@ class Flow:
         "_connect",
         "_ended",
         "_facts",
+        "_keep",
         "_pool",
         "_reply",
         "_responses",
@@ -81,6 +83,7 @@ class Flow:
         responses: int | None,
         reply: Callable[[Batch], Any],
         ended: Callable[[Flow], Any],
+        keep: Callable[[DatagramSocket], Any] | None = None,
     ) -> None:
         self._clock = clock
         self._connect = connect
@@ -89,6 +92,7 @@ class Flow:
         self._responses = responses
         self._reply = reply
         self._ended = ended
+        self._keep = keep
         self._socket: DatagramSocket | None = None
         self._server: Server | None = None
         self._address = Address("", 0)
@@ -188,8 +192,16 @@ class Flow:
             self._sent = self._clock.seconds()
             try:
                 self._address = server.next_endpoint()
-                self._socket = self._connect(self._address, self._received, self._refused)
-                cut = self._socket.send(batch)
+                self._socket = socket = self._connect(self._address, self._received, self._refused)
+                slot = batch[0]
+                if len(batch) == 1 and not slot.segment:
+                    try:
+                        socket.send_one(slot.view[: slot.length])
+                        return
+                    except OSError as error:
+                        cut = socket.explain(error)
+                else:
+                    cut = socket.send(batch)
                 if cut is None:
                     return
                 failed = cut[1]
@@ -236,6 +248,14 @@ class Flow:
         self._reply(batch)
         responses = self._responses
         if responses is not None and record.datagrams_out >= responses * record.datagrams_in:
+            socket = self._socket
+            if (
+                self._keep is not None
+                and socket is not None
+                and record.datagrams_out == responses * record.datagrams_in
+            ):
+                self._socket = None
+                self._keep(socket)
             self.end()
 
     def _timed_out(self) -> None:

@@ -69,11 +69,10 @@ class Side:
         """The connection stands."""
         self.transport = transport
         self.lost = False
-        self.connectionMade()
+        self._session.stands(self)
 
     def connectionMade(self) -> None:
-        """Tell the session, if this is its client."""
-        self._session.stands(self)
+        """Part of the interface; :meth:`makeConnection` has told the session."""
 
     def dataReceived(self, data: bytes) -> None:
         """Pass ``data`` on."""
@@ -140,9 +139,13 @@ class Side:
     def close(self) -> None:
         """Close when everything is written."""
         if not self.lost:
-            self.transport.unregisterProducer()
-            self.transport.loseWriteConnection()  # with nothing left to write, the next line then closes at once
-            self.transport.loseConnection()
+            transport = self.transport
+            transport.unregisterProducer()
+            if _is_stream(transport):
+                transport.close()
+            else:
+                transport.loseWriteConnection()  # with nothing left to write, the next line then closes at once
+                transport.loseConnection()
 
     def abort(self) -> None:
         """Reset the connection."""

@@ -204,7 +204,13 @@ class TCPListener:
 
     def buildProtocol(self, address: IAddress) -> IProtocol | None:
         """Return the lowest layer for a client at ``address``; None refuses it."""
-        peer = to_peer(address)
+        return self._build(to_peer(address))
+
+    def build_for(self, host: str, port: int) -> IProtocol | None:
+        """Return what :meth:`buildProtocol` does, for a TCP client that is known already."""
+        return self._build(Peer(host, port))
+
+    def _build(self, peer: Peer) -> IProtocol | None:
         settings = self._settings
         if settings.shedding.share and settings.shedding.sheds(self.name):
             self._turned_away(peer)

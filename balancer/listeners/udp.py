@@ -20,8 +20,7 @@ from balancer.forwarding.session import SHUTDOWN
 from balancer.listeners.accept import Gate
 from balancer.listeners.opening import Opening
 from balancer.listeners.shedding import NEVER, Shedding
-from balancer.model.address import Peer
-from balancer.model.facts import SessionFacts
+from balancer.listeners.udp_clients import Client, Resting
 from balancer.net.datagram_socket import DatagramSocket
 from balancer.net.datagrams import Origin
 from balancer.net.timers import Wheel
@@ -96,7 +95,8 @@ class UDPListener:
         self._accepting = True
         self._ports: dict[str, _Table] = {}
         self._watch = Watch(reactor)
-        self._connect = partial(DatagramSocket, self._watch)
+        self.connect = partial(DatagramSocket, self._watch)
+        """Makes a socket to a server."""
         self._drained: Deferred[None] | None = None
 
     def open(self) -> None:
@@ -113,11 +113,11 @@ class UDPListener:
         try:
             for bind in binds:
                 if bind not in self._ports:
-                    self._ports[bind] = _Table(self, self._opening, self._watch, bind)
+                    self._ports[bind] = _Table(self, self._opening, self._watch, self._wheel, bind)
                     opened.append(bind)
         except BaseException:
             for bind in opened:
-                self._ports.pop(bind).port.close()
+                self._ports.pop(bind).close()
             raise
 
     def keep_only(self, binds: Sequence[str]) -> Deferred[None]:
@@ -127,7 +127,7 @@ class UDPListener:
             table = self._ports.pop(bind)
             for flow in tuple(table.flows.values()):
                 flow.end(SHUTDOWN)
-            table.port.close()
+            table.close()
         return succeed(None)
 
     @property
@@ -140,6 +140,7 @@ class UDPListener:
         self._accepting = False
         for table in self._ports.values():
             table.port.stop_receiving()
+        self._rest_no_more()
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -153,11 +154,13 @@ class UDPListener:
     def stop_accepting(self) -> Deferred[None]:
         """Begin no flow any more; those there are go on."""
         self._accepting = False
+        self._rest_no_more()
         return succeed(None)
 
     def drain(self, timeout: float) -> Deferred[None]:
         """Begin no flow any more, let those there are end for ``timeout`` seconds, then end them; close the sockets."""
         self._accepting = False
+        self._rest_no_more()
         if not self.sessions:
             self._close()
             return succeed(None)
@@ -176,10 +179,8 @@ class UDPListener:
         """Whether each datagram is a flow of its own."""
         return self._settings.responses == 0
 
-    def begin(
-        self, count: int, peer: Peer, local: Peer, reply: Callable[[Batch], Any], ended: Callable[[Flow], Any]
-    ) -> Flow | None:
-        """Begin a flow of ``peer`` with its first ``count`` datagrams, or count why not and return None."""
+    def begin(self, count: int, client: Client, ended: Callable[[Flow], Any]) -> Flow | None:
+        """Begin a flow of ``client`` with its first ``count`` datagrams, or count why not and return None."""
         settings = self._settings
         if not self._accepting:
             self.dropped[SHUTDOWN] += count
@@ -190,12 +191,12 @@ class UDPListener:
         if settings.shedding.share and settings.shedding.sheds(self.name):
             self.dropped[OVERLOADED] += 1
             return None
-        facts = SessionFacts(peer, local)
+        facts = client.facts
         decision = decide(settings.routes, facts)
         if decision.pool is None:
             self.dropped[NO_ROUTE] += count
             return None
-        if not self.gate.admit(peer.host):
+        if not self.gate.admit(facts.peer.host):
             self.dropped[NOT_ADMITTED] += count
             return None
         self.sessions += 1
@@ -205,14 +206,15 @@ class UDPListener:
         return Flow(
             self._reactor,
             self._wheel,
-            self._connect,
+            client.connect,
             settings.pools[decision.pool],
             facts,
             record,
             settings.session_timeout,
             settings.responses,
-            reply,
+            client.path.send,
             ended,
+            client.keep if settings.responses else None,
         )
 
     def ended(self, flow: Flow) -> None:
@@ -227,6 +229,15 @@ class UDPListener:
             drained, self._drained = self._drained, None
             drained.callback(None)
 
+    @property
+    def accepting(self) -> bool:
+        """Whether flows begin."""
+        return self._accepting
+
+    def _rest_no_more(self) -> None:
+        for table in self._ports.values():
+            table.resting.close()
+
     def _end_all(self) -> None:
         for table in self._ports.values():
             for flow in tuple(table.flows.values()):
@@ -235,7 +246,7 @@ class UDPListener:
     def _close(self) -> None:
         ports, self._ports = self._ports, {}
         for table in ports.values():
-            table.port.close()
+            table.close()
 
     def __repr__(self) -> str:
         return f"<UDPListener {self.name} on {', '.join(self.addresses) or 'nothing'}, {self.sessions} flows>"
@@ -244,9 +255,10 @@ class UDPListener:
 class _Table:
     """The flows of one bound socket."""
 
-    def __init__(self, listener: UDPListener, opening: Opening, watch: Watch, bind: str) -> None:
+    def __init__(self, listener: UDPListener, opening: Opening, watch: Watch, wheel: Wheel, bind: str) -> None:
         self._listener = listener
         self.flows: dict[Origin, Flow] = {}
+        self.resting = Resting(wheel)
         self.port = opening.datagrams(listener.name, bind, watch, self._received)
 
     def _received(self, batch: Batch, origin: Origin) -> None:
@@ -264,20 +276,29 @@ class _Table:
             flow.forward(batch)
 
     def _begin(self, batch: Batch, origin: Origin) -> Flow | None:
-        path = self.port.path(origin)
-        flow = self._listener.begin(
-            sum(slot.count for slot in batch),
-            Peer(*path.client),
-            Peer(path.local, self.port.address.port),
-            path.send,
-            partial(self._ended, origin),
-        )
-        if flow is not None:
+        client = self.resting.take(origin)
+        if client is None:
+            client = Client(self.port.path(origin), self.port.address.port, self._listener.connect)
+        count = 1 if len(batch) == 1 and not batch[0].segment else sum(slot.count for slot in batch)
+        flow = self._listener.begin(count, client, partial(self._ended, origin, client))
+        if flow is None:
+            client.close()
+        else:
             self.flows[origin] = flow
             self.port.sinks[origin] = flow.forward
         return flow
 
-    def _ended(self, origin: Origin, flow: Flow) -> None:
+    def _ended(self, origin: Origin, client: Client, flow: Flow) -> None:
         del self.flows[origin]
         del self.port.sinks[origin]
+        if client.socket is not None:
+            if self._listener.accepting:
+                self.resting.put(origin, client)
+            else:
+                client.close()
         self._listener.ended(flow)
+
+    def close(self) -> None:
+        """Close the socket, and those that rest."""
+        self.port.close()
+        self.resting.close()

@@ -8,9 +8,10 @@ an unreachable server would be lost.
 
 from __future__ import annotations
 
+import _socket
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from balancer import errors
 from balancer.errors import ExchangeError
@@ -56,7 +57,8 @@ class DatagramSocket(Descriptor):
             raise ExchangeError(errors.PROXY_INTERNAL_ERROR, f"{address}: UDP goes to no unix socket")
         skt = None
         try:
-            skt = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, _NON_BLOCKING)
+            # The class that Python's is made of: 4 µs less to make and to close.
+            skt = _socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, _NON_BLOCKING)
             if skt.gettimeout() != 0:
                 skt.setblocking(False)
             skt.connect((address.host, address.port))
@@ -64,9 +66,9 @@ class DatagramSocket(Descriptor):
             if skt is not None:
                 skt.close()
             raise error_of(failed, address) from failed
-        super().__init__(watch, skt)
+        super().__init__(watch, cast("socket.socket", skt))
         self._address = address
-        self._received = received
+        self._received: Callable[[Batch], Any] | None = received  # None: it rests
         self._refused = refused
         self._receive_into = skt.recv_into
         self.send_one: Callable[[memoryview], int] = skt.send
@@ -82,6 +84,21 @@ class DatagramSocket(Descriptor):
         except OSError as failed:
             self.close()
             raise error_of(failed, address) from failed
+
+    def rest(self) -> None:
+        """Belong to nobody for a while: whatever comes meanwhile is dropped, and closes the socket."""
+        self._received = None
+        self._refused = _nobody
+
+    def resume(
+        self, address: Address, received: Callable[[Batch], Any], refused: Callable[[ExchangeError], Any]
+    ) -> bool:
+        """Go on as at first, after :meth:`rest`; return False if that cannot be: the socket is closed, or goes elsewhere."""
+        if self._socket is None or self._address != address:
+            return False
+        self._received = received
+        self._refused = refused
+        return True
 
     def send(self, batch: Batch) -> Cut | None:
         """Send ``batch`` to the server; return what came between, if the server turns out unreachable."""
@@ -113,15 +130,25 @@ class DatagramSocket(Descriptor):
         except BlockingIOError:
             return first
         except OSError as failed:
-            self._refused(error_of(failed, self._address))
+            if self._received is None:
+                self.close()
+            else:
+                self._refused(error_of(failed, self._address))
             return first
-        self._received(batch)
+        received = self._received
+        if received is None:
+            self.close()
+            return first
+        received(batch)
         return first + 1
 
     def _read_many(self, first: int) -> int:
         watch = self._watch
         messages = watch.messages
         skt = self._socket
+        if self._received is None:
+            self.close()
+            return first
         assert messages is not None
         assert skt is not None
         count = messages.receive(self._number, first)
@@ -161,3 +188,7 @@ class DatagramSocket(Descriptor):
                 for slot in batch:
                     slot.segment = 0
         return first + count
+
+
+def _nobody(_error: ExchangeError) -> None:
+    """Who is told while a socket rests."""

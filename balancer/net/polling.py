@@ -35,7 +35,7 @@ from balancer.net.gathering import flush_gathered
 from balancer.net.stream import Outbox, Stream
 
 try:
-    from select import EPOLLIN
+    from select import EPOLLIN, EPOLLOUT
 
     from twisted.internet.epollreactor import EPollReactor
 except ImportError:  # not Linux
@@ -68,11 +68,14 @@ def install() -> None:
 
 
 if EPollReactor is not None:
+    _READ_OR_WRITE = EPOLLIN | EPOLLOUT
 
     class BatchingEPollReactor(EPollReactor):
         """See the module."""
 
         seconds = staticmethod(time.monotonic)
+        tells_errors = True
+        """Whether ``doWrite`` means that the descriptor is well; otherwise ``connectionLost`` is called."""
 
         def __init__(self) -> None:
             self.outbox = Outbox()
@@ -93,7 +96,8 @@ if EPollReactor is not None:
             room = BATCH_SIZE
             for fd, event in events:
                 selectable = selectables.get(fd)
-                if event != EPOLLIN or not isinstance(selectable, Stream):
+                # The end of a stream may come with a hang-up.
+                if event & _READ_OR_WRITE != EPOLLIN or not isinstance(selectable, Stream):
                     others.append((fd, event))
                     continue
                 data = selectable.receive()
@@ -117,6 +121,18 @@ if EPollReactor is not None:
             """Call ``look()`` after each batch: the places in a long turn where somebody can see that it is long."""
             self._look = look
 
+        def addReader(self, reader: Any) -> None:
+            """As inherited; the usual case, a descriptor that is not watched yet, at once."""
+            fd = reader.fileno()
+            if fd in self._reads:
+                return
+            if fd in self._writes or not isinstance(reader, Stream):
+                super().addReader(reader)
+                return
+            self._poller.register(fd, EPOLLIN)
+            self._reads.add(fd)
+            self._selectables[fd] = reader
+
         def unwatch(self, selectable: Any) -> None:
             """Watch ``selectable`` no more, in one call."""
             fd = selectable.fileno()
@@ -133,7 +149,10 @@ if EPollReactor is not None:
                 return
             reason = _ENDS.get(why.__class__) or Failure(why)
             if isRead and reason is _DONE:
-                self.removeReader(selectable)
+                if selectable.fileno() in self._writes:
+                    self.removeReader(selectable)
+                else:
+                    self.unwatch(selectable)
                 selectable.readConnectionLost(reason)
             else:
                 selectable.connectionLost(reason)

@@ -10,8 +10,8 @@ may fire early by as long as that one turn of the loop took.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -100,6 +100,7 @@ class Wheel:
         self.ticks = 0
         """Ticks since the wheel was made; up to date (to one tick) while an entry is active."""
         self._clock = clock
+        self._seconds = clock.seconds
         self._origin = clock.seconds()
         self._slots: dict[int, dict[Entry, None]] = {}
         self._call: IDelayedCall | None = None
@@ -107,7 +108,17 @@ class Wheel:
     def schedule(self, seconds: float, call: Callable[[], Any]) -> Entry:
         """Call ``call()`` in ``seconds``, unless the entry returned is touched, reset or cancelled before."""
         entry = Entry(self, call)
-        self._place(entry, seconds)
+        if self._call is None:
+            self._place(entry, seconds)
+            return entry
+        # As _place and _put do it, in half the time: one is made for each session, and one for each attempt to connect.
+        tick = self.tick
+        entry._span = span = ceil(seconds / tick) + 1
+        entry._slot = entry._due = due = int((self._seconds() - self._origin) / tick) + span
+        entries = self._slots.get(due)
+        if entries is None:
+            entries = self._slots[due] = {}
+        entries[entry] = None
         return entry
 
     def __len__(self) -> int:
@@ -117,7 +128,7 @@ class Wheel:
     def _place(self, entry: Entry, seconds: float) -> None:
         now = self._now()
         # One tick more than the span, because the present one is partly over.
-        entry._span = math.ceil(seconds / self.tick) + 1
+        entry._span = ceil(seconds / self.tick) + 1
         entry._due = now + entry._span
         if entry._slot >= 0:
             if entry._slot <= entry._due:

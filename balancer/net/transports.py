@@ -88,7 +88,8 @@ class ServerTransport(_Addressed, tcp.Server):
             self._host = server.host
         if not getattr(server, "passes_nodelay_on", False):
             self.setTcpNoDelay(True)
-        self.startReading()
+        self.is_reading = True
+        reactor.addReader(self)
         self.connected = 1
 
     connectionLost = Stream._lose
@@ -162,8 +163,8 @@ class ClientTransport(_Outgoing, _Addressed):
     """A TCP connection to a server."""
 
     def __init__(self, skt: socket.socket, protocol: IProtocol, reactor: IReactorFDSet) -> None:
-        super().__init__(skt, protocol, reactor)
-        self.setTcpNoDelay(True)
+        self._begin(skt, protocol, reactor)
+        skt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __repr__(self) -> str:
         return f"<connection to {self._peer}>" if self._peer else "<connection to a server>"
@@ -189,7 +190,7 @@ class Accepting:
 
     Where the factory has them it calls ``waited(seconds)`` with the wait in the backlog of the first of those that it
     accepts in one go, and ``turns_away(descriptor, client)``, which may answer a connection before a transport is made
-    for it: if that returns true, the connection is closed. ``short_of_descriptors()`` is called at each pause; a factory
+    for it: if that returns true, the connection is closed. ``build_for(host, port)`` is called instead of ``buildProtocol``. ``short_of_descriptors()`` is called at each pause; a factory
     that has it serves traffic, to which the reserve of :mod:`.descriptors` is closed.
     """
 
@@ -366,7 +367,10 @@ class ServerPort(Accepting, tcp.Port):
             # A link-local client: its scope belongs to its address.
             name = socket.getnameinfo(client, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
             client = (name, *client[1:])
-        protocol = self.factory.buildProtocol(to_address(client))
+        build: Callable[[str, int], IProtocol | None] | None = getattr(self.factory, "build_for", None)
+        protocol = (
+            self.factory.buildProtocol(to_address(client)) if build is None else build(plain(client[0]), client[1])
+        )
         if protocol is None:
             skt.close()
             return

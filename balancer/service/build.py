@@ -104,8 +104,12 @@ def built(found: Loaded, runtime: Runtime | None = None) -> Snapshot:
     Raises:
         ConfigurationError: for what only shows when it is built, at its place in the file.
     """
-    with without_collecting():
-        return _Builder(found, runtime).snapshot()
+    builder = _Builder(found, runtime)
+    try:
+        with without_collecting():
+            return builder.snapshot()
+    finally:
+        vars(builder).clear()  # what reports to it is part of circles, which would keep the configuration
 
 
 class _Builder:

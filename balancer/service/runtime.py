@@ -236,22 +236,26 @@ class Runtime:
 
     def connect_session(self, address: Address, protocol: Any, timeout: float, first: bytes = b"") -> Deferred[Any]:
         """Open a connection whose bytes may go through the kernel, but for those that it begins with."""
-        return self.connect(address, protocol, timeout, spliced=True, first=first)
+        connecting = connect(self.reactor, address, protocol, timeout, self.wheel, spliced=True, first=first)
+        if connecting.called:  # where descriptors are short that is known at once
+            return connecting.addErrback(self._not_connected, address, protocol, timeout, True, first)
+        return connecting
 
     def connect(
         self, address: Address, protocol: Any, timeout: float, *, spliced: bool = False, first: bytes = b""
     ) -> Deferred[Any]:
         """Open a connection that begins with ``first``; where descriptors are short, once more after idle ones were given up."""
-        again = partial(connect, self.reactor, address, protocol, timeout, self.wheel, spliced=spliced, first=first)
+        connecting = connect(self.reactor, address, protocol, timeout, self.wheel, spliced=spliced, first=first)
+        return connecting.addErrback(self._not_connected, address, protocol, timeout, spliced, first)
 
-        def failed(failure: Failure) -> Any:
-            error = failure.value
-            if isinstance(error, ExchangeError) and error.reason is OUT_OF_RESOURCES and self.relieve():
-                # What is closed here is free in the reactor's next turn.
-                return deferLater(self.reactor, 0, again)
-            return failure
-
-        return again().addErrback(failed)
+    def _not_connected(
+        self, failure: Failure, address: Address, protocol: Any, timeout: float, spliced: bool, first: bytes
+    ) -> Any:
+        error = failure.value
+        if isinstance(error, ExchangeError) and error.reason is OUT_OF_RESOURCES and self.relieve():
+            again = partial(connect, self.reactor, address, protocol, timeout, self.wheel, spliced=spliced, first=first)
+            return deferLater(self.reactor, 0, again)  # what is closed here is free in the reactor's next turn
+        return failure
 
     def relieve(self) -> int:
         """Close some of the idle connections to servers, because descriptors are short; return how many."""

@@ -4,7 +4,7 @@
 
     privilegedStartService   build the snapshot, bind every address (ports below 1024 still can be)
     startService             probes and resolving begin, signals are listened to
-    reload                   build whole → bind what is new → swap everything by reference → drain what is gone
+    reload                   build whole, beside the loop → bind what is new → swap by reference → drain what is gone
     stopService              stop accepting, let exchanges in flight finish, then cut; the Deferred means "really done"
 
 A reload that fails anywhere before the swap leaves everything as it was and says why.
@@ -15,18 +15,21 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.defer import Deferred, DeferredLock, gatherResults, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from balancer import __version__
 from balancer.config.loading import Loaded
 from balancer.errors import BalancerError
 from balancer.listeners.opening import Opening
 from balancer.model.units import format_duration
+from balancer.service.beside import Beside
 from balancer.service.build import built, loaded
 from balancer.service.data_plane import DataPlane, change_server
 from balancer.service.questions import answer
@@ -34,6 +37,7 @@ from balancer.service.runtime import Runtime
 from balancer.service.server_state import state_of, take_over
 from balancer.service.side_ports import SidePorts
 from balancer.service.signals import Signals
+from balancer.service.snapshot import Snapshot
 from balancer.service.status import libraries
 from balancer.service.succession import Succession
 
@@ -66,6 +70,8 @@ class BalancerService(Service):
         self._started = 0.0
         self._stopping: Deferred[None] | None = None
         self._succession = succession or Succession(reactor)
+        self._beside = Beside(reactor)
+        self._lock = DeferredLock()
         calls = {
             signal.SIGHUP: self._reload_by_signal,
             signal.SIGUSR1: self.reopen_logs,
@@ -121,26 +127,43 @@ class BalancerService(Service):
     # Reloading.
 
     def _reload_by_signal(self) -> None:
-        try:
-            self.reload()
-        except BalancerError:
-            pass  # reload() has written every problem to the log
+        self.reload().addErrback(lambda failure: failure.trap(BalancerError) and None)  # every problem is in the log
 
-    def reload(self) -> dict[str, Any]:
-        """Read the configuration again and swap it in; one call is one whole reload.
+    def reload(self) -> Deferred[dict[str, Any]]:
+        """Read the configuration again and swap it in; one call is one whole reload, one after the other.
 
-        Raises:
-            BalancerError: with everything that is wrong; the running configuration stays.
+        All of it is read and built beside the loop, which goes on serving.
+
+        Returns:
+            Fires with a message. Fails with BalancerError, which has everything that is wrong; the running configuration
+            stays.
         """
+        return self._in_turn(self._reload)
+
+    def _in_turn(self, doing: Callable[[], Coroutine[Any, Any, dict[str, Any]]]) -> Deferred[dict[str, Any]]:
+        turn: Deferred[dict[str, Any]] = self._lock.run(lambda: Deferred.fromCoroutine(doing()))
+        return turn
+
+    def _check_running(self) -> tuple[DataPlane, SidePorts]:
         plane, side = self._plane, self._side
         if plane is None or side is None or self._stopping is not None or self._succession.is_over:
             raise BalancerError("the service is not running")
+        return plane, side
+
+    async def _reload(self) -> dict[str, Any]:
+        plane, side = self._check_running()
         metrics = plane.runtime.observing.metrics
         began = time.monotonic()
-        try:
+
+        def read() -> tuple[Loaded, Snapshot]:
             found = loaded(self.file)
             snapshot = built(found, plane.runtime)
             found.config.forget_places()
+            return found, snapshot
+
+        try:
+            found, snapshot = await self._beside.do(read)
+            self._check_running()  # it may have been told to stop meanwhile
             if found.config.workers != 1:
                 raise BalancerError("'workers' can be changed from 1 by a restart or an upgrade only")
             plane.listeners.prepare(snapshot)
@@ -157,6 +180,7 @@ class BalancerService(Service):
             metrics.reload_refused()
             _log.failure("reload failed, the running configuration stays")
             raise BalancerError(f"the reload failed: {type(error).__name__}: {error}") from error
+        old = plane.snapshot
         plane.swap(snapshot)
         side.swap(found.config)
         self.reloads += 1
@@ -164,6 +188,7 @@ class BalancerService(Service):
         took = (time.monotonic() - began) * 1000
         message = f"reloaded {self.file} in {took:.0f} ms"
         _log.info("{message}", message=message)
+        self._beside.forget(old)
         return {"message": message}
 
     # What the admin API asks for.
@@ -214,15 +239,21 @@ class BalancerService(Service):
     # Another process takes over.
 
     def _upgrade_by_signal(self) -> None:
-        try:
-            self.upgrade().addErrback(lambda failure: failure.trap(BalancerError) and None)
-        except BalancerError as error:
-            _log.error("no upgrade: {error}", error=error)
+        def refused(failure: Failure) -> None:
+            failure.trap(BalancerError)
+            _log.error("no upgrade: {error}", error=failure.value)
+
+        self.upgrade().addErrback(refused)
 
     def upgrade(self) -> Deferred[dict[str, Any]]:
-        """Start the command anew and let it take over; fails with BalancerError, and all goes on as before."""
-        plane, side = self._running(), self._side
-        assert side is not None
+        """Start the command anew and let it take over; fails with BalancerError, and all goes on as before.
+
+        A reload that is under way comes first.
+        """
+        return self._in_turn(self._upgrade)
+
+    async def _upgrade(self) -> dict[str, Any]:
+        plane, side = self._check_running()
         assert plane.snapshot is not None
 
         def hand_over() -> None:
@@ -232,7 +263,7 @@ class BalancerService(Service):
 
         state = [state for pool in plane.snapshot.pools.values() for state in state_of(pool)]
         left = [*plane.listeners.left(), *side.left()]
-        return self._succession.pass_on(left, plane.runtime.left(state), hand_over)
+        return await self._succession.pass_on(left, plane.runtime.left(state), hand_over)
 
     # Stopping.
 

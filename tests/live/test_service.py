@@ -202,6 +202,37 @@ class ReloadTests(ServiceTestCase):
         self.assertLessEqual(more_descriptors, descriptors + 2)
         self.assertLess(more_memory - memory, 8 << 20)
 
+    def large(self, port: int) -> str:
+        """Return a configuration that takes a while to read."""
+        routes = "".join(f"\n      - {{match: {{path: /p{number}/**}}, pool: web}}" for number in range(6000))
+        text = self.configuration(port, self.server(answering(OK)).address, top="limits: {shed_after: 0s}")
+        wanted = f"{{bind: '127.0.0.1:{port}', protocol: http, pool: web}}"
+        assert wanted in text
+        return text.replace(wanted, f"\n    bind: 127.0.0.1:{port}\n    routes:\n      - pool: web{routes}")
+
+    def test_large(self) -> None:
+        """While thousands of routes are read and built requests are served."""
+        port = free_port()
+        running = self.run_balancer(self.large(port))
+        running.wait_for(port)
+        self.assertEqual(self.get(port).status, 200)
+        running.reload()
+        served = 0
+        while "reloaded" not in running.output.read_text():
+            self.assertEqual(self.get(port).status, 200)
+            served += 1
+        self.assertGreater(served, 10)  # in the loop's way, the first one would have waited for the end
+        self.assertEqual(self.get(port).status, 200)
+
+    def test_stop_meanwhile(self) -> None:
+        """A stop does not wait for a reload that is under way, which comes to nothing."""
+        port = free_port()
+        running = self.run_balancer(self.large(port))
+        running.wait_for(port)
+        running.reload()
+        self.assertIn(running.stop(), (0, -signal.SIGTERM))
+        self.assertNotIn("Traceback", running.output.read_text())
+
     def test_refused(self) -> None:
         """An address that cannot be had refuses the whole reload, and the old listeners serve on."""
         taken = socket.create_server(("127.0.0.1", 0))

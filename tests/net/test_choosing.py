@@ -82,7 +82,7 @@ class ChoosingTests(SynchronousTestCase):
         allowed = {"balancer", "balancer.net"}
         allowed |= {
             f"balancer.net.{name}"
-            for name in ("adopted", "descriptors", "gathering", "lag", "polling", "stream", "transports")
+            for name in ("adopted", "descriptors", "gathering", "lag", "lean", "polling", "stream", "transports")
         }
         self.assertEqual({name for name in ours if not name.startswith("balancer.net.reactor")}, allowed)
         self.assertEqual([name for name in loaded if name.split(".")[0] in ("pydantic", "pluggy", "click")], [])

@@ -198,6 +198,26 @@ class EndTests(_Live):
         self.assertIsInstance(reason, ConnectionDone)
 
     @inlineCallbacks
+    def test_close_is_at_once(self) -> Any:
+        """close() of a connection with nothing to write has closed it when it returns; the peer sees an orderly end."""
+        client, server = yield self.pair()
+        server.transport.close()
+        self.assertTrue(server.closed.called)
+        yield client.finished
+
+    @inlineCallbacks
+    def test_close_delivers_everything_first(self) -> Any:
+        """close() of a connection with much to write closes it when that is written."""
+        plain = self.plain_client()
+        server = yield self.accepted.next()
+        server.transport.write(b"x" * 5_000_000)
+        server.transport.close()
+        self.assertFalse(server.closed.called)
+        got = yield self.read_all(plain, 5_000_100)
+        self.assertEqual(got, b"x" * 5_000_000)
+        yield server.closed
+
+    @inlineCallbacks
     def test_half_close_leaves_the_other_direction_open(self) -> Any:
         """A FIN goes one way after all that was written; the other way goes on."""
         client, server = yield self.pair()

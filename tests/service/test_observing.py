@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from balancer.observe.access_log import FLUSH_AFTER
-from balancer.observe.records import ExchangeRecord
+from balancer.observe.records import ExchangeRecord, SessionRecord
 from balancer.service.observing import BATCH, WAIT, Observing
 
 
@@ -20,10 +20,21 @@ class _Targets:
             raise ValueError(record.target)
         return str(record.target)
 
+    def session(self, record: Any) -> str:
+        if record.server == "bad":
+            raise ValueError(record.server)
+        return str(record.server)
+
 
 def _record(target: str) -> ExchangeRecord:
     record = ExchangeRecord()
     record.listener, record.status, record.target, record.total = "web", 200, target, 0.001
+    return record
+
+
+def _session(server: str) -> SessionRecord:
+    record = SessionRecord("tcp")
+    record.listener, record.server, record.total = "stream", server, 0.001
     return record
 
 
@@ -35,7 +46,6 @@ class ObservingTests(SynchronousTestCase):
         self.observing = Observing(self.clock, self.look)
         self.addCleanup(self.observing.close)
         form: Any = _Targets()
-        form.session = form.exchange
         settings = SimpleNamespace(path=str(self.path))
         snapshot: Any = SimpleNamespace(config=SimpleNamespace(access_log=settings), log_format=form)
         self.observing.use(snapshot)
@@ -84,3 +94,20 @@ class ObservingTests(SynchronousTestCase):
         self.observing.exchange(_record("/last"))
         self.observing.close()
         self.assertEqual(self.path.read_text(), "/last\n")
+
+    def test_sessions(self) -> None:
+        """Sessions are logged soon after they ended, in order; one that cannot be put into a line takes no other with it."""
+        for server in ("1", "bad", "2"):
+            self.observing.session(_session(server))
+        self.clock.advance(WAIT)
+        self.assertEqual(self.lines(), ["1", "2"])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_many_sessions(self) -> None:
+        """Many sessions are logged at once, without waiting, and counted for whoever asks before that."""
+        self.observing.session(_session("1"))
+        self.assertIn(b"balancer_sessions_total{", self.observing.metrics.text())
+        for _ in range(BATCH):
+            self.observing.session(_session("2"))
+        self.observing.close()
+        self.assertEqual(len(self.path.read_text().splitlines()), BATCH + 1)

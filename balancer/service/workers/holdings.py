@@ -9,12 +9,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from balancer.config.loading import Loaded
 from balancer.config.schema import MOST_WORKERS, Config, cpus
 from balancer.errors import BalancerError
-from balancer.service.build import built
+from balancer.service.build import built, loaded
 from balancer.service.inheritance import Inheritance, Left
 from balancer.service.runtime import Runtime, default_connections
 from balancer.service.server_state import state_of
@@ -66,14 +67,29 @@ class Holdings:
         self.memory = -1
         self.counts: SharedCounts
 
-    def prepare(self, found: Loaded, shares: int) -> Next:
-        """Build ``found`` and bind what is new in it, for so many workers.
+    def read(self, file: Path) -> tuple[Loaded, Snapshot]:
+        """Read and build what is to be in force, in any thread.
+
+        Raises:
+            BalancerError: with everything that is wrong.
+        """
+        found = loaded(file)
+        if found.config.workers == 1:
+            raise BalancerError("'workers' can be changed to 1 by a restart or an upgrade only")
+        return found, self._built(found)
+
+    def _built(self, found: Loaded) -> Snapshot:
+        snapshot = built(found, self._runtime)
+        found.config.forget_places()
+        return snapshot
+
+    def prepare(self, found: Loaded, shares: int, snapshot: Snapshot | None = None) -> Next:
+        """Bind what is new in ``found`` for so many workers; build it, unless that is done: ``snapshot``.
 
         Raises:
             BalancerError: with everything that is wrong; nothing has changed then.
         """
-        snapshot = built(found, self._runtime)
-        found.config.forget_places()
+        snapshot = snapshot or self._built(found)
         if self._columns is None:
             self._count_for(found.config)
         if found.config.workers > self._most_workers:

@@ -15,6 +15,8 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Coroutine
+from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from balancer.config.loading import Loaded
 from balancer.errors import BalancerError
 from balancer.listeners.opening import Opening
 from balancer.pools.events import PoolEvent
-from balancer.service.build import loaded
+from balancer.service.beside import Beside
 from balancer.service.data_plane import change_server
 from balancer.service.observing import log_event
 from balancer.service.runtime import Runtime
@@ -97,14 +99,11 @@ class Master(Reporting, Service):
         self._crew: Crew | None = None
         self._reports: Reports | None = None
         self._lock = DeferredLock()
+        self._beside = Beside(reactor)
         self._accepting = False
         self._stopping: Deferred[None] | None = None
-        calls = {
-            signal.SIGHUP: self._reload_by_signal,
-            signal.SIGUSR1: self.reopen_logs,
-            signal.SIGUSR2: self._upgrade_by_signal,
-        }
-        self._signals = Signals(reactor, calls)
+        calls = {signal.SIGHUP: self._reload_by_signal, signal.SIGUSR1: self.reopen_logs}
+        self._signals = Signals(reactor, calls | {signal.SIGUSR2: self._upgrade_by_signal})
         self._gathering = LoopingCall(self._gather_now_and_then)
         self._gathering.clock = reactor
         self._pulse = Pulse(reactor, lambda: () if self._crew is None else self._crew.ready)
@@ -221,11 +220,7 @@ class Master(Reporting, Service):
     # Reloading.
 
     def _reload_by_signal(self) -> None:
-        self.reload().addErrback(self._known).addErrback(self._unexpected)
-
-    @staticmethod
-    def _known(failure: Failure) -> None:
-        failure.trap(BalancerError)  # every problem is in the log already
+        self.reload().addErrback(_known).addErrback(self._unexpected)
 
     def reload(self) -> Deferred[dict[str, Any]]:
         """Read the configuration again and have all workers swap it in; fails with BalancerError: nothing has changed."""
@@ -238,11 +233,12 @@ class Master(Reporting, Service):
             raise BalancerError("the service is not running")
         began = time.monotonic()
         try:
-            found = loaded(self.file)
-            if found.config.workers == 1:
-                raise BalancerError("'workers' can be changed to 1 by a restart or an upgrade only")
-            wanted = self._holdings.prepare(found, min(crew.wanted, found.config.workers))
+            found, snapshot = await self._beside.do(partial(self._holdings.read, self.file))
+            wanted = self._holdings.prepare(found, min(crew.wanted, found.config.workers), snapshot)
             prepared = await self._prepared_by_all(wanted)
+            if self._stopping is not None:
+                self._holdings.abandon()
+                raise BalancerError("the service is stopping")
         except BalancerError as error:
             metrics.reload_refused()
             _log.error("reload refused, the running configuration stays: {error}", error=error)
@@ -251,7 +247,9 @@ class Master(Reporting, Service):
             metrics.reload_refused()
             _log.failure("reload failed, the running configuration stays")
             raise BalancerError(f"the reload failed: {type(error).__name__}: {error}") from error
+        old = self._holdings.in_force.snapshot
         await self._swap(wanted, prepared)
+        self._beside.forget(old)
         reports.reloads += 1
         metrics.reloaded()
         message = f"reloaded {self.file} in {(time.monotonic() - began) * 1000:.0f} ms"
@@ -292,8 +290,7 @@ class Master(Reporting, Service):
             if not well and worker.state is READY:  # it has the old configuration, or none: it cannot stay
                 _log.error("{worker} could not swap: {error}", worker=worker.name, error=_in_words(outcome.value))
                 worker.signal("KILL")
-        config = wanted.config
-        crew, sockets = self._running()[0], self._holdings.sockets
+        config, crew, sockets = wanted.config, self._running()[0], self._holdings.sockets
         steered = sockets.steer(config.workers)
         crew.resize(config.workers, config.graceful_timeout, STEERED if steered else RETIRE)
         if steered:
@@ -340,7 +337,7 @@ class Master(Reporting, Service):
     # Another process takes over.
 
     def _upgrade_by_signal(self) -> None:
-        self.upgrade().addErrback(self._known).addErrback(self._unexpected)
+        self.upgrade().addErrback(_known).addErrback(self._unexpected)
 
     def upgrade(self) -> Deferred[dict[str, Any]]:
         """Start the command anew and let it take over; fails with BalancerError, and all goes on as before."""
@@ -389,3 +386,6 @@ class Master(Reporting, Service):
 
 def _in_words(error: BaseException) -> str:
     return str(error) or type(error).__name__
+
+
+_known = methodcaller("trap", BalancerError)  # every problem is in the log already

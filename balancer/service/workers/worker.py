@@ -16,6 +16,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger, eventAsText
 from twisted.protocols import amp
 from twisted.python.failure import Failure
+from twisted.python.threadable import isInIOThread
 
 from balancer import __version__
 from balancer.config.loading import again
@@ -25,6 +26,7 @@ from balancer.model.units import format_duration
 from balancer.net.memory import settle
 from balancer.pools.events import PoolEvent
 from balancer.pools.pool import Pool
+from balancer.service.beside import Beside
 from balancer.service.build import built, registry_for
 from balancer.service.data_plane import DataPlane
 from balancer.service.observing import log_event
@@ -144,6 +146,8 @@ class Worker(amp.AMP):
         self._opening = Opening(reactor)
         self._plane: DataPlane | None = None
         self._runtime: WorkerRuntime | None = None
+        self._beside = Beside(reactor)
+        self._preparing = 0
         self._next: Snapshot | None = None
         self._next_columns: dict[str, int] = {}
         self._connected = False
@@ -183,31 +187,43 @@ class Worker(amp.AMP):
     @Prepare.responder
     def prepare(
         self, found: dict[str, Any], kept: dict[str, Any], columns: dict[str, int], sockets: list[dict[str, Any]]
-    ) -> dict[str, Any]:
-        """Build a configuration."""
+    ) -> Deferred[dict[str, Any]]:
+        """Build a configuration, beside the loop."""
         for each in sockets:
             os.set_inheritable(each["descriptor"], False)
             self._opening.hand(each["listener"], each["bind"], each["descriptor"])
-        try:
-            assert self._runtime is not None
-            self._runtime.certificates.kept = Kept.from_plain(kept)
-            loaded = again(found["data"], found["file"], found["directory"], registry_for)
-            self._next = built(loaded, self._runtime)
-            self._next_columns = columns
-        except Exception as error:
-            self._opening.drop()
+        self._preparing = preparing = self._preparing + 1
+        self._next = None
+        runtime = self._runtime
+        assert runtime is not None
+
+        def build() -> Snapshot:
+            runtime.certificates.kept = Kept.from_plain(kept)
+            try:
+                return built(again(found["data"], found["file"], found["directory"], registry_for), runtime)
+            finally:
+                runtime.certificates.kept = NOTHING
+
+        def prepared(snapshot: Snapshot) -> dict[str, Any]:
+            if preparing == self._preparing:  # else it is not wanted any more
+                self._next, self._next_columns = snapshot, columns
+            return {}
+
+        def failed(failure: Failure) -> dict[str, Any]:
+            if preparing == self._preparing:
+                self._opening.drop()
+            error = failure.value
             if isinstance(error, BalancerError):
-                raise
-            _log.failure("the configuration could not be built")
+                raise error
+            _log.failure("the configuration could not be built", failure)
             raise BalancerError(f"{type(error).__name__}: {error}") from error
-        finally:
-            if self._runtime is not None:
-                self._runtime.certificates.kept = NOTHING
-        return {}
+
+        return self._beside.do(build).addCallbacks(prepared, failed)
 
     @Abandon.responder
     def abandon(self) -> dict[str, Any]:
-        """Forget what is prepared."""
+        """Forget what is prepared, or being prepared."""
+        self._preparing += 1
         self._next = None
         self._opening.drop()
         return {}
@@ -221,7 +237,9 @@ class Worker(amp.AMP):
         assert self._runtime is not None
         self._runtime.columns = self._next_columns
         self._plane.listeners.prepare(snapshot)
+        old = self._plane.snapshot
         self._plane.swap(snapshot)
+        self._beside.forget(old)
         take_over(snapshot.pools, state)
         self._opening.drop()
         self._look_for_room(snapshot)
@@ -345,6 +363,8 @@ class Worker(amp.AMP):
 
     def log(self, event: Any) -> None:
         """Send an event of the log to the master."""
-        if self._connected:
+        if not isInIOThread():
+            self._reactor.callFromThread(self.log, event)
+        elif self._connected:
             text = eventAsText(event, includeTimestamp=False, includeSystem=False)
             self.callRemote(Said, level=event["log_level"].name, text=text)
