@@ -41,8 +41,8 @@ CLIENTS = 64
 _TURN = CLIENTS / 20_000
 """Seconds that pass, for timers, with each batch: at 20,000 requests per second."""
 _HOST = IPv4Address("TCP", "127.0.0.1", 8080)
-_PEER = IPv4Address("TCP", "127.0.0.1", 40000)
-_ANSWER = (
+PEER = IPv4Address("TCP", "127.0.0.1", 40000)
+ANSWER = (
     b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nContent-Type: text/plain\r\n"
     b"Content-Length: 100\r\nConnection: keep-alive\r\n\r\n" + b"x" * 100
 )
@@ -67,7 +67,7 @@ class Transport:
             self._wrote()
 
     def getPeer(self) -> IPv4Address:
-        return _PEER
+        return PEER
 
     def getHost(self) -> IPv4Address:
         return _HOST
@@ -102,7 +102,7 @@ class MemoryRuntime(Runtime):
         return succeed(made)
 
 
-def _request(path: str, more: str = "") -> bytes:
+def request(path: str, more: str = "") -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\n{more}\r\n".encode()
 
 
@@ -114,14 +114,14 @@ _BODY = b"y" * 1024
 _POST = b"POST / HTTP/1.1\r\nHost: bench.example\r\nContent-Length: 1024\r\n\r\n" + _BODY
 
 CASES: dict[str, Callable[[int], bytes]] = {
-    "repeating": lambda _: _request("/"),
-    "varying": lambda number: _request(f"/items/{number % 5000}?q={number}", f"X-Number: {number}\r\n"),
-    "browser": lambda number: _request("/", f"{_BROWSER}X-Number: {number}\r\n"),
+    "repeating": lambda _: request("/"),
+    "varying": lambda number: request(f"/items/{number % 5000}?q={number}", f"X-Number: {number}\r\n"),
+    "browser": lambda number: request("/", f"{_BROWSER}X-Number: {number}\r\n"),
     "post": lambda _: _POST,
 }
 """What the request with that number is: the same each time; of another path and heads; with many headers; 1 KiB long."""
 
-_CONFIGURATION = """
+CONFIGURATION = """
 access_log: {{format: json, path: {log}}}
 listeners:
   web:
@@ -146,7 +146,7 @@ class Memory:
             for number in range(routes)
         ]
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-            file.write(_CONFIGURATION.format(log=log, routes="\n".join(lines)))
+            file.write(CONFIGURATION.format(log=log, routes="\n".join(lines)))
             file.flush()
             snapshot = built(loaded(Path(file.name)), self.runtime)
         self.runtime.use(snapshot)
@@ -154,7 +154,7 @@ class Memory:
         self.listener = HTTPListener(self.clock, "web", (), site, Gate(), self.runtime.wheel)
         self.channels: list[Any] = []
         for _ in range(CLIENTS):
-            channel: Any = self.listener.buildProtocol(_PEER)
+            channel: Any = self.listener.buildProtocol(PEER)
             channel.makeConnection(Transport())
             self.channels.append(channel)
 
@@ -166,7 +166,7 @@ class Memory:
                 channel.dataReceived(request)
             asked, runtime.asked = runtime.asked, []
             for connection in asked:
-                connection.dataReceived(_ANSWER)
+                connection.dataReceived(ANSWER)
             self.clock.advance(_TURN)  # what is put off until later is done, and paid for, here
 
     def check(self, expected: int) -> None:

@@ -184,7 +184,7 @@ class ClientSession(Session):
     def info(self) -> TLSInfo:
         """Return what the handshake, which is done, came to."""
         sni = "" if _is_ip(self.name) else self.name
-        return TLSInfo(self.version, self.cipher, sni, self.alpn if self._alpn else "", self.resumed)
+        return TLSInfo(*self.agreed, sni, self.alpn if self._alpn else "", self.resumed)
 
 
 def trust_system(context: Context) -> None:

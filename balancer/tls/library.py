@@ -105,11 +105,13 @@ class Library:
         ffi: its cffi interface.
         lib: its functions.
 
-    ``buffer`` is written to by every call that reads; whoever reads takes out of it before anybody else does. ``has_ticket_keys`` says whether keys of session
-    tickets can be given from outside.
+    ``buffer`` is written to by every call that reads; whoever reads takes out of it before anybody else does: ``filled[:size]`` are its bytes.
+    ``has_ticket_keys`` says whether keys of session tickets can be given from outside.
     """
 
     has_ticket_keys = False
+    agreed: dict[Any, tuple[str, str]]
+    """The version and the cipher by their names, for each SSL_CIPHER that was ever agreed on: none belongs to two versions that we speak."""
     now: Any = None
     """The session whose handshake is under way."""
     callbacks: Any = None
@@ -128,6 +130,8 @@ class Library:
         self.null = ffi.NULL
         self.view = ffi.buffer
         self.buffer = ffi.new("char[]", BUFFER_SIZE)
+        self.filled = ffi.buffer(self.buffer)
+        self.agreed = {}
         self.version = self.text(lib.OpenSSL_version(0))
 
     # What is a macro, and goes by another name or way in each library.
@@ -242,7 +246,7 @@ class Library:
         try:
             self.demand(self.i2d_X509_bio(bio, certificate), "a certificate cannot be written")
             size = self.BIO_read(bio, self.buffer, BUFFER_SIZE)
-            return bytes(self.view(self.buffer, size))
+            return bytes(self.filled[:size])
         finally:
             self.BIO_free(bio)
 

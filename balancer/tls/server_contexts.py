@@ -32,13 +32,15 @@ from balancer.tls.identity import Identity
 from balancer.tls.library import Library, LibraryError
 from balancer.tls.session import Session
 from balancer.tls.tickets import TicketKeys
-from balancer.tls.validation import Validations, Watch
+from balancer.tls.validation import ACME_TLS, Validations, Watch
 
 __all__ = ["ServerContexts", "ServerSession", "ServerSettings"]
 
 _VERIFY, _MUST = 1, 2  # SSL_VERIFY_PEER, SSL_VERIFY_FAIL_IF_NO_PEER_CERT
 _OK, _FATAL, _NO_ANSWER = 0, 2, 3  # SSL_TLSEXT_ERR_…
 _UNRECOGNIZED_NAME = 112
+_REMEMBERED = 512
+"""Of what clients ask for, how much is remembered with its answer: then all is forgotten, as somebody may ask for anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,9 @@ class ServerContexts:
         self._offered = tuple(name.encode("ascii") for name in settings.alpn)
         self._chosen = {name: self.library.ffi.new("unsigned char[]", name) for name in self._offered}
         self._contexts: dict[tuple[int, ...], Context] = {}
+        self._asked: dict[bytes, tuple[str, Context]] = {}  # names as they came, and what answers them
+        self._wanted: dict[bytes, bytes] = {}  # protocols as they came, and which was agreed on
+        self._infos: dict[tuple[Any, ...], TLSInfo] = {}  # of clients that showed no certificate
         self._side = b""  # what sessions must have in common to be resumed
         self._era = self._era_now()
         self.choice = choice
@@ -99,7 +104,7 @@ class ServerContexts:
     def use(self, choice: Choice, authorities: Authorities | None = None) -> None:
         """Show these certificates, and believe these authorities, to who comes from now on; raises as the constructor, and changes nothing then."""
         old = (self.choice, self.authorities, self._contexts, self._side)
-        self.choice, self.authorities, self._contexts = choice, authorities, {}
+        self.choice, self.authorities, self._contexts, self._asked = choice, authorities, {}, {}
         self._side = self._fingerprint()
         try:
             self._first = self._context(choice.default if not choice.strict else ())
@@ -166,23 +171,34 @@ class ServerContexts:
     def name_came(self, session: ServerSession, ssl: Any, alert: Any) -> int:
         """Choose the certificates for the name that the client asks for."""
         library = self.library
-        asked = library.SSL_get_servername(ssl, 0)
-        name = session.sni = library.text(asked).lower() if asked else ""
-        identities = self.choice.of(name)
-        if not identities:
-            session.refusal = Fault(UNKNOWN_NAME, f"no certificate for {name!r}" if name else "no name was asked for")
-            alert[0] = _UNRECOGNIZED_NAME
-            return _FATAL
-        context = self._context(identities)
+        pointer = library.SSL_get_servername(ssl, 0)
+        asked = library.ffi.string(pointer) if pointer else b""
+        found = self._asked.get(asked)
+        if found is None:
+            name = session.sni = asked.decode("utf-8", "replace").lower()
+            identities = self.choice.of(name)
+            if not identities:
+                session.refusal = Fault(
+                    UNKNOWN_NAME, f"no certificate for {name!r}" if name else "no name was asked for"
+                )
+                alert[0] = _UNRECOGNIZED_NAME
+                return _FATAL
+            found = (name, self._context(identities))
+            _remember(self._asked, asked, found)
+        session.sni, context = found
         session.context = context
         if context is not self._first:
             library.SSL_set_SSL_CTX(ssl, context.pointer)
-        return _OK if name else _NO_ANSWER
+        return _OK if asked else _NO_ANSWER
 
     def protocols_came(self, session: ServerSession, out: Any, out_size: Any, asked: bytes) -> int:
         """Choose the best of our protocols that the client speaks (RFC 7301 section 3.2)."""
         if session.proves:
+            session.protocol = ACME_TLS.encode()
             return self.validations.protocol(out, out_size)
+        known = self._wanted.get(asked)
+        if known is not None:
+            return self._agree(session, out, out_size, known)
         spoken = set()
         at = 0
         while at < len(asked):
@@ -191,14 +207,20 @@ class ServerContexts:
             at = end
         for name in self._offered:
             if name in spoken:
-                out[0] = self._chosen[name]
-                out_size[0] = len(name)
-                return _OK
+                if len(asked) <= _REMEMBERED:
+                    _remember(self._wanted, asked, name)
+                return self._agree(session, out, out_size, name)
         shown = ", ".join(sorted(name.decode("latin-1") for name in spoken))
         session.refusal = Fault(
             NO_PROTOCOL, f"the client speaks {shown}, and neither of {', '.join(self.settings.alpn)}"
         )
         return _FATAL
+
+    def _agree(self, session: ServerSession, out: Any, out_size: Any, name: bytes) -> int:
+        session.protocol = name
+        out[0] = self._chosen[name]
+        out_size[0] = len(name)
+        return _OK
 
     def staple_wanted(self, session: ServerSession, ssl: Any) -> int:
         """Send what the certificate's authority says of it, where that is known."""
@@ -208,17 +230,32 @@ class ServerContexts:
         self.library.staple(ssl, response)
         return _OK
 
+    def info(self, agreed: tuple[str, str], sni: str, protocol: bytes, resumed: bool) -> TLSInfo:
+        """Return what a handshake came to, of a client that showed no certificate: one value for all that came to the same."""
+        key = (agreed, sni, protocol, resumed)
+        found = self._infos.get(key)
+        if found is None:
+            found = TLSInfo(*agreed, sni, protocol.decode("ascii"), resumed)
+            _remember(self._infos, key, found)
+        return found
+
     def __repr__(self) -> str:
         return f"<ServerContexts of {self.settings.listener}: {self.choice!r} with {self.library.name}>"
 
 
+def _remember(kept: dict[Any, Any], key: Any, value: Any) -> None:
+    if len(kept) >= _REMEMBERED:
+        kept.clear()
+    kept[key] = value
+
+
 class ServerSession(Session):
-    """A session of ours with a client; ``sni`` is the name it asked for, in lower case.
+    """A session of ours with a client; ``sni`` is the name it asked for, in lower case, ``protocol`` what ALPN agreed on.
 
     ``proves`` says whether the client is an authority that is shown a proof, and nothing but that.
     """
 
-    __slots__ = ("context", "contexts", "proves", "refusal", "sni")
+    __slots__ = ("context", "contexts", "protocol", "proves", "refusal", "sni")
 
     def __init__(self, contexts: ServerContexts, context: Context) -> None:
         self.proves = False
@@ -226,6 +263,7 @@ class ServerSession(Session):
         self.contexts = contexts
         self.context = context
         self.sni = ""
+        self.protocol = b""
         self.refusal: Fault | None = None
         ssl = library.SSL_new(context.pointer)
         super().__init__(library, ssl)
@@ -252,15 +290,12 @@ class ServerSession(Session):
 
     def info(self) -> TLSInfo:
         """Return what the handshake, which is done, came to."""
-        shown = self.peer_certificate if self.contexts.settings.client_auth is not None else None
-        return TLSInfo(
-            self.version,
-            self.cipher,
-            self.sni,
-            self.alpn if self.contexts.settings.alpn or self.proves else "",
-            self.resumed,
-            _client_of(shown) if shown is not None else None,
-        )
+        contexts = self.contexts
+        shown = self.peer_certificate if contexts.settings.client_auth is not None else None
+        if shown is None:
+            return contexts.info(self.agreed, self.sni, self.protocol, self.resumed)
+        alpn = self.protocol.decode("ascii")
+        return TLSInfo(*self.agreed, self.sni, alpn, self.resumed, _client_of(shown))
 
 
 class WatchedSession(ServerSession):

@@ -94,19 +94,18 @@ class Session:
         if self.fault is not None or self.peer_closed or not size or self.ended:
             return b""
         if not self.established:
-            self._leave_nothing()  # nothing is there; but what comes first on a connection must be the peer's own
+            if self._missing == _UNTOLD:
+                self._leave_nothing()  # nothing is there; but what comes first on a connection must be the peer's own
+                if data[0] == _RECORD_OF_HANDSHAKE:  # not one of SSL 2, whose records are others
+                    self._missing = 0
             library.BIO_write(self._in, data, size)
-            if (
-                self._missing == _UNTOLD and data[0] == _RECORD_OF_HANDSHAKE
-            ):  # not one of SSL 2, whose records are others
-                self._missing = 0
             self._note(data, size)
             return self._read_all() if self._shake() else b""
         library.BIO_write(self._in, data, size)
         if not self._missing and size > _SMALL and (data[3] << 8 | data[4]) + _HEADER == size:
             got = library.SSL_read(self._ssl, library.buffer, BUFFER_SIZE)
             if got > 0:
-                return library.view(library.buffer, got)[:]  # type: ignore[no-any-return]
+                return library.filled[:got]  # type: ignore[no-any-return]
             return self._no_more(got, b"")
         self._note(data, size)
         return self._read_all()
@@ -138,9 +137,9 @@ class Session:
         while (got := library.SSL_read(ssl, buffer + filled, BUFFER_SIZE - filled)) > 0:
             filled += got
             if BUFFER_SIZE - filled < _RECORD:
-                pieces.append(library.view(buffer, filled)[:])
+                pieces.append(library.filled[:filled])
                 filled = 0
-        plain = library.view(buffer, filled)[:] if filled else b""
+        plain = library.filled[:filled] if filled else b""
         if pieces:
             pieces.append(plain)
             plain = b"".join(pieces)
@@ -208,9 +207,11 @@ class Session:
         library = self._library
         size = 0
         while (got := library.BIO_read(self._out, library.buffer, BUFFER_SIZE)) > 0:
-            self._unsent += library.view(library.buffer, got)[:]
+            self._unsent += library.filled[:got]
             self.news = True
             size += got
+            if got < BUFFER_SIZE:
+                break  # that was all
         return size
 
     def take(self) -> bytes:
@@ -231,7 +232,7 @@ class Session:
         if size <= _SLICE:
             if library.SSL_write(self._ssl, data, size) == size:
                 got = library.BIO_read(self._out, library.buffer, BUFFER_SIZE)
-                return library.view(library.buffer, got)[:]  # type: ignore[no-any-return]
+                return library.filled[:got] if got > 0 else b""
             raise self._cannot_send()
         pieces: list[bytes] = []
         with library.ffi.from_buffer(data) as start:
@@ -240,7 +241,7 @@ class Session:
                 if library.SSL_write(self._ssl, start + at, count) != count:
                     raise self._cannot_send()
                 got = library.BIO_read(self._out, library.buffer, BUFFER_SIZE)
-                pieces.append(library.view(library.buffer, got)[:])
+                pieces.append(library.filled[:got])
         return b"".join(pieces)
 
     def _cannot_send(self) -> Fault:
@@ -257,9 +258,10 @@ class Session:
         if self.finished or self.ended or self.fault is not None or not self.established:
             return b""
         self.finished = True
-        library = self._library
-        library.ERR_clear_error()
-        library.SSL_shutdown(self._ssl)
+        if (
+            self._library.SSL_shutdown(self._ssl) < 0
+        ):  # in the middle of a message, say: no other session is to read why
+            self._library.ERR_clear_error()
         self._collect()
         return self.take()
 
@@ -267,8 +269,9 @@ class Session:
         """Give the memory back; nothing may be asked for any more but what is in attributes."""
         if not self.ended:
             self.ended = True
-            # A session that ends without both words of goodbye counts as broken, and is not resumed, unless it is told that it has heard them.
-            self._library.SSL_set_shutdown(self._ssl, _BOTH)
+            # A session that ends without our word of goodbye counts as broken, and is not resumed, unless it is told that it was said.
+            if not self.finished:
+                self._library.SSL_set_shutdown(self._ssl, _BOTH)
             self._library.SSL_free(self._ssl)
             self._ssl = self._in = self._out = None
 
@@ -284,15 +287,15 @@ class Session:
     # What was agreed on.
 
     @property
-    def version(self) -> str:
-        """The protocol's version as OpenSSL calls it."""
-        return self._library.text(self._library.SSL_get_version(self._ssl))
-
-    @property
-    def cipher(self) -> str:
-        """The cipher as OpenSSL calls it."""
+    def agreed(self) -> tuple[str, str]:
+        """The protocol's version and the cipher, as OpenSSL calls them."""
         library = self._library
-        return library.text(library.SSL_CIPHER_get_name(library.SSL_get_current_cipher(self._ssl)))
+        cipher = library.SSL_get_current_cipher(self._ssl)
+        found = library.agreed.get(cipher)
+        if found is None:
+            version = library.text(library.SSL_get_version(self._ssl))
+            found = library.agreed[cipher] = (version, library.text(library.SSL_CIPHER_get_name(cipher)))
+        return found
 
     @property
     def alpn(self) -> str:
@@ -300,7 +303,7 @@ class Session:
         library = self._library
         data, size = library.ffi.new("unsigned char **"), library.ffi.new("unsigned int *")
         library.SSL_get0_alpn_selected(self._ssl, data, size)
-        return bytes(library.view(data[0], size[0])).decode("latin-1") if size[0] else ""
+        return library.view(data[0], size[0])[:].decode("latin-1") if size[0] else ""
 
     @property
     def resumed(self) -> bool:

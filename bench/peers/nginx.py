@@ -49,7 +49,7 @@ http {{
   }}
   server {{
     listen 127.0.0.1:{place.https} ssl http2 backlog=4096;
-    ssl_certificate {place.certificate}; ssl_certificate_key {place.key};
+    ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {place.certificate}; ssl_certificate_key {place.key};
     location / {{ proxy_pass http://web; }}
     location /bench.Echo/ {{ grpc_pass grpc://calls; }}
   }}

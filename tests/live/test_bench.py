@@ -350,3 +350,14 @@ class InMemoryTests(SynchronousTestCase):
             memory = Memory(routes=3)
             memory.exchange([make(number) for number in range(CLIENTS * 2)])
             memory.check(CLIENTS * 2)
+
+    def test_connections_over_tls(self) -> None:
+        """That of TLS serves requests on kept connections, whole connections and resumed ones, and checks what they are."""
+        from bench.inmemory_tls import KINDS, Memory, measure
+        from bench.load import identified
+
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        identified(directory)
+        for kind in KINDS:
+            self.assertGreater(measure(Memory(directory), kind, 1, 2), 0)

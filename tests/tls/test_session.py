@@ -317,6 +317,37 @@ class ServerTests(SynchronousTestCase):
             self.assertRaises(BalancerError, contexts.use, type(contexts.choice)([wrong]))
             self.assertIsNone(talk(client(library), contexts).client.fault)
 
+    def test_asked_again(self) -> None:
+        """What was asked for before is answered as the certificates of the moment say, and alike where nothing changed."""
+        choice = type(server(libraries()[0]).choice)
+        for ours, theirs in PAIRS:
+            contexts = server(theirs, strict=True, alpn=("h2", "http/1.1"))
+            for _ in range(2):
+                for offered, agreed in ((("http/1.1", "h2"), "h2"), (("http/1.1",), "http/1.1"), ((), "")):
+                    shown = infos(talk(client(ours, alpn=offered), contexts, "SHOP.example"))[1]
+                    self.assertEqual((shown.sni, shown.alpn, shown.client), ("shop.example", agreed, None))
+                refused = talk(client(ours, alpn=("ftp",)), contexts)
+                self.assertEqual(refused.server.fault and refused.server.fault.kind, NO_PROTOCOL)
+                unknown = talk(client(ours), contexts, "site.example")
+                self.assertEqual(unknown.server.fault and unknown.server.fault.kind, UNKNOWN_NAME)
+            alike = [infos(talk(client(ours), contexts))[1] for _ in range(2)]
+            self.assertIs(alike[0], alike[1])
+            contexts.use(choice([identity(CA.issue("site.example"), "site", "ecdsa", "site.example")], strict=True))
+            self.assertIsNone(talk(client(ours), contexts, "site.example").client.fault)
+            gone = talk(client(ours), contexts)
+            self.assertEqual(gone.server.fault and gone.server.fault.kind, UNKNOWN_NAME)
+
+    def test_asked_for_anything(self) -> None:
+        """Somebody who asks for a new name each time makes nobody remember all of them."""
+        for library in libraries():
+            contexts, context = server(library), client(library)
+            for number in range(1100):
+                asking = context.session(f"{number}.example")
+                asking.start()
+                contexts.session().receive(asking.take())
+                self.assertLessEqual(len(contexts._asked), 512)
+            self.assertIsNone(talk(context, contexts).client.fault)
+
     def test_not_replaced(self) -> None:
         """What could not be used leaves nothing behind: staples, sessions and authorities are those of before."""
         for library in libraries():
