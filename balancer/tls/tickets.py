@@ -91,7 +91,7 @@ def read_tickets_with(library: Library, keys_now: Callable[[], TicketKeys | None
     ffi, lib = library.ffi, library.lib
     cipher: Any = library.ticket_cipher
     encrypt, decrypt, sign = lib.EVP_EncryptInit_ex, lib.EVP_DecryptInit_ex, lib.EVP_MAC_CTX_set_params
-    view, null, draw = ffi.buffer, ffi.NULL, os.urandom
+    view, null, draw, version = ffi.buffer, ffi.NULL, os.urandom, lib.SSL_get_version  # "TLSv1.3"
 
     def laid_out(keys: TicketKeys) -> dict[bytes, _Layout]:
         found = keys.laid_out
@@ -100,7 +100,7 @@ def read_tickets_with(library: Library, keys_now: Callable[[], TicketKeys | None
         return found[1]
 
     # It runs twice in a whole handshake: three µs of it were the layout of the key, made anew for each ticket.
-    def ticket(_ssl: Any, name: Any, vector: Any, cipher_context: Any, mac: Any, encrypts: int) -> int:
+    def ticket(ssl: Any, name: Any, vector: Any, cipher_context: Any, mac: Any, encrypts: int) -> int:
         keys = keys_now()
         if keys is None:
             return _UNKNOWN
@@ -119,7 +119,9 @@ def read_tickets_with(library: Library, keys_now: Callable[[], TicketKeys | None
             begun = decrypt(cipher_context, cipher, null, layout.secret, vector)
         if begun != 1 or sign(mac, layout.params) != 1:
             return _REFUSED
-        return _GOOD if encrypts or layout.name == first else _GOOD_BUT_OLD
+        if encrypts or (layout.name == first and version(ssl)[6] != b"3"):
+            return _GOOD
+        return _GOOD_BUT_OLD  # clients of TLS 1.3 use a ticket once (RFC 8446 appendix C.4), and want another
 
     callback = ffi.callback(
         "int (SSL *, unsigned char *, unsigned char *, EVP_CIPHER_CTX *, EVP_MAC_CTX *, int)",

@@ -61,6 +61,21 @@ class TicketTests(Returning):
         if keeps:
             self.assertGreater(time.monotonic() - began, KEPT - 2)
 
+    def test_used_once(self) -> None:
+        """Who comes back with TLS 1.3 is given another ticket, as browsers use each only once; with 1.2 there is no need."""
+        self.begin("certificates: {cert: AT/shop.pem}", shop=SHOP)
+        for version, another in ((ssl.TLSVersion.TLSv1_3, True), (ssl.TLSVersion.TLSv1_2, False)):
+            if another and not library_in_use().has_ticket_keys:
+                continue  # pyOpenSSL's library decides by itself
+            _, session = self.ask(None, version)
+            for _ in range(3):
+                reused, fresh = self.ask(session, version)
+                self.assertTrue(reused)
+                assert fresh is not None
+                assert session is not None
+                self.assertEqual(fresh.id != session.id, another)
+                session = fresh
+
     def test_workers(self) -> None:
         """Whichever worker a client comes back to, it is known there; also at one that has just been started."""
         if not library_in_use().has_ticket_keys:
