@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from balancer.config.fields import Positive, PositiveDuration, PositiveSize
+from balancer.config.fields import Flag, Positive, PositiveDuration, PositiveSize
 from balancer.hooks.settings import Settings
 
 __all__ = ["ListenerHttp2"]
@@ -17,7 +17,11 @@ _Window = Annotated[PositiveSize, Field(le=2**31 - 1)]
 class ListenerHttp2(Settings):
     """What clients may do that speak HTTP/2, beyond which they are told ENHANCE_YOUR_CALM; new connections go by it."""
 
-    streams: Positive = Field(default=100, description="Most requests at a time on a connection.")
+    streams: Positive = Field(default=100, description="Most requests and WebSockets at a time on a connection.")
+    websocket: Flag = Field(
+        default=True,
+        description="Take WebSockets on streams, if a route leads to a pool; false: each wants a connection of its own.",
+    )
     stream_window: _Window = Field(
         default=64 * 1024, description="Bytes of a request's body on their way that a server has not taken yet."
     )

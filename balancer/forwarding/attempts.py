@@ -145,15 +145,7 @@ class Attempts:
         connection: ServerSide | None = server.idle.take(now)  # type: ignore[assignment]  # cast() is a call
         alone = False
         if connection is None and server.shared is not None:
-            upgrade = self._request.head.upgrade
-            if upgrade is not None:
-                alone = server.protocol == "auto"
-                if not alone and upgrade.lower() == b"websocket":
-                    self._leave_server(ok=True)
-                    self._fail(
-                        ExchangeError(errors.HTTP_UPGRADE_FAILED, "the pool speaks HTTP/2, which has no upgrade")
-                    )
-                    return
+            alone = server.protocol == "auto" and self._request.head.upgrade is not None
             if not alone:
                 connection = server.shared.take(now)
         if connection is not None and self._fit(connection):

@@ -26,7 +26,6 @@ from balancer.filters.trace import NOTE
 from balancer.forwarding.attempts import DONE, RESPONDING, SENDING, Attempts, Connector
 from balancer.forwarding.client_side import ClientSide
 from balancer.forwarding.headers import is_event_stream
-from balancer.forwarding.server_connection import ServerConnection
 from balancer.forwarding.server_side import ServerSide
 from balancer.forwarding.tunnel import Tunnel
 from balancer.forwarding.upgrades import Upgrades, check
@@ -79,6 +78,14 @@ class Forward(Attempts):
         self._phase = SENDING
         self._since = now
         self._record.server_protocol = connection.version
+        if head.upgrade is not None and not connection.takes(head):
+            self._leave_server(ok=True)
+            self._fail(
+                ExchangeError(
+                    errors.HTTP_UPGRADE_FAILED, "the server has not announced WebSockets over HTTP/2 (RFC 8441)"
+                )
+            )
+            return
         data = request.plain_bytes() if connection.plain else None
         if data is not None:
             connection.limit(self._pool.timeouts.first_byte)
@@ -279,7 +286,6 @@ class Forward(Attempts):
             self._leave_server(ok=True)
             self._fail(error)
             return
-        assert isinstance(connection, ServerConnection)
         self._phase = RESPONDING
         request.consumer = None
         end, leftover = connection.become_tunnel(tunnel)

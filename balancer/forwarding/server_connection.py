@@ -174,6 +174,10 @@ class ServerConnection(Protocol):
         else:
             owner.server_failed(ExchangeError(errors.CONNECTION_TERMINATED))
 
+    def takes(self, head: RequestHead) -> bool:
+        """Any upgrade can be asked for."""
+        return True
+
     def become_tunnel(self, tunnel: Tunnel) -> tuple[TunnelEnd, bytes]:
         """Give the connection to ``tunnel``; return its end and what came behind the 101."""
         self.owner = None

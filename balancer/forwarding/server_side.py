@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from balancer.errors import ExchangeError
+from balancer.forwarding.ends import TunnelEnd
 from balancer.model.headers import RawHeaders
 from balancer.wire.http1.body import Body
 from balancer.wire.http1.heads import RequestHead
 from balancer.wire.http1.responses import ResponseHead
 
 if TYPE_CHECKING:
+    from balancer.forwarding.tunnel import Tunnel
     from balancer.pools.server import Server
 
 __all__ = ["Owner", "Response", "ServerSide"]
@@ -113,6 +115,12 @@ class ServerSide(Protocol):
 
     def touch(self) -> None:
         """Start the present limit again from now."""
+
+    def takes(self, head: RequestHead) -> bool:
+        """Whether the server can be asked for the upgrade that ``head`` wants, if it wants one."""
+
+    def become_tunnel(self, tunnel: Tunnel) -> tuple[TunnelEnd, bytes]:
+        """Be the server's end of ``tunnel``, after a 101; return that end and what came behind the 101."""
 
     def finish(self, now: float, whole: bool) -> None:
         """The response is complete: let the connection go on to others; the request was not sent to its end unless ``whole``."""

@@ -27,7 +27,8 @@ from balancer.forwarding.headers import (
     with_framing,
 )
 from balancer.forwarding.hops import SPECIAL, hop
-from balancer.forwarding.http2.heads import outgoing_fields
+from balancer.forwarding.http2.heads import asking_fields, outgoing_fields
+from balancer.forwarding.http2.stream_end import is_asked
 from balancer.forwarding.upgrades import check
 from balancer.hooks.interfaces import IFilter
 from balancer.listeners.http.site import Site
@@ -244,7 +245,9 @@ class _Walk:
 
     def _as_sent(self, exchange: Exchange, head: RequestHead, length: int | None) -> dict[str, Any]:
         method, target, headers, version = exchange.method, exchange.target, list(exchange.headers), "1.1"
-        if self._found.protocol == "h2":
+        if self._found.protocol == "h2" and is_asked(head):
+            method, version, headers = "CONNECT", "2", asking_fields(b"http", target, headers)
+        elif self._found.protocol == "h2":
             version, headers = "2", outgoing_fields(method, b"http", target, headers, length)
         else:
             headers = with_framing(headers, head, length=length, chunked=False)

@@ -17,7 +17,11 @@ __all__ = ["http2_library", "http2_limits", "http2_metrics"]
 
 
 def http2_limits(settings: HttpListener) -> Limits | None:
-    """Return what clients of a listener may do, None where HTTP/2 is not spoken."""
+    """Return what clients of a listener may do, None where HTTP/2 is not spoken.
+
+    That they may ask for WebSockets on streams is announced only where a route leads to a pool: clients try nothing else once they
+    have read that.
+    """
     http2 = settings.http2
     if http2 is None:
         return None
@@ -36,6 +40,7 @@ def http2_limits(settings: HttpListener) -> Limits | None:
         continuations=http2.continuations,
         span=http2.span,
         settings_timeout=http2.settings_timeout,
+        connect_protocol=http2.websocket and any(route.pools for route in settings.routes),
     )
 
 

@@ -101,6 +101,18 @@ class ExplainTests(CommandTestCase):
         found = json.loads(self.balancer("explain", file, "--json", "/users/7").stdout)
         self.assertEqual((found["protocol"], found["request"]["version"]), ("http1", "1.1"))
 
+    def test_upgrade_on_a_stream(self) -> None:
+        """Where the pool speaks HTTP/2 a WebSocket is asked for by an extended CONNECT, without the client's key."""
+        text = _TEXT.replace("pools:\n", "pools:\n  modern: {servers: ['192.0.2.9:1'], protocol: h2}\n")
+        file = self.file(text.replace("routes:\n", "routes:\n      - {match: {path: /modern}, pool: modern}\n", 1))
+        fields = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13")
+        words = [word for field in (*fields, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==") for word in ("-H", field)]
+        shown = self.balancer("explain", file, *words, "/modern").stdout
+        self.assertIn("upgrade   to websocket", shown)
+        self.assertIn("CONNECT /modern HTTP/2\n", shown)
+        self.assertIn(":protocol: websocket\n", shown)
+        self.assertNotIn("dGhlIHNhbXBsZSBub25jZQ", shown.partition("as it would be sent")[2])
+
     def test_chance(self) -> None:
         """With a seed what chance decides is the same each time; without, both pools are seen."""
         words = ("--json", "-H", "Host: canary.example", "/x")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from typing import Any
 
 from tests.live.balancers import BIN, BalancerTestCase, Peer, wait_until
+from tests.live.h2_client import Streams
 from tests.live.processes import free_port
 
 GET = b"GET /events HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n"
@@ -79,6 +81,31 @@ class EventTests(BalancerTestCase):
                 self.assertEqual(client.until(b"\n\n\r\n"), chunk(said))
             stream.peer.send(b"0\r\n\r\n")
             self.assertEqual(client.until(b"0\r\n\r\n"), b"0\r\n\r\n")
+
+    def test_on_streams(self) -> None:
+        """So it is with HTTP/2: head and events of many streams arrive one by one, and a client that resets one is gone."""
+        for library in ("nghttp2", "h2"):
+            with self.subTest(library):
+                os.environ["BALANCER_HTTP2"] = library
+                self.addCleanup(os.environ.pop, "BALANCER_HTTP2", None)
+                running, port = self.web(self.events())
+                client = Streams(port)
+                self.addCleanup(client.close)
+                pairs = []
+                for number in range(10):
+                    answer = client.get(f"/events/{number}")
+                    answer.answered()
+                    self.assertEqual((answer.status, answer.received), (200, b""))
+                    pairs.append((answer, wait_until(lambda number=number: self.streams[number:])[0]))
+                for number in range(5):
+                    for answer, stream in pairs:
+                        said = stream.event(number)
+                        while not answer.received.endswith(said):
+                            client.read()
+                for answer, stream in pairs:
+                    answer.cancel()
+                    self.assertTrue(stream.gone.wait(20))
+                self.assertEqual({each["detail"] for each in running.records(10)}, {"client went away"})
 
     def test_until_the_end_of_the_connection(self) -> None:
         """An answer that ends with its connection comes piece by piece too."""

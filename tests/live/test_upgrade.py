@@ -15,6 +15,7 @@ from websockets.sync.client import connect
 from websockets.sync.server import serve
 
 from tests.live.balancers import BIN, OK, RunningBalancer, answering, wait_until
+from tests.live.h2_client import Streams
 from tests.live.processes import free_port
 from tests.live.test_websocket import echo
 from tests.live.test_workers import GET, Load, WorkersTestCase, alive
@@ -99,6 +100,29 @@ class UpgradeTests(WorkersTestCase):
                     new.send("still new")
                     self.assertEqual(new.recv(timeout=20), "still new")
             self.end_successor()
+
+    def test_streams(self) -> None:
+        """The same with WebSockets on streams of HTTP/2: the connection is told to go at once, and ends with the last of them."""
+        server = serve(echo, "127.0.0.1", 0)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.shutdown)
+        running, port = self.begin(f"127.0.0.1:{server.socket.getsockname()[1]}", 1)
+        client = Streams(port)
+        self.addCleanup(client.close)
+        old = client.open()
+        self.assertIn("taken over", self.ask("POST", "/upgrade")["message"])
+        wait_until(lambda: "finishes its connections" in running.output.read_text())
+        other = Streams(port)
+        self.addCleanup(other.close)
+        new = other.open()
+        while client.goaways < 2:
+            client.read()
+        old.send("old")
+        self.assertEqual(old.recv(), "old")
+        self.assertEqual(old.finish().closed, (1001, ""))
+        self.assertEqual(running.process.wait(20), 0)
+        new.send("new")
+        self.assertEqual(new.recv(), "new")
 
     def test_refused(self) -> None:
         """A configuration that cannot be used is said to who asked, and the old process goes on, with all its sockets."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from balancer.model.headers import RawHeaders
+from balancer.forwarding.http2.stream_end import without_key
+from balancer.model.headers import RawHeaders, first
 from balancer.wire.http1 import fields
 from balancer.wire.http1.responses import ResponseHead
 from balancer.wire.http2 import heads
 
-__all__ = ["outgoing_fields", "outgoing_trailers", "response_head", "response_trailers"]
+__all__ = ["asking_fields", "outgoing_fields", "outgoing_trailers", "response_head", "response_trailers"]
 
 _PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
@@ -35,6 +36,13 @@ def outgoing_fields(method: str, scheme: bytes, target: str, headers: RawHeaders
     if not authority:  # of a client of HTTP/1.0: an empty one is worse than none (RFC 9113 section 8.3.1)
         listed.remove((b":authority", b""))
     return listed
+
+
+def asking_fields(scheme: bytes, target: str, headers: RawHeaders) -> RawHeaders:
+    """Return the header list of an extended CONNECT (RFC 8441) that asks for a WebSocket; arguments as of :func:`outgoing_fields`."""
+    authority = first(headers, b"host") or b""
+    path = target.encode("latin-1")
+    return heads.request_fields(b"CONNECT", scheme, authority, path, without_key(headers), b"websocket")
 
 
 def outgoing_trailers(trailers: RawHeaders) -> RawHeaders:

@@ -15,10 +15,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.python.failure import Failure
+
 from balancer import errors
 from balancer.errors import ExchangeError
+from balancer.forwarding.ends import TunnelEnd
 from balancer.forwarding.http2 import heads
+from balancer.forwarding.http2.stream_end import ServerStreamEnd, agreed, is_asked
 from balancer.forwarding.server_side import Owner
+from balancer.forwarding.tunnel import Tunnel
 from balancer.model.headers import RawHeaders
 from balancer.wire.http1.body import Body
 from balancer.wire.http1.heads import RequestHead
@@ -48,6 +54,7 @@ class ServerStream:
     leftover: bytes | None = None
 
     __slots__ = (
+        "_asked",
         "_connection",
         "_failure",
         "_held",
@@ -66,6 +73,7 @@ class ServerStream:
         "number",
         "owner",
         "server",
+        "tunnel",
         "used",
     )
 
@@ -75,6 +83,8 @@ class ServerStream:
         self.used = used
         self.number = 0
         self.owner: Owner | None = None
+        self.tunnel: Tunnel | None = None
+        self._asked: RequestHead | None = None  # what the client asks for is a WebSocket
         self.closed = False
         self.begun = False
         self.head: ResponseHead | None = None
@@ -123,6 +133,12 @@ class ServerStream:
         """Send a request, as far as it is there: see :meth:`.ServerSide.send`."""
         self.owner = owner
         connection = self._connection
+        if is_asked(head):
+            self._asked = head
+            fields = heads.asking_fields(connection.scheme, target, headers)
+            connection.begin(self, fields, ended=False)
+            connection.has_output()
+            return
         fields = heads.outgoing_fields(method, connection.scheme, target, headers, length)
         ended = body is None or body.ended
         trailers = body.trailers if body is not None and ended else None
@@ -137,7 +153,7 @@ class ServerStream:
             return
         self._say(pieces, body.ended, body.trailers if body.ended else None)
         self._connection.has_output()
-        self._look_at_queue()
+        self.look_at_queue()
 
     def _say(self, pieces: list[bytes], ended: bool, trailers: RawHeaders | None) -> None:
         session = self._connection.session
@@ -154,7 +170,7 @@ class ServerStream:
     def stream_from(self, producer: Any) -> None:
         """Have ``producer`` produce the body, as fast as the server takes it."""
         self._producer = producer
-        self._look_at_queue()
+        self.look_at_queue()
         if not self._held:
             producer.resumeProducing()
 
@@ -163,7 +179,14 @@ class ServerStream:
         self._producer = None
         self._held = False
 
-    def _look_at_queue(self) -> None:
+    def feed_from(self, producer: Any) -> None:
+        """Have ``producer``, which produces already, do so as fast as the server takes it."""
+        self._producer = producer
+        self._held = False
+        self.look_at_queue()
+
+    def look_at_queue(self) -> None:
+        """Pause the producer if too much waits to be sent."""
         if self._producer is None or self._held:
             return
         if self._connection.congested or self._connection.session.queued(self.number) > HIGH_WATER:
@@ -187,6 +210,8 @@ class ServerStream:
         except ExchangeError as error:
             self.fail(error, PROTOCOL_ERROR)
             return
+        if self._asked is not None and 200 <= head.status < 300:
+            agreed(self._asked, head)
         self.body.length = head.content_length
         if ended:
             self.body.ended = True
@@ -250,16 +275,43 @@ class ServerStream:
         """Tell the owner what has come, and give the server room for as much, unless the client takes no more."""
         self.is_told = True
         owner = self.owner
-        if owner is not None and (self.head is not None or self.informational):
+        if self.tunnel is not None:
+            self._tell_tunnel(self.tunnel)
+        elif owner is not None and (self.head is not None or self.informational):
             owner.response_came()
+            if self.tunnel is not None:  # it has begun
+                self._tell_tunnel(self.tunnel)
         if self._failure is not None and self.owner is not None:  # else it was done with, or has given up
             self.owner.server_failed(self._failure)
         if self._owed and not self._paused and not self.closed:
             self._give_room()
 
+    def _tell_tunnel(self, tunnel: Tunnel) -> None:
+        pieces = self.body.take()
+        if pieces:
+            tunnel.from_server(b"".join(pieces))
+        if not self.closed and (self.body.ended or self._failure is not None):
+            self._connection.session.end(self.number)  # what is said to who has gone goes nowhere
+            self._end(CANCEL)
+            tunnel.server_lost(Failure(ConnectionDone() if self.body.ended else ConnectionLost(str(self._failure))))
+
+    def become_tunnel(self, tunnel: Tunnel) -> tuple[TunnelEnd, bytes]:
+        """Give the stream to ``tunnel``; return its end and what has come already."""
+        self.owner = None
+        self.tunnel = tunnel
+        self._span = 1 << 40  # the tunnel has limits of its own
+        self.touch()
+        return ServerStreamEnd(self._connection, self), b"".join(self.body.take())
+
+    def takes(self, head: RequestHead) -> bool:
+        """Whether the server can be asked for an upgrade that a client wants."""
+        return not is_asked(head) or self._connection.session.connect_allowed
+
     def broken(self) -> None:
         """What this exchange is for has failed in an unforeseen way: end it."""
         owner = self.owner
+        if self.tunnel is not None:
+            self.tunnel.server_lost(Failure(ConnectionLost("failed")))
         if owner is not None:
             owner.server_failed(ExchangeError(errors.PROXY_INTERNAL_ERROR))
         self.close()

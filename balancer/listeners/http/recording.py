@@ -33,7 +33,7 @@ def note(request: ClientRequest, now: float) -> None:
     record.headers = facts.headers
     record.facts = facts
     record.request_id = request.request_id
-    if record.status != 101:
+    if record.status != 101 and record.websocket is None:
         record.bytes_in = request.body.received
     if record.grpc and record.grpc_status < 0:
         record.grpc_status = of_response(record.status, (), None)

@@ -9,6 +9,8 @@ have, and takes, still comes, one after another::
                                                                     │   ▲
                                                                     └───┘ one goes on; the next when it is over
 
+WebSockets are neither held back by this nor counted as the one that goes on: each waits for its own window.
+
 A client that takes nothing at all loses its streams, and then the connection, to :mod:`.patience`.
 """
 
@@ -70,10 +72,14 @@ class Backlog:
             self.is_clogged = False
             self.going = None
             self.let_go(channel)
-        elif self.going is None or channel.requests.get(self.going.stream) is not self.going:
+        elif (
+            self.going is None
+            or channel.requests.get(self.going.stream) is not self.going
+            or self.going.tunnel is not None  # which may last for ever
+        ):
             self.going = None
             for request in tuple(channel.requests.values()):
-                if not channel.session.queued(request.stream):
+                if request.tunnel is None and not channel.session.queued(request.stream):
                     self.going = request
                     request.go_on()
                     return

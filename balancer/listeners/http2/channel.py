@@ -138,7 +138,7 @@ class HTTP2Channel(Serving, Protocol):
         if self._ending is not None:
             self._ending.client_ended()
             return
-        self._all_gone()
+        self._all_gone(connectionDone)
         self._end()
 
     def writeConnectionLost(self) -> None:
@@ -150,7 +150,7 @@ class HTTP2Channel(Serving, Protocol):
         self._timer.end()
         if self._lingering is not None:
             self._lingering.end()
-        self._all_gone()
+        self._all_gone(reason)
         self.session = OVER  # and these, which refer to the channel as it does to them, are to be freed at once
         del self._reception, self._patience
         self.backlog.end()
@@ -270,9 +270,6 @@ class HTTP2Channel(Serving, Protocol):
             self.session.goaway(code)
             self.has_output()
 
-    def drain_tunnel(self) -> None:
-        """No stream is a tunnel."""
-
     def abort(self) -> None:
         """Close now."""
         self.transport.abortConnection()
@@ -280,7 +277,7 @@ class HTTP2Channel(Serving, Protocol):
     def _broken(self, error: SessionError) -> None:
         _log.debug("HTTP/2 client {peer}: {error}", peer=self.transport.getPeer(), error=error)
         self.counts.broken(error.code)
-        self._all_gone()
+        self._all_gone(Failure(error))
         self._end()
 
     def _end(self) -> None:

@@ -9,6 +9,8 @@ nothing of any answer goes                              GOAWAY and closed then, 
 nothing goes out of the transport                       cut after ``timeouts.body_idle``
 ======================================================  ==========================================================
 
+Tunnels have a limit of their own (``timeouts.idle``), and keep to it: a connection that carries nothing else may stand still.
+
 Streams come and go by the thousand in a second, so none has a timer. What is looked at every quarter of the shortest limit is
 found out a quarter of it too late.
 """
@@ -56,7 +58,8 @@ class Patience:
         session = channel.session
         timeouts = channel.site_now().timeouts
         if channel.is_full:
-            self._look_at_transport(now, timeouts.body_idle)
+            if any(request.tunnel is None for request in channel.requests.values()) or not channel.requests:
+                self._look_at_transport(now, timeouts.body_idle)
             return
         self._full_since = -1.0
         if not session.settled:
@@ -94,6 +97,9 @@ class Patience:
         channel = self._channel
         session = channel.session
         stalled = session.stalled(limit)
+        if stalled:
+            tunnels = [stream for stream, each in channel.requests.items() if each.tunnel is not None]
+            stalled = [stream for stream in stalled if stream not in tunnels]
         if not stalled:
             return
         if channel.backlog.is_clogged and not any(

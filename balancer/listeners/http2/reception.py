@@ -17,7 +17,9 @@ from balancer.forwarding.headers import (
 from balancer.forwarding.session import to_peer
 from balancer.listeners.http.overloaded import DETAIL
 from balancer.listeners.http.site import Site
-from balancer.listeners.http2.request import StreamBody, StreamRequest
+from balancer.listeners.http2.request import StreamRequest
+from balancer.listeners.http2.stream_body import StreamBody
+from balancer.listeners.http2.stream_end import AskingRequest, StreamEnd, prepare
 from balancer.model.facts import RequestFacts
 from balancer.model.headers import RawHeaders
 from balancer.model.origin import Origin
@@ -45,6 +47,7 @@ class Reception:
         "_arrival",
         "_channel",
         "_heads",
+        "_key",
         "_last",
         "_last_ended",
         "_last_facts",
@@ -62,6 +65,7 @@ class Reception:
         self._arrival: Arrival
         self._secure: Arrival | None = None
         self._heads: RequestHeads
+        self._key: bytes | None = None  # of the WebSocket that is asked for
         self._last: RequestHead | None = None  # the request before, and what is known of it, for when it is repeated
         self._last_listed: RawHeaders = []
         self._last_ended = False
@@ -82,6 +86,8 @@ class Reception:
         else:
             try:
                 head = self._heads.read(headers, ended)
+                if head.upgrade is not None:
+                    self._key = prepare(head)
             except ExchangeError as error:
                 return self._refuse(error, stream, headers, ended, arrival, site, now)
         if arrival.trusted:
@@ -97,9 +103,8 @@ class Reception:
                 facts = known
             else:
                 facts = facts_of(head, arrival, arrival.peer, arrival.scheme)
-                if (
-                    not head.expect_continue
-                ):  # what is known of a request may come to have its body, and is its own then
+                # What is known of a request may come to have its body, and is its own then.
+                if not head.expect_continue and head.upgrade is None:
                     self._last, self._last_listed, self._last_ended = head, headers, ended
                     self._last_facts = facts if ended else None
         if site.shedding.share and site.shedding.sheds(site.listener):
@@ -165,6 +170,10 @@ class Reception:
         request_id: str,
         now: float,
     ) -> StreamRequest:
+        if head.upgrade is not None:
+            asking = AskingRequest(self._channel, stream, head, Body.none(), facts, arrival, site, request_id, now)
+            asking.end_of_tunnel = StreamEnd(asking, ended, self._key)
+            return asking
         if ended:
             return StreamRequest(self._channel, stream, head, Body.none(), facts, arrival, site, request_id, now)
         body = StreamBody(head.content_length)

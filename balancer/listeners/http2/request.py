@@ -13,6 +13,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+
 from balancer.forwarding.attempts import Attempts
 from balancer.forwarding.headers import VIA, Arrival, with_hsts
 from balancer.listeners.http.client_request import NO_BODY, ClientRequest
@@ -27,35 +30,14 @@ from balancer.wire.http2.heads import response_fields
 from balancer.wire.http2.interface import LOW_WATER, Repeated
 
 if TYPE_CHECKING:
+    from balancer.forwarding.tunnel import Tunnel
     from balancer.listeners.http2.channel import HTTP2Channel
+    from balancer.listeners.http2.stream_end import StreamEnd
 
-__all__ = ["HIGH_WATER", "StreamBody", "StreamRequest"]
+__all__ = ["HIGH_WATER", "StreamRequest"]
 
 HIGH_WATER = LOW_WATER
 """Bytes of a response that may wait for the client's windows before who produces it is paused: what is read at once comes on top."""
-
-
-class StreamBody(Body):
-    """A body whose bytes count against the client's window until they are taken."""
-
-    __slots__ = ("_given", "request")
-
-    def __init__(self, length: int | None) -> None:
-        super().__init__(length)
-        self.request: StreamRequest | None = None
-        self._given = 0  # bytes that are here again, for which the client has been given room
-
-    def take(self) -> list[bytes]:
-        """Return, and forget, the pieces that are here, and give the client room for as many bytes."""
-        fresh, self._given = self.pending - self._given, 0
-        if fresh and self.request is not None:
-            self.request.taken(fresh)
-        return super().take()
-
-    def put_back(self, pieces: list[bytes]) -> None:
-        """Let ``pieces``, which were taken, be taken again, before all others."""
-        super().put_back(pieces)
-        self._given += sum(map(len, pieces))
 
 
 class StreamRequest(ClientRequest):
@@ -75,6 +57,10 @@ class StreamRequest(ClientRequest):
     )
 
     channel: HTTP2Channel
+    end_of_tunnel: StreamEnd | None = None
+    """What an extended CONNECT may become, which has no body; None for every other request."""
+    tunnel: Tunnel | None = None
+    """What it has become."""
 
     def __init__(
         self,
@@ -286,11 +272,16 @@ class StreamRequest(ClientRequest):
     def stop_streaming(self) -> None:
         """Forget the producer; one that was paused has nobody to wait for any more."""
         if self._streaming:
-            self._streaming = False
-            producer, self._producer = self._producer, None
-            self.channel.streaming.discard(self)
+            producer = self._producer
+            self.forget_producer()
             if self._paused and not self._pulled:
                 producer.resumeProducing()
+
+    def forget_producer(self) -> None:
+        """Forget the producer, and leave it as it is."""
+        self._streaming = False
+        self._producer = None
+        self.channel.streaming.discard(self)
 
     def pause(self) -> None:
         """Ask the producer for nothing more, for now."""
@@ -324,14 +315,15 @@ class StreamRequest(ClientRequest):
         backlog = channel.backlog
         return (
             channel.is_full
-            or (backlog.is_clogged and backlog.going is not self)
+            or (backlog.is_clogged and backlog.going is not self and self.tunnel is None)
             or channel.session.queued(self.stream) > HIGH_WATER
         )
 
     def hold(self) -> None:
         """The client takes no more of anything for now: nothing is to be read for this response, be it its beginning."""
         if self._streaming:
-            self.pause()
+            if self._is_over_full():  # tunnels wait for their own windows only
+                self.pause()
         elif isinstance(self.consumer, Attempts):
             self.consumer.hold()
 
@@ -358,11 +350,10 @@ class StreamRequest(ClientRequest):
         """Reset the stream."""
         self.channel.cut(self)
 
-    def gone(self) -> None:
+    def gone(self, reason: Failure = connectionDone) -> None:
         """The stream, or its connection, was ended by the client before the response was complete."""
-        producer, self._producer = self._producer, None
-        self._streaming = False
-        self.channel.streaming.discard(self)
+        producer = self._producer
+        self.forget_producer()
         super().gone()
         if producer is not None:
             producer.stopProducing()
@@ -379,7 +370,7 @@ class StreamRequest(ClientRequest):
     def live(self) -> None:
         """A stream of events is no different: a client that leaves resets its stream, or ends its half, and is gone."""
 
-    # Upgrades: there are none in HTTP/2; what comes instead (RFC 8441) is to begin here.
+    # Upgrades: there are none in HTTP/2; what comes instead (RFC 8441) is in :mod:`.stream_end`.
 
     @property
     def ended(self) -> bool:

@@ -15,8 +15,11 @@ counted against the stream's window.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
+from twisted.internet.error import ConnectionAborted
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from balancer import errors
 from balancer.errors import ExchangeError
@@ -28,6 +31,7 @@ from balancer.listeners.http2.reception import Reception
 from balancer.listeners.http2.request import StreamRequest
 from balancer.model.headers import RawHeaders
 from balancer.wire.http1 import fields
+from balancer.wire.http2.codes import name_of
 from balancer.wire.http2.interface import INTERNAL_ERROR, NO_ERROR, Session
 
 __all__ = ["ANNOUNCED", "ENDING", "LEAVING", "LINGERING", "OPEN", "Serving"]
@@ -92,7 +96,10 @@ class Serving:
         """Hand on a piece of a request's body."""
         request = self.requests.get(stream)
         if request is None or request.body.ended:
-            self.session.took(0 if stream in self._unread else stream, len(data))
+            if request is not None and request.end_of_tunnel is not None:
+                self._safely(request, partial(request.end_of_tunnel.data_came, data))
+            else:
+                self.session.took(0 if stream in self._unread else stream, len(data))
             return
         body = request.body
         body.feed(data)
@@ -107,6 +114,10 @@ class Serving:
         request = self.requests.get(stream)
         if request is None:
             self._unread.pop(stream, None)
+            self._one_over()
+            return
+        if request.end_of_tunnel is not None:
+            self._safely(request, request.end_of_tunnel.client_ended)
             return
         if trailers:  # RFC 9110 section 6.5.1: no routing, framing, forwarding there
             trailers = [pair for pair in trailers if fields.request_kind(pair[0]) == fields.PLAIN]
@@ -127,8 +138,14 @@ class Serving:
         self._unread.pop(stream, None)
         request = self.requests.pop(stream, None)
         if request is not None:
-            request.gone()
+            request.gone(Failure(ConnectionAborted(f"the stream was reset: {name_of(code)}")))
             request.release()
+        self._one_over()
+
+    def _one_over(self) -> None:
+        """A stream has ended by what the client said; it may be the last that was waited for."""
+        if self.stage == LEAVING:
+            self.has_output()
 
     def room_came(self, stream: int) -> None:
         """The client takes more of a response."""
@@ -168,13 +185,19 @@ class Serving:
             return
         if abort:
             self.reset(stream, INTERNAL_ERROR)
-        elif not request.body.ended:
+        elif not request.body.ended or (request.end_of_tunnel is not None and not request.ended):
             self._unread[stream] = self._lingers_until()
         if request.body.pending or not request.body.ended:
             request.release()
         if self.backlog.is_clogged:
             self.backlog.look_again()
         self.has_output()
+
+    def drain_tunnel(self) -> None:
+        """Let the tunnels among the streams end, each in its own way."""
+        for request in tuple(self.requests.values()):
+            if request.tunnel is not None:
+                request.tunnel.drain()
 
     def cut(self, request: StreamRequest) -> None:
         """End an exchange as it is."""
@@ -204,14 +227,24 @@ class Serving:
         _log.failure("serving {request} failed", request=request)
         self.give_up(request, ExchangeError(errors.PROXY_INTERNAL_ERROR))
 
+    def _safely(self, request: StreamRequest, call: Callable[[], None]) -> None:
+        """Tell a tunnel something; what fails there is nothing to the others."""
+        try:
+            call()
+        except Exception:
+            _log.failure("the tunnel of {request} failed", request=request)
+            self.reset(request.stream, INTERNAL_ERROR)
+            del self.requests[request.stream]
+            request.gone(Failure())
+
     def make_small(self) -> None:
         """Let go of what makes repeated requests cheap: nothing was asked for a while."""
         self._reception.forget()
 
-    def _all_gone(self) -> None:
+    def _all_gone(self, reason: Failure) -> None:
         requests, self.requests = self.requests, {}
         for request in requests.values():
-            request.gone()
+            request.gone(reason)
 
     def _lingers_until(self) -> float:
         """Return when a stream is to be reset that was answered now, and see to it that it will be."""

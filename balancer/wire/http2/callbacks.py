@@ -223,6 +223,12 @@ class Called:
         functions.nghttp2_session_consume_connection(self._session, size)
         functions.nghttp2_session_consume_stream(self._session, stream, size)
 
+    def took_of_connection(self, size: int) -> None:
+        functions.nghttp2_session_consume_connection(self._session, size)
+
+    def took_of_stream(self, stream: int, size: int) -> None:
+        functions.nghttp2_session_consume_stream(self._session, stream, size)
+
     # What arrives, as the library tells it.
 
     def _tell(self) -> None:

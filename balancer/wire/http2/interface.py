@@ -204,6 +204,12 @@ class Session(Protocol):
         ``stream`` 0 gives it to the connection only: the stream that they came on is to get no more.
         """
 
+    def took_of_connection(self, size: int) -> None:
+        """Do the first half of :meth:`took`: these bytes, wherever they wait now, are not to keep other streams from sending."""
+
+    def took_of_stream(self, stream: int, size: int) -> None:
+        """Do the other half, of bytes for which :meth:`took_of_connection` was called."""
+
     def reset(self, stream: int, code: int) -> None:
         """End a stream; what the peer's windows held back is not sent. Streams that are over are let be."""
 

@@ -153,6 +153,12 @@ class PureSession(Reading):
 
     def took(self, stream: int, size: int) -> None:
         self._give_back(size)
+        self.took_of_stream(stream, size)
+
+    def took_of_connection(self, size: int) -> None:
+        self._give_back(size)
+
+    def took_of_stream(self, stream: int, size: int) -> None:
         known = self._streams.get(stream)
         if known is not None and known.receiving:
             known.owed += size

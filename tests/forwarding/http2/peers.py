@@ -165,6 +165,9 @@ class Client(StringTransport):
     def loseWriteConnection(self) -> None:
         """The balancer says no more; this one goes on."""
 
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
     def leave(self) -> None:
         """Go away."""
         self.channel.connectionLost(Failure(ConnectionDone()))

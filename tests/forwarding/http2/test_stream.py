@@ -84,15 +84,6 @@ class RequestTests(SynchronousTestCase):
         (reset,) = peer.turn().found(StreamReset)
         self.assertEqual((reset.error_code, peer.closed), (ErrorCodes.CANCEL, False))
 
-    def test_upgrade(self) -> None:
-        """A WebSocket is refused with a reason: HTTP/2 has no upgrade."""
-        key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
-        client = self.balancer.client().ask(
-            "GET", "/", None, "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", key
-        )
-        self.assertEqual((client.status, self.balancer.records[0].reason), (502, "http_upgrade_failed"))
-        self.assertIn(b"Proxy-Status: balancer; error=http_upgrade_failed", client.value())
-
     def test_other_upgrades(self) -> None:
         """Any other upgrade is an offer, which need not be taken up."""
         client = self.balancer.client().ask("GET", "/", None, "Connection: Upgrade", "Upgrade: irc")

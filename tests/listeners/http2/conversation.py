@@ -57,6 +57,9 @@ class Pipe(StringTransport):
             self.producer.resumeProducing()
         return data
 
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
     def abortConnection(self) -> None:
         self.aborted = True
         self.disconnecting = True

@@ -409,6 +409,22 @@ class FlowTests:
         peer.send(frames.frame(DATA, frames.PADDED, 1, b"\xff" + b"a" + bytes(255)) * 150)
         self.assertGreaterEqual(sum(int.from_bytes(each[3], "big") for each in peer.got(WINDOW_UPDATE, 1)), 32768)
 
+    def test_the_two_halves_of_taking(self: Any) -> None:
+        """The connection's window may open while the stream's stays shut, and that later."""
+        limits = Limits(stream_window=65535, connection_window=65535)
+        peer = RawClient(self.library, limits, answers=False).begin()
+        peer.send(peer.headers(1, POST, flags=END_HEADERS))
+        peer.send(frames.frame(DATA, 0, 1, bytes(16384)) * 3)
+        peer.session.took_of_connection(3 * 16384)
+        peer.read()
+        self.assertEqual([each[2] for each in peer.got(WINDOW_UPDATE)], [0])
+        peer.session.took_of_stream(1, 3 * 16384)
+        peer.read()
+        self.assertEqual(
+            [(each[2], int.from_bytes(each[3], "big")) for each in peer.got(WINDOW_UPDATE)],
+            [(0, 3 * 16384), (1, 3 * 16384)],
+        )
+
     def test_took_of_streams_that_are_over(self: Any) -> None:
         """Still opens the connection's window."""
         limits = Limits(stream_window=65535, connection_window=65535)
