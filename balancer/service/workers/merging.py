@@ -24,10 +24,14 @@ def merged_status(outline: dict[str, Any], parts: Iterable[dict[str, Any]]) -> d
             overload["turned_away"][listener] = overload["turned_away"].get(listener, 0) + count
         listeners = {listener["name"]: listener for listener in part["listeners"]}
         for listener in outline["listeners"]:
-            _add(listener, listeners.get(listener["name"], {}), _LISTENER_SUMS)
+            its = listeners.get(listener["name"], {})
+            _add(listener, its, _LISTENER_SUMS)
+            _unite(listener, its)
         pools = {pool["name"]: pool for pool in part["pools"]}
         for pool in outline["pools"]:
-            servers = {server["name"]: server for server in pools.get(pool["name"], {}).get("servers", ())}
+            its = pools.get(pool["name"], {})
+            _unite(pool, its)
+            servers = {server["name"]: server for server in its.get("servers", ())}
             for server in pool["servers"]:
                 theirs = servers.get(server["name"])
                 if theirs is None:
@@ -41,6 +45,12 @@ def merged_status(outline: dict[str, Any], parts: Iterable[dict[str, Any]]) -> d
 def _add(mine: dict[str, Any], theirs: dict[str, Any], keys: Iterable[str]) -> None:
     for key in keys:
         mine[key] += theirs.get(key, 0)
+
+
+def _unite(mine: dict[str, Any], theirs: dict[str, Any]) -> None:
+    """Add which files are broken in the eyes of a worker: it may have been started, and have looked, since the master last did."""
+    if "broken_files" in mine:
+        mine["broken_files"] = list(dict.fromkeys([*mine["broken_files"], *theirs.get("broken_files", ())]))
 
 
 def merged_plugins(own: dict[str, Any], parts: Iterable[dict[str, Any]]) -> dict[str, Any]:

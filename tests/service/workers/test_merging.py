@@ -32,6 +32,15 @@ class StatusTests(TestCase):
         self.assertEqual([server[key] for key in ("http1_connections", "h2_connections", "streams")], [15, 18, 21])
         self.assertEqual((server["state"], server["reason"]), ("ejected", "failed 5 in a row"))
 
+    def test_broken_files(self) -> None:
+        """A file that is broken in anybody's eyes is named, once."""
+        parts = [_status(1) for _ in range(3)]
+        for part, files in zip(parts, (["a"], ["a", "b"], ["b"]), strict=True):
+            part["listeners"][0]["broken_files"] = part["pools"][0]["broken_files"] = files
+        merged = merged_status(parts[0], parts[1:])
+        self.assertEqual(merged["listeners"][0]["broken_files"], ["a", "b"])
+        self.assertEqual(merged["pools"][0]["broken_files"], ["a", "b"])
+
     def test_differences(self) -> None:
         """A worker that has another configuration, for a moment, does no harm."""
         merged = merged_status(_status(1), [_status(1, name="other"), {**_status(0), "listeners": [], "pools": []}])
