@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, PlainValidato
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from balancer.config.breakers import Breaker
 from balancer.config.fields import (
     Algorithm,
     Count,
@@ -269,6 +270,9 @@ class Pool(Settings):
     health: Annotated[Health | None, Switch()] = Field(default=None, description="Active health checks.")
     passive: Annotated[Passive | None, Switch()] = Field(
         default=Passive(), description="Ejecting servers that fail real traffic; false: never."
+    )
+    breaker: Breaker | None = Field(
+        default=None, description="Limits of what the pool takes on at a time, and cutting off servers that fail."
     )
     panic: Flag = Field(default=True, description="If no server is healthy, use all of them.")
     sticky: Sticky | None = Field(default=None, description="Keeping a client on its server.")

@@ -43,6 +43,9 @@ def explain(
         if server not in listed:
             usable = server.open and not server.full
             found.append((server, usable, "left over by the algorithm" if usable else _why_not(server, now)))
+    barred = pool.barred(facts)
+    if barred:
+        return [(server, False, barred) for server, _, _ in found]
     if pool.in_panic:
         found = [(server, usable, f"{why}; no server is healthy" if usable else why) for server, usable, why in found]
     return found
@@ -78,6 +81,8 @@ def _why_not(server: Server, now: float) -> str:
         return f"down{reason}"
     if state == "ejected":
         return f"ejected for another {max(0.0, server.ejected_until - now):.1f} s{reason}"
+    if state == "tripped":
+        return f"tripped by its breaker: {server.tripped}"
     if state == "draining":
         return "draining"
     return "weight 0" if server.weight == 0 else "a backup, and others can be used"

@@ -4,6 +4,7 @@
 
     open             takes new clients now; the pool sets it from all that follows
     ├─ up            probes say it is well, and its address is known
+    ├─ tripped       its breaker is open
     ├─ ejected       real traffic said it is not, until ``ejected_until``
     ├─ draining      an operator wants no new clients on it
     ├─ weight        0: no new clients either
@@ -102,6 +103,7 @@ class Server:
         "returned",
         "share",
         "shared",
+        "tripped",
         "weight",
     )
 
@@ -144,6 +146,7 @@ class Server:
         self.probed = False  # whether a probe has ever said so
         self.reason = ""  # why it is in its present state: the last probe's words, or the resolver's
         self.ejected_until = 0.0  # 0.0: not ejected
+        self.tripped = ""  # why its breaker lets nothing pass; empty: it does
         self.ejections = 0
         self.returned = 0.0
         self.failures_in_row = 0
@@ -178,6 +181,11 @@ class Server:
         return self.ejected_until > 0.0
 
     @property
+    def may_panic(self) -> bool:
+        """Whether it may be used while no server is well."""
+        return bool(self.endpoints) and not self.draining and not self.tripped and self.weight > 0
+
+    @property
     def full(self) -> bool:
         """Whether it is at its ``max_connections``."""
         return self.active >= self.limit and not self.has_room()
@@ -197,10 +205,12 @@ class Server:
 
     @property
     def state(self) -> str:
-        """One of ``down``, ``ejected``, ``draining`` and ``up``."""
+        """One of ``down``, ``ejected``, ``tripped``, ``draining`` and ``up``."""
         if not self.up:
             return "down"
-        return "ejected" if self.ejected_until > 0.0 else "draining" if self.draining else "up"
+        if self.ejected_until > 0.0:
+            return "ejected"
+        return "tripped" if self.tripped else "draining" if self.draining else "up"
 
     def drain(self) -> None:
         """Take no new clients; those who stick to this server are still served, exchanges in flight go on."""

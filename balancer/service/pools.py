@@ -7,10 +7,13 @@ from typing import Any
 from balancer.config.pools import Pool as PoolSettings
 from balancer.config.pools import Sticky as StickySettings
 from balancer.model.keys import Key
+from balancer.pools.circuit import TripSettings
 from balancer.pools.events import Observer
+from balancer.pools.guarded import GuardedPool
 from balancer.pools.health import HealthSettings
 from balancer.pools.idle import KeepAlive
 from balancer.pools.introduction import Introduction
+from balancer.pools.limits import LimitSettings
 from balancer.pools.outliers import Passive
 from balancer.pools.pool import Pool, PoolTimeouts
 from balancer.pools.queue import QueueSettings
@@ -58,7 +61,9 @@ def built_pool(
         server.encryption = encryption
     told = settings.proxy_protocol
     health, passive, timeouts = settings.health, settings.passive, settings.timeouts
-    return Pool(
+    policies = _policies(settings)
+    made = GuardedPool if policies else Pool
+    return made(
         name,
         servers,
         algorithm,
@@ -79,7 +84,19 @@ def built_pool(
         queue=QueueSettings(settings.queue.size, settings.queue.timeout),
         resolve=ResolveSettings(settings.resolve.interval),
         introduction=Introduction(told.version, frozenset(told.tlvs), told.crc32c) if told is not None else None,
+        **policies,
     )
+
+
+def _policies(settings: PoolSettings) -> dict[str, Any]:
+    """Return what a guarded pool is made with; nothing where none is wanted."""
+    found: dict[str, Any] = {}
+    breaker = settings.breaker
+    if breaker is not None:
+        found["limits"] = LimitSettings(breaker.connections, breaker.pending, breaker.requests, breaker.retries)
+        if breaker.trip is not None:
+            found["trip"] = TripSettings(**dict(breaker.trip))
+    return found
 
 
 def _sticky(pool: str, settings: StickySettings, clock: Any, secret: str) -> Sticky:

@@ -89,6 +89,7 @@ def _pool(pool: Pool, settings: PoolSettings) -> dict[str, Any]:
         if settings.passive is not None
         else "none",
         "protocol": settings.spoken,
+        "barred": pool.barred(),
         "servers": [
             {
                 "name": server.name,
@@ -103,7 +104,7 @@ def _pool(pool: Pool, settings: PoolSettings) -> dict[str, Any]:
                 "streams": server.shared.in_flight if server.shared is not None else 0,
                 "requests": server.requests,
                 "failures": server.failures,
-                "reason": server.reason,
+                "reason": server.tripped or server.reason,
             }
             for server in pool.servers
         ],

@@ -7,7 +7,7 @@ from typing import Any
 
 __all__ = ["merged_plugins", "merged_status"]
 
-_WORST = ("down", "ejected", "draining", "up")
+_WORST = ("down", "ejected", "tripped", "draining", "up")
 _LISTENER_SUMS = ("connections", "refused")
 _SERVER_SUMS = ("active", "idle", "http1_connections", "h2_connections", "streams", "requests", "failures")
 _ACCOUNT_SUMS = ("calls", "errors", "overruns", "seconds", "skipped")
@@ -27,6 +27,7 @@ def merged_status(outline: dict[str, Any], parts: Iterable[dict[str, Any]]) -> d
             _add(listener, listeners.get(listener["name"], {}), _LISTENER_SUMS)
         pools = {pool["name"]: pool for pool in part["pools"]}
         for pool in outline["pools"]:
+            pool["barred"] = pool.get("barred") or pools.get(pool["name"], {}).get("barred", "")
             servers = {server["name"]: server for server in pools.get(pool["name"], {}).get("servers", ())}
             for server in pool["servers"]:
                 theirs = servers.get(server["name"])

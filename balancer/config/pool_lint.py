@@ -1,0 +1,39 @@
+"""What is allowed in a pool's policies and yet can have no effect: part of ``balancer check --lint``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from balancer.errors import Problem
+
+if TYPE_CHECKING:
+    from balancer.config.schema import Config
+
+__all__ = ["pointless_policies"]
+
+
+def pointless_policies(config: Config) -> Iterator[Problem]:
+    """Yield settings of pools that decide nothing."""
+    for name in config.pools:
+        yield from _breaker(config, name)
+
+
+def _breaker(config: Config, name: str) -> Iterator[Problem]:
+    pool = config.pools[name]
+    breaker = pool.breaker
+    if breaker is None:
+        return
+    place = ("pools", name, "breaker")
+    limits = (breaker.connections, breaker.pending, breaker.requests, breaker.retries)
+    if breaker.trip is None and limits == (None,) * 4:
+        yield config.problem(place, "neither a limit nor 'trip': this breaker does nothing", "idle-breaker")
+    if breaker.retries is not None and not pool.retry.attempts:
+        yield config.problem((*place, "retries"), "'retry' is off: there are none to limit", "limits-nothing")
+    most = [server.max_connections for server in pool.servers]
+    if breaker.requests is not None and None not in most and sum(each or 0 for each in most) <= breaker.requests:
+        message = f"the servers' max_connections allow no more than {breaker.requests} together anyway"
+        yield config.problem((*place, "requests"), message, "limits-nothing")
+    if breaker.trip is not None and breaker.trip.of == "server" and len(pool.servers) == 1 and pool.panic:
+        message = "the only server of the pool: while its breaker is open every request is refused, panic or not"
+        yield config.problem((*place, "trip"), message, "trips-everything")

@@ -1,0 +1,40 @@
+"""The metrics of what pools decide by themselves: limits and breakers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client.metrics_core import Metric
+
+from balancer.observe.metrics import counter, gauge
+from balancer.pools.circuit import CircuitState
+from balancer.pools.guarded import GuardedPool
+from balancer.pools.pool import Pool
+
+__all__ = ["policy_metrics"]
+
+
+def policy_metrics(pools: Mapping[str, Pool]) -> Iterator[Metric]:
+    """Yield what is true now of each of ``pools`` that has policies."""
+    active = gauge("pool_limit_active", "What there is of what the pool's breaker limits.", ("pool", "limit"))
+    refused = counter("pool_limit_refused", "What was refused for being one too many.", ("pool", "limit"))
+    opened = gauge(
+        "breaker_open",
+        "1 while the breaker is open or half-open; the pool's own has no server.",
+        ("pool", "server"),
+    )
+    trips = counter("breaker_trips", "Times that a breaker has opened.", ("pool",))
+    for name, pool in pools.items():
+        if not isinstance(pool, GuardedPool):
+            continue
+        for limit in pool.limits.all:
+            if limit.most is not None:
+                active.add_metric((name, limit.name), limit.active)
+                refused.add_metric((name, limit.name), limit.refused)
+        breaker = pool.breaker
+        if breaker is not None:
+            trips.add_metric((name,), breaker.trips)
+            for server in pool.servers if breaker.settings.of == "server" else (None,):
+                state = breaker.circuit(server).state
+                opened.add_metric((name, "" if server is None else server.name), int(state is not CircuitState.CLOSED))
+    yield from (active, refused, opened, trips)

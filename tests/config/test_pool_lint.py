@@ -1,0 +1,40 @@
+"""Tests for :mod:`balancer.config.pool_lint`."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from balancer.config.lint import lint
+from tests.config.samples import config_of
+
+CLEAN = """
+listeners: {web: {bind: 0.0.0.0:8080, pool: app}}
+pools:
+  app:
+    servers: [10.0.0.1:8000, 10.0.0.2:8000]
+    health: {probe: http}
+"""
+
+
+class PoolLintTests(SynchronousTestCase):
+    """Policies that decide nothing."""
+
+    def codes(self, more: str, servers: str = "") -> list[str]:
+        """The codes of what is said, with this line in the pool, and other servers."""
+        text = CLEAN + f"    {more}\n"
+        if servers:
+            text = text.replace("[10.0.0.1:8000, 10.0.0.2:8000]", servers)
+        return [problem.code for problem in lint(config_of(text))]
+
+    def test_breakers(self) -> None:
+        """Breakers that limit nothing, or everything."""
+        limited = "[{address: 'a:1', max_connections: 5}, {address: 'b:1', max_connections: 5}]"
+        for more, servers, codes in [
+            ("breaker: {requests: 100, trip: true}", "", []),
+            ("breaker: {}", "", ["idle-breaker"]),
+            ("breaker: {retries: 3}\n    retry: false", "", ["limits-nothing"]),
+            ("breaker: {requests: 10}", limited, ["limits-nothing"]),
+            ("breaker: {requests: 9}", limited, []),
+            ("breaker: {trip: true}", "['a:1']", ["trips-everything"]),
+        ]:
+            self.assertEqual(self.codes(more, servers), codes, more)

@@ -1,0 +1,203 @@
+"""Policies of pools against servers that really fail."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import threading
+from typing import Any
+
+from tests.live.balancers import BIN, BalancerTestCase, Peer, RunningBalancer, Server, wait_until
+from tests.live.processes import free_port
+
+FAILED = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\n\r\nfail"
+
+
+class Moody:
+    """A server's part that says its name while it is well; ``mood`` is one of well, fail, hang, reset."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.mood = "well"
+        self.hanging = 0
+        self.go_on = threading.Event()
+
+    def __call__(self, peer: Peer) -> None:
+        while True:
+            peer.head()
+            mood = self.mood
+            if mood == "hang":
+                self.hanging += 1
+                self.go_on.wait(60.0)
+                self.hanging -= 1
+                mood = "well"
+            if mood == "reset":
+                peer.reset()
+                return
+            name = self.name.encode()
+            peer.send(
+                FAILED if mood == "fail" else b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(name), name)
+            )
+
+
+class PolicyTestCase(BalancerTestCase):
+    """Two moody servers, and a balancer with metrics and an admin socket."""
+
+    def setUp(self) -> None:
+        self.moods = [Moody("one"), Moody("two")]
+        for each in self.moods:
+            self.addCleanup(each.go_on.set)
+        self.servers: list[Server] = [self.server(mood) for mood in self.moods]
+
+    def begin(self, pool: str, servers: list[str] | None = None, top: str = "") -> tuple[RunningBalancer, int]:
+        """Run a balancer over the servers, with these lines in the pool."""
+        self.metrics_port = free_port()
+        self.admin = self.folder() / "admin.sock"
+        named = servers or [
+            f"{{address: '{server.address}', name: {mood.name}}}"
+            for server, mood in zip(self.servers, self.moods, strict=True)
+        ]
+        top = f"metrics: {{bind: '127.0.0.1:{self.metrics_port}'}}\nadmin: {{bind: 'unix:{self.admin}'}}\n{top}"
+        self.running, self.port = self.web(*named, top=top, pool=pool)
+        return self.running, self.port
+
+    def status(self) -> dict[str, Any]:
+        """What ``ctl status`` says of the pool."""
+        command = [str(BIN / "balancer"), "ctl", "--admin", f"unix:{self.admin}", "status", "--json"]
+        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+        found: dict[str, Any] = json.loads(said)["pools"][0]
+        return found
+
+    def states(self) -> dict[str, str]:
+        """The state of each server."""
+        return {server["name"]: server["state"] for server in self.status()["servers"]}
+
+    def metric(self, name: str) -> float:
+        """The value of one sample, 0.0 if it is not there."""
+        for line in self.get(self.metrics_port, "/metrics").body.decode().splitlines():
+            if line.startswith(name + " "):
+                return float(line.rpartition(" ")[2])
+        return 0.0
+
+    def bodies(self, count: int) -> list[str]:
+        """What is answered to so many requests."""
+        return [self.get(self.port).body.decode() for _ in range(count)]
+
+    def ask_in_background(self, count: int) -> list[Any]:
+        """Send so many requests at once; the list fills with the responses."""
+        found: list[Any] = []
+        for _ in range(count):
+            thread = threading.Thread(target=lambda: found.append(self.get(self.port)))
+            thread.start()
+            self.addCleanup(thread.join, 60.0)
+        return found
+
+
+class BreakerTests(PolicyTestCase):
+    """Limits, and breakers that trip."""
+
+    def test_errors_trip(self) -> None:
+        """A server that answers nothing but 500 is cut off, tried now and then, and trusted again when it is well."""
+        running, _ = self.begin(
+            "algorithm: round_robin\nbreaker: {trip: {min_requests: 4, window: 1m, open: 300ms, max_open: 600ms, probes: 2}}"
+        )
+        self.moods[0].mood = "fail"
+        wait_until(lambda: self.bodies(1) and self.metric('balancer_breaker_trips_total{pool="web"}') > 0)
+        wait_until(lambda: "fail" not in self.bodies(4))
+        self.moods[0].mood = "well"
+        wait_until(lambda: self.bodies(4).count("one") >= 2 and self.states()["one"] == "up")
+        output = running.output.read_text()
+        self.assertIn("server one of pool web is cut off by its breaker for 0.3 s", output)
+        self.assertIn("server one of pool web is trusted by its breaker again", output)
+
+    def test_resets_trip_all(self) -> None:
+        """When all are cut off, requests are refused at once and say why; panic changes nothing."""
+        self.begin("retry: false\npassive: false\nbreaker: {trip: {min_requests: 4, window: 1m, open: 1m}}")
+        for mood in self.moods:
+            mood.mood = "reset"
+        found = wait_until(lambda: (answer := self.get(self.port)).status == 503 and answer)
+        self.assertIn("error=destination_unavailable", found.headers["Proxy-Status"])
+        wait_until(lambda: any(record["detail"] == "pool web: 2 tripped" for record in self.running.records(1)))
+        self.assertEqual(self.states(), {"one": "tripped", "two": "tripped"})
+
+    def test_slow_trips(self) -> None:
+        """So is one that is too slow, with its connections waiting."""
+        self.begin(
+            "algorithm: round_robin\nbreaker: {trip: {slow: 1ms, slow_ratio: 100%, min_requests: 2, open: 1m, of: pool}}"
+        )
+        for mood in self.moods:
+            mood.mood = "hang"
+        answers = self.ask_in_background(4)
+        wait_until(lambda: sum(mood.hanging for mood in self.moods) == 4)
+        for mood in self.moods:
+            mood.go_on.set()
+        wait_until(lambda: len(answers) == 4)
+        wait_until(lambda: self.get(self.port).status == 503)
+        self.assertIn("took longer than 0.001 s", self.status()["barred"])
+
+    def test_requests(self) -> None:
+        """While servers hang, what is over the limit is refused at once; when they go on, all is well."""
+        self.begin("breaker: {requests: 4}")
+        for mood in self.moods:
+            mood.mood = "hang"
+        answers = self.ask_in_background(4)
+        wait_until(lambda: sum(mood.hanging for mood in self.moods) == 4)
+        refused = self.get(self.port)
+        self.assertEqual((refused.status, refused.headers["Retry-After"]), (503, "1"))
+        self.assertIn("error=connection_limit_reached", refused.headers["Proxy-Status"])
+        self.assertEqual(self.metric('balancer_pool_limit_refused_total{limit="requests",pool="web"}'), 1.0)
+        self.assertEqual(self.metric('balancer_pool_limit_active{limit="requests",pool="web"}'), 4.0)
+        for mood in self.moods:
+            mood.mood = "well"
+            mood.go_on.set()
+        wait_until(lambda: len(answers) == 4)
+        self.assertEqual([answer.status for answer in answers], [200] * 4)
+        self.assertEqual(self.get(self.port).status, 200)
+
+    def test_requests_of_all_workers(self) -> None:
+        """The limit holds for all workers together."""
+        self.begin("breaker: {requests: 4}", top="workers: 2\n")
+        for mood in self.moods:
+            mood.mood = "hang"
+        answers = self.ask_in_background(4)
+        wait_until(lambda: sum(mood.hanging for mood in self.moods) == 4)
+        self.assertEqual({self.get(self.port).status for _ in range(16)}, {503})
+        for mood in self.moods:
+            mood.go_on.set()
+        wait_until(lambda: len(answers) == 4)
+
+    def test_connections(self) -> None:
+        """Never more connections than allowed are open; idle ones make way."""
+        self.begin("algorithm: round_robin\nbreaker: {connections: 1}")
+        self.assertEqual(set(self.bodies(6)), {"one", "two"})
+        self.moods[0].mood = self.moods[1].mood = "hang"
+        answers = self.ask_in_background(1)
+        wait_until(lambda: sum(mood.hanging for mood in self.moods) == 1)
+        self.assertEqual(self.get(self.port).status, 503)
+        for mood in self.moods:
+            mood.go_on.set()
+        wait_until(lambda: len(answers) == 1)
+        self.assertEqual(answers[0].status, 200)
+
+    def test_pending(self) -> None:
+        """While connections are not accepted, no more requests than allowed wait for one."""
+        full = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.addCleanup(full.close)
+        for _ in range(3):  # the kernel accepts as many as its backlog
+            waiting = socket.socket()
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+            self.addCleanup(waiting.close)
+        self.begin(
+            "timeouts: {connect: 30s}\nretry: false\nbreaker: {pending: 2}", [f"'127.0.0.1:{full.getsockname()[1]}'"]
+        )
+        clients = [self.connect(self.port) for _ in range(2)]
+        for client in clients:
+            client.send(b"GET / HTTP/1.1\r\nHost: web\r\n\r\n")
+        pending = 'balancer_pool_limit_active{limit="pending",pool="web"}'
+        wait_until(lambda: self.metric(pending) == 2.0)
+        self.assertEqual(self.get(self.port).status, 503)
+        for client in clients:
+            client.reset()
+        wait_until(lambda: self.metric(pending) == 0.0)
