@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import sqrt
 from typing import TYPE_CHECKING
 
 from balancer.errors import Problem
@@ -17,6 +18,7 @@ def pointless_policies(config: Config) -> Iterator[Problem]:
     """Yield settings of pools that decide nothing."""
     for name in config.pools:
         yield from _breaker(config, name)
+        yield from _outliers(config, name)
 
 
 def _breaker(config: Config, name: str) -> Iterator[Problem]:
@@ -37,3 +39,23 @@ def _breaker(config: Config, name: str) -> Iterator[Problem]:
     if breaker.trip is not None and breaker.trip.of == "server" and len(pool.servers) == 1 and pool.panic:
         message = "the only server of the pool: while its breaker is open every request is refused, panic or not"
         yield config.problem((*place, "trip"), message, "trips-everything")
+
+
+def _outliers(config: Config, name: str) -> Iterator[Problem]:
+    pool = config.pools[name]
+    if pool.passive is None:
+        return
+    servers = len(pool.servers)
+    place: tuple[str | int, ...] = ("pools", name, "passive")
+    for kind, settings in (("success_rate", pool.passive.success_rate), ("latency", pool.passive.latency)):
+        if settings is None:
+            continue
+        if settings.min_servers > servers or servers < 2:
+            message = f"the pool has {servers} servers: fewer than are to be compared"
+            yield config.problem((*place, kind), message, "compares-nothing")
+        elif settings.stdevs >= sqrt(servers - 1):
+            message = f"no server of {servers} can be {settings.stdevs:g} standard deviations away: at most {sqrt(servers - 1):.2f}"
+            yield config.problem((*place, kind), message, "compares-nothing")
+    if pool.passive.max_ejected * servers < 1.0 and "passive" in pool.model_fields_set:
+        message = f"{pool.passive.max_ejected:.0%} of {servers} servers is none: nobody is ever ejected"
+        yield config.problem(place, message, "ejects-nobody")

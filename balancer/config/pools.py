@@ -23,6 +23,7 @@ from balancer.config.fields import (
     ServerAddress,
 )
 from balancer.config.forms import Filled, Many, Switch, one_of, short
+from balancer.config.outliers import Passive
 from balancer.config.proxy_protocol import SentProxyProtocol
 from balancer.hooks.settings import Duration, LocalPath, Settings
 from balancer.wire.grpc.status import RETRIABLE
@@ -86,15 +87,6 @@ class Health(Settings):
     rise: Positive = Field(default=2, description="Good probes in a row that bring a server back.")
     fall: Positive = Field(default=3, description="Bad probes in a row that take a server out.")
     jitter: Percent = Field(default=0.2, description="How far the interval is varied, up and down.")
-
-
-class Passive(Settings):
-    """Watching real traffic: a server that fails it is ejected for a while."""
-
-    failures: Positive = Field(default=5, description="Failures within the window that eject a server.")
-    window: PositiveDuration = Field(default=30.0, description="How long a failure counts.")
-    eject: PositiveDuration = Field(default=10.0, description="How long a server stays out.")
-    max_ejected: Percent = Field(default=0.5, description="Most of a pool that may be ejected at a time.")
 
 
 class StickyCookie(Settings):

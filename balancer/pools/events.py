@@ -23,6 +23,7 @@ __all__ = [
     "ServerDrained",
     "ServerEjected",
     "ServerReturned",
+    "ServerSuspected",
     "ServerUndrained",
     "ServerWentDown",
 ]
@@ -69,6 +70,16 @@ class ServerEjected(PoolEvent):
 
     def _words(self) -> str:
         return f"was ejected for {self.seconds:g} s"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSuspected(PoolEvent):
+    """The server was found to fail, and is used all the same: that kind of finding is not enforced."""
+
+    kind: ClassVar[str] = "server_suspected"
+
+    def _words(self) -> str:
+        return "is an outlier (not enforced)"
 
 
 @dataclass(frozen=True, slots=True)

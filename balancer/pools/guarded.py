@@ -1,4 +1,4 @@
-"""A pool that looks at every request's beginning and end, for policies that want to: see :mod:`.limits` and :mod:`.breaker`.
+"""A pool that looks at every request's beginning and end, for policies that want to: see :mod:`.limits`, :mod:`.breaker` and :mod:`.outliers`.
 
 A pool without them is a :class:`~balancer.pools.pool.Pool`, and pays nothing.
 """
@@ -44,6 +44,7 @@ class GuardedPool(Pool):
         self.breaker = None if trip is None else Breaker(trip, self, others["clock"])
         super().__init__(*args, **others)
         self.retry.limit = self.limits.retries
+        self._watching = self.outliers if self.outliers is not None and self.outliers.settings.watches_all else None
 
     def choose(self, facts: Facts, tried: Sequence[Server] = (), sticky_to: Server | None = None) -> Server | None:
         """Return the server for this request or session, or None."""
@@ -73,6 +74,8 @@ class GuardedPool(Pool):
                 if status == 500 and self.breaker.settings.errors == "gateway":
                     failed = False  # it was retried, but that is what the server says
                 self.breaker.ended(server, failed, seconds_to_first_byte)
+            if self._watching is not None:
+                self._watching.ended(server, not ok or status >= 500, seconds_to_first_byte)
         super().end(server, seconds_to_first_byte, ok, failed_connect, status)
 
     def wait(self, facts: Facts) -> Deferred[Server]:

@@ -122,8 +122,8 @@ class Pool:
         self.in_panic = False
         self._panic_allowed = panic
         self._now = clock.seconds
-        self._draw = draw
-        self._outliers = None if passive is None else Outliers(passive, self, clock)
+        self.draw = draw
+        self.outliers = None if passive is None else Outliers(passive, self, clock)
         self._checks = (
             None if probe is None else HealthChecks(health or HealthSettings(), probe, clock, draw, self._judged)
         )
@@ -154,8 +154,8 @@ class Pool:
         self._names.stop()
         if self._checks is not None:
             self._checks.stop()
-        if self._outliers is not None:
-            self._outliers.stop()
+        if self.outliers is not None:
+            self.outliers.stop()
 
     def close(self) -> None:
         """Stop, and close the idle connections of servers that no other pool has adopted."""
@@ -178,7 +178,7 @@ class Pool:
             return sticky_to
         key_of = self._key_of
         candidate: Server
-        for candidate in self._candidates(Choice(None if key_of is None else key_of(facts), self._draw, self._now())):
+        for candidate in self._candidates(Choice(None if key_of is None else key_of(facts), self.draw, self._now())):
             if (
                 candidate.open
                 and (candidate.active < candidate.limit or candidate.has_room())
@@ -207,7 +207,7 @@ class Pool:
         The first that may is the one that :meth:`choose` returns for the same draws. Nothing is counted or remembered,
         but an algorithm that takes turns spends one.
         """
-        return explaining.explain(self, facts, draw or self._draw, self._now())
+        return explaining.explain(self, facts, draw or self.draw, self._now())
 
     def explain_out(self) -> list[tuple[str, str]]:
         """Return the servers that take no new request now, each with why."""
@@ -261,8 +261,8 @@ class Pool:
             server.failures += 1
             if failed_connect:
                 server.connect_failures += 1
-            if self._outliers is not None:
-                self._outliers.failed(server, failed_connect)
+            if self.outliers is not None:
+                self.outliers.failed(server, failed_connect)
         if self._finished is not None:
             self._finished(server, seconds_to_first_byte, ok)
         if self.queue.waiting:
@@ -341,7 +341,7 @@ class Pool:
                 theirs.configure_as(mine)
                 if self._checks is None:
                     theirs.healthy, theirs.probed = True, False
-                if self._outliers is None:
+                if self.outliers is None:
                     theirs.ejected_until = 0.0
                 theirs.tripped = ""
             servers.append(theirs or mine)
@@ -354,8 +354,8 @@ class Pool:
         self.in_panic = old.in_panic
         self._take_states(old)
         self._own()
-        if self._outliers is not None:
-            self._outliers.take_over()
+        if self.outliers is not None:
+            self.outliers.take_over(old.outliers)
         self.queue.take_over(old.queue)
         self.queue.serve()
 

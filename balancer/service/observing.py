@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["BATCH", "WAIT", "Observing", "log_event"]
 
 _STATES = ("up", "down", "ejected", "tripped", "draining")
-_BAD_NEWS = frozenset(["server_went_down", "server_ejected", "breaker_opened", "name_did_not_resolve", "panic_began"])
+_BAD_NEWS = frozenset(
+    ["server_went_down", "server_ejected", "server_suspected", "breaker_opened", "name_did_not_resolve", "panic_began"]
+)
 
 _log = Logger()
 

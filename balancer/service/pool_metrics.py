@@ -1,4 +1,4 @@
-"""The metrics of what pools decide by themselves: limits and breakers."""
+"""The metrics of what pools decide by themselves: limits, breakers, outliers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from prometheus_client.metrics_core import Metric
 from balancer.observe.metrics import counter, gauge
 from balancer.pools.circuit import CircuitState
 from balancer.pools.guarded import GuardedPool
+from balancer.pools.outliers import KINDS
 from balancer.pools.pool import Pool
 
 __all__ = ["policy_metrics"]
@@ -24,7 +25,13 @@ def policy_metrics(pools: Mapping[str, Pool]) -> Iterator[Metric]:
         ("pool", "server"),
     )
     trips = counter("breaker_trips", "Times that a breaker has opened.", ("pool",))
+    found = counter("outliers_found", "Times that a server was found to fail real traffic.", ("pool", "kind"))
+    ejected = counter("outliers_ejected", "Times that it was ejected for that.", ("pool", "kind"))
     for name, pool in pools.items():
+        if pool.outliers is not None:
+            for kind in KINDS:
+                found.add_metric((name, kind), pool.outliers.found[kind])
+                ejected.add_metric((name, kind), pool.outliers.ejected[kind])
         if not isinstance(pool, GuardedPool):
             continue
         for limit in pool.limits.all:
@@ -37,4 +44,4 @@ def policy_metrics(pools: Mapping[str, Pool]) -> Iterator[Metric]:
             for server in pool.servers if breaker.settings.of == "server" else (None,):
                 state = breaker.circuit(server).state
                 opened.add_metric((name, "" if server is None else server.name), int(state is not CircuitState.CLOSED))
-    yield from (active, refused, opened, trips)
+    yield from (active, refused, opened, trips, found, ejected)

@@ -8,6 +8,7 @@ from balancer.config.pools import Pool as PoolSettings
 from balancer.config.pools import Sticky as StickySettings
 from balancer.model.keys import Key
 from balancer.pools.circuit import TripSettings
+from balancer.pools.deviation import Deviation
 from balancer.pools.events import Observer
 from balancer.pools.guarded import GuardedPool
 from balancer.pools.health import HealthSettings
@@ -60,9 +61,9 @@ def built_pool(
     for server in servers:
         server.encryption = encryption
     told = settings.proxy_protocol
-    health, passive, timeouts = settings.health, settings.passive, settings.timeouts
+    health, passive, timeouts = settings.health, _passive(settings), settings.timeouts
     policies = _policies(settings)
-    made = GuardedPool if policies else Pool
+    made = GuardedPool if policies or (passive is not None and passive.watches_all) else Pool
     return made(
         name,
         servers,
@@ -75,9 +76,7 @@ def built_pool(
         health=HealthSettings(health.interval, health.timeout, health.rise, health.fall, health.jitter)
         if health is not None
         else None,
-        passive=Passive(passive.failures, passive.window, passive.eject, passive.max_ejected)
-        if passive is not None
-        else None,
+        passive=passive,
         sticky=_sticky(name, settings.sticky, clock, secret) if settings.sticky is not None else None,
         timeouts=PoolTimeouts(timeouts.connect, timeouts.first_byte, timeouts.idle, timeouts.write),
         retry=RetrySettings(settings.retry.attempts, settings.retry.budget, on=settings.retry.on),
@@ -85,6 +84,25 @@ def built_pool(
         resolve=ResolveSettings(settings.resolve.interval),
         introduction=Introduction(told.version, frozenset(told.tlvs), told.crc32c) if told is not None else None,
         **policies,
+    )
+
+
+def _passive(settings: PoolSettings) -> Passive | None:
+    passive = settings.passive
+    if passive is None:
+        return None
+    rate, latency = passive.success_rate, passive.latency
+    return Passive(
+        passive.failures,
+        passive.window,
+        passive.eject,
+        passive.max_ejected,
+        passive.max_eject,
+        passive.consecutive_5xx,
+        Deviation(**dict(rate)) if rate is not None else None,
+        Deviation(**dict(latency)) if latency is not None else None,
+        passive.interval,
+        dict(passive.enforce),
     )
 
 

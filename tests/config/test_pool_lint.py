@@ -26,6 +26,17 @@ class PoolLintTests(SynchronousTestCase):
             text = text.replace("[10.0.0.1:8000, 10.0.0.2:8000]", servers)
         return [problem.code for problem in lint(config_of(text))]
 
+    def test_outliers(self) -> None:
+        """Comparisons that can find nobody."""
+        six = "['a:1', 'b:1', 'c:1', 'd:1', 'e:1', 'f:1']"
+        for more, servers, codes in [
+            ("passive: {success_rate: true, latency: true}", six, []),
+            ("passive: {success_rate: true}", "", ["compares-nothing"]),
+            ("passive: {latency: {stdevs: 3}}", six, ["compares-nothing"]),
+            ("passive: {max_ejected: 10%}", "", ["ejects-nobody"]),
+        ]:
+            self.assertEqual(self.codes(more, servers), codes, more)
+
     def test_breakers(self) -> None:
         """Breakers that limit nothing, or everything."""
         limited = "[{address: 'a:1', max_connections: 5}, {address: 'b:1', max_connections: 5}]"

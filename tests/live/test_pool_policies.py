@@ -15,12 +15,13 @@ FAILED = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\n\r\nfail"
 
 
 class Moody:
-    """A server's part that says its name while it is well; ``mood`` is one of well, fail, hang, reset."""
+    """A server's part that says its name while it is well; ``mood`` is one of well, fail, hang, reset, slow, flaky."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.mood = "well"
         self.hanging = 0
+        self.count = 0
         self.go_on = threading.Event()
 
     def __call__(self, peer: Peer) -> None:
@@ -32,6 +33,11 @@ class Moody:
                 self.go_on.wait(60.0)
                 self.hanging -= 1
                 mood = "well"
+            if mood == "slow":
+                self.go_on.wait(0.05)
+            if mood == "flaky":  # one answer in ten is bad
+                self.count += 1
+                mood = "well" if self.count % 10 else "fail"
             if mood == "reset":
                 peer.reset()
                 return
@@ -42,10 +48,12 @@ class Moody:
 
 
 class PolicyTestCase(BalancerTestCase):
-    """Two moody servers, and a balancer with metrics and an admin socket."""
+    """Moody servers, and a balancer with metrics and an admin socket."""
+
+    names: tuple[str, ...] = ("one", "two")
 
     def setUp(self) -> None:
-        self.moods = [Moody("one"), Moody("two")]
+        self.moods = [Moody(name) for name in self.names]
         for each in self.moods:
             self.addCleanup(each.go_on.set)
         self.servers: list[Server] = [self.server(mood) for mood in self.moods]
@@ -201,3 +209,36 @@ class BreakerTests(PolicyTestCase):
         for client in clients:
             client.reset()
         wait_until(lambda: self.metric(pending) == 0.0)
+
+
+class OutlierTests(PolicyTestCase):
+    """Five servers, one of which does worse than the others."""
+
+    names = ("one", "two", "three", "four", "five")
+
+    def test_some_errors(self) -> None:
+        """One answer of 500 in ten is enough to be found out, where the others give none."""
+        self.begin(
+            "algorithm: round_robin\npassive: {success_rate: {min_requests: 10, stdevs: 1.5}, interval: 1s, eject: 1m}"
+        )
+        self.moods[1].mood = "flaky"
+        found = 'balancer_outliers_ejected_total{kind="success_rate",pool="web"}'
+        wait_until(lambda: self.bodies(50) and self.metric(found) > 0, 60.0)
+        self.assertEqual(self.states()["two"], "ejected")
+        self.assertNotIn("two", self.bodies(10))
+
+    def test_slow(self) -> None:
+        """A server that is slow is found out."""
+        self.begin("algorithm: round_robin\npassive: {latency: {min_requests: 5}, interval: 2s, eject: 1m}")
+        self.moods[2].mood = "slow"
+        wait_until(lambda: self.bodies(50) and self.states()["three"] == "ejected", 60.0)
+
+    def test_flapping(self) -> None:
+        """A server that answers 500 only comes back when its time is up, and goes again at its first failure."""
+        self.begin("algorithm: round_robin\npassive: {consecutive_5xx: 3, eject: 200ms}")
+        self.moods[0].mood = "fail"
+        ejected = 'balancer_outliers_ejected_total{kind="consecutive_5xx",pool="web"}'
+        wait_until(lambda: self.bodies(10) and self.metric(ejected) >= 3.0)
+        self.moods[0].mood = "well"
+        wait_until(lambda: self.bodies(5).count("one") == 1)
+        self.assertIn("on probation", self.running.output.read_text())

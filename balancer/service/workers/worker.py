@@ -68,7 +68,7 @@ MEMORY = 4
 
 _OURS = frozenset(
     [
-        *("server_ejected", "server_returned", "panic_began", "panic_ended"),
+        *("server_ejected", "server_suspected", "server_returned", "panic_began", "panic_ended"),
         *("breaker_opened", "breaker_half_opened", "breaker_closed"),
     ]
 )
