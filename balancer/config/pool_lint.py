@@ -19,6 +19,9 @@ def pointless_policies(config: Config) -> Iterator[Problem]:
     for name in config.pools:
         yield from _breaker(config, name)
         yield from _outliers(config, name)
+        if config.pools[name].slow_start is not None and len(config.pools[name].servers) == 1:
+            message = "the pool has one server: nobody else can take what it is not given yet"
+            yield config.problem(("pools", name, "slow_start"), message, "starts-alone")
 
 
 def _breaker(config: Config, name: str) -> Iterator[Problem]:

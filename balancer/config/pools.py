@@ -25,6 +25,7 @@ from balancer.config.fields import (
 from balancer.config.forms import Filled, Many, Switch, one_of, short
 from balancer.config.outliers import Passive
 from balancer.config.proxy_protocol import SentProxyProtocol
+from balancer.config.slow_start import SlowStart
 from balancer.hooks.settings import Duration, LocalPath, Settings
 from balancer.wire.grpc.status import RETRIABLE
 
@@ -265,6 +266,9 @@ class Pool(Settings):
     )
     breaker: Breaker | None = Field(
         default=None, description="Limits of what the pool takes on at a time, and cutting off servers that fail."
+    )
+    slow_start: SlowStart | None = Field(
+        default=None, description="Traffic little by little for servers that are new or come back."
     )
     panic: Flag = Field(default=True, description="If no server is healthy, use all of them.")
     sticky: Sticky | None = Field(default=None, description="Keeping a client on its server.")

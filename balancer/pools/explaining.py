@@ -53,6 +53,9 @@ def explain(
 
 def out(pool: Pool, now: float) -> list[tuple[str, str]]:
     """Return the servers of ``pool`` that take no new request, each with why."""
+    barred = pool.barred()
+    if barred:
+        return [(server.name, barred) for server in pool.servers]
     return [(server.name, _why_not(server, now)) for server in pool.servers if not server.open or server.full]
 
 

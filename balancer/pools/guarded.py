@@ -1,11 +1,12 @@
-"""A pool that looks at every request's beginning and end, for policies that want to: see :mod:`.limits`, :mod:`.breaker` and :mod:`.outliers`.
+"""A pool that looks at every request's beginning and end, for policies that want to: see :mod:`.limits`, :mod:`.breaker`,
+:mod:`.outliers` and :mod:`.slow_start`.
 
 A pool without them is a :class:`~balancer.pools.pool.Pool`, and pays nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -18,6 +19,7 @@ from balancer.pools.circuit import TripSettings
 from balancer.pools.limits import Limit, Limits, LimitSettings, Wait
 from balancer.pools.pool import Facts, Pool
 from balancer.pools.server import Server
+from balancer.pools.slow_start import SlowStart, SlowStartSettings
 
 __all__ = ["GuardedPool"]
 
@@ -28,6 +30,7 @@ class GuardedPool(Pool):
     Args:
         limits: what it takes on at a time.
         trip: when its breakers trip, None: it has none.
+        slow_start: how servers come to their share, None: at once.
         others: as of :class:`Pool`.
     """
 
@@ -38,10 +41,12 @@ class GuardedPool(Pool):
         *args: Any,
         limits: LimitSettings | None = None,
         trip: TripSettings | None = None,
+        slow_start: SlowStartSettings | None = None,
         **others: Any,
     ) -> None:
         self.limits = Limits(limits or LimitSettings())
         self.breaker = None if trip is None else Breaker(trip, self, others["clock"])
+        self.slow_start = None if slow_start is None else SlowStart(slow_start, self, others["clock"])
         super().__init__(*args, **others)
         self.retry.limit = self.limits.retries
         self._watching = self.outliers if self.outliers is not None and self.outliers.settings.watches_all else None
@@ -51,7 +56,22 @@ class GuardedPool(Pool):
         if self._over(facts) is not None or (self.breaker is not None and self.breaker.bars is not None):
             self.all_full = False
             return None
+        if self.slow_start is not None and self.slow_start.starting:
+            return self._choose_started(self.slow_start, facts, tried, sticky_to)
         return super().choose(facts, tried, sticky_to)
+
+    def _choose_started(
+        self, slow_start: SlowStart, facts: Facts, tried: Sequence[Server], sticky_to: Server | None
+    ) -> Server | None:
+        """Return what is chosen while servers start: those that a hashed key may not go to yet are as good as tried."""
+        if sticky_to is None and self.sticky is not None:
+            sticky_to = self.sticky.server_for(facts)
+        key = self._key_of(facts) if self._key_of is not None else None
+        chosen = found = super().choose(facts, tried, sticky_to)
+        while found is not None and found is not sticky_to and slow_start.holds_back(found, key):
+            tried = (*tried, found)
+            found = super().choose(facts, tried, sticky_to)
+        return found or chosen
 
     def _over(self, facts: Facts | None) -> Limit | None:
         return self.limits.over(isinstance(facts, SessionFacts))
@@ -106,6 +126,27 @@ class GuardedPool(Pool):
 
     # Words.
 
+    def explain(self, facts: Facts, draw: Callable[[], float] | None = None) -> list[tuple[Server, bool, str]]:
+        """Return every server in the order of preference; see :meth:`Pool.explain`."""
+        found = super().explain(facts, draw)
+        slow_start = self.slow_start
+        if slow_start is None or not slow_start.starting:
+            return found
+        key = self._key_of(facts) if self._key_of is not None else None
+        known = None if self.sticky is None else self.sticky.server_for(facts)
+        told: list[tuple[Server, bool, str]] = []
+        held: list[tuple[Server, bool, str]] = []
+        for server, usable, why in found:
+            if usable and server is not known and slow_start.holds_back(server, key):
+                held.append(
+                    (server, usable, f"{why}; it starts, at {slow_start.share(server):.0%}, and this key comes later")
+                )
+            elif server in slow_start.starting:
+                told.append((server, usable, f"{why}; it starts, at {slow_start.share(server):.0%} of its weight"))
+            else:
+                told.append((server, usable, why))
+        return _behind(told, held) if any(usable for _, usable, _ in told) else held + told
+
     def barred(self, facts: Facts | None = None) -> str:
         """Return why nothing may begin, whatever the servers are like; empty if it may."""
         limit = self._over(facts)
@@ -136,6 +177,9 @@ class GuardedPool(Pool):
 
     def _take_states(self, old: Pool) -> None:
         super()._take_states(old)
+        if self.slow_start is not None:
+            before = old.slow_start if isinstance(old, GuardedPool) else None
+            self.slow_start.take_over(old.servers, {} if before is None else before.starting)
         if self.breaker is not None and isinstance(old, GuardedPool) and old.breaker is not None:
             self.breaker.take_over(old.breaker)
 
@@ -143,8 +187,24 @@ class GuardedPool(Pool):
         self.limits.bind(self.servers)
         super()._own()
 
+    def refresh(self) -> None:
+        """Compute which servers are open, and how much of their weight they have."""
+        if self.slow_start is not None:
+            self.slow_start.look()
+        super().refresh()
+
     def stop(self) -> None:
         """End probes and look-ups, and let breakers be as they are."""
         super().stop()
         if self.breaker is not None:
             self.breaker.stop()
+        if self.slow_start is not None:
+            self.slow_start.stop()
+
+
+def _behind(
+    told: list[tuple[Server, bool, str]], held: list[tuple[Server, bool, str]]
+) -> list[tuple[Server, bool, str]]:
+    """Put those that are held back behind the last that may be used."""
+    last = max(at for at, (_, usable, _) in enumerate(told) if usable)
+    return told[: last + 1] + held + told[last + 1 :]

@@ -5,7 +5,7 @@
     choose ──> sticky? ──> the algorithm's candidates ──> the first that is open, not full and not tried
       │                                                              │
       │ nobody: all_full? ──> wait (queue) ──────────────────────────┤
-      │         else why_none()                                      ▼
+      │         else refusal()                                       ▼
                                                      begin ── exchange ──> end (latency, outcome, queue)
 
 What may be chosen changes seldom (a probe, an ejection, an operator), requests come all the time: so each change makes
@@ -322,7 +322,7 @@ class Pool:
         """
         if weight < 0:
             raise ValueError(f"expected a weight of 0 or more, got {weight}")
-        server.weight = weight
+        server.weight = server.full_weight = weight
         self.refresh()
 
     def adopt(self, old: Pool) -> None:

@@ -87,6 +87,7 @@ class Server:
         "failures",
         "failures_in_row",
         "failures_since",
+        "full_weight",
         "healthy",
         "heard",
         "idle",
@@ -121,7 +122,8 @@ class Server:
     ) -> None:
         self.address = address
         self.name = name or str(address)
-        self.weight = weight
+        self.weight = weight  # what algorithms go by
+        self.full_weight = weight  # what it comes to when the server has started
         self._written = weight  # in the configuration; the weight in use may have been set by hand since
         self.backup = backup
         self.limit = _NO_LIMIT if max_connections is None else max_connections
@@ -231,7 +233,8 @@ class Server:
     def configure_as(self, other: Server) -> None:
         """Take the settings of ``other``, which stands for the same server in a newer configuration."""
         if other._written != self._written:
-            self.weight = self._written = other._written
+            self.full_weight = self._written = other._written
+        self.weight = self.full_weight
         self.backup = other.backup
         self.limit = other.limit
         if other.protocol != self.protocol:
@@ -296,7 +299,7 @@ class Server:
         state = f"{self.state} ({self.reason})" if self.reason and self.state == "down" else self.state
         limit = "" if self.max_connections is None else f" of {self.max_connections}"
         backup = " backup" if self.backup else ""
-        return f"<Server {name} {state} weight={self.weight}{backup} active={self.active}{limit}>"
+        return f"<Server {name} {state} weight={self.full_weight}{backup} active={self.active}{limit}>"
 
 
 def _speaks(server: Server) -> Any:

@@ -195,7 +195,7 @@ class Observing:
                     state.add_metric((name, server.name, each), int(server.state == each))
                 active.add_metric((name, server.name), server.active)
                 idle.add_metric((name, server.name), len(server.idle))
-                weight.add_metric((name, server.name), server.weight)
+                weight.add_metric((name, server.name), server.full_weight)
                 for protocol, count in server.connections.items():
                     opened.add_metric((name, server.name, protocol), count)
                 if server.shared is not None:

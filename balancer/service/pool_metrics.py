@@ -1,4 +1,4 @@
-"""The metrics of what pools decide by themselves: limits, breakers, outliers."""
+"""The metrics of what pools decide by themselves: limits, breakers, outliers, slow start."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ def policy_metrics(pools: Mapping[str, Pool]) -> Iterator[Metric]:
     trips = counter("breaker_trips", "Times that a breaker has opened.", ("pool",))
     found = counter("outliers_found", "Times that a server was found to fail real traffic.", ("pool", "kind"))
     ejected = counter("outliers_ejected", "Times that it was ejected for that.", ("pool", "kind"))
+    share = gauge(
+        "server_share", "The share of its weight that the server has, below 1 while it starts.", ("pool", "server")
+    )
     for name, pool in pools.items():
         if pool.outliers is not None:
             for kind in KINDS:
@@ -38,10 +41,13 @@ def policy_metrics(pools: Mapping[str, Pool]) -> Iterator[Metric]:
             if limit.most is not None:
                 active.add_metric((name, limit.name), limit.active)
                 refused.add_metric((name, limit.name), limit.refused)
+        if pool.slow_start is not None:
+            for server in pool.servers:
+                share.add_metric((name, server.name), pool.slow_start.share(server))
         breaker = pool.breaker
         if breaker is not None:
             trips.add_metric((name,), breaker.trips)
-            for server in pool.servers if breaker.settings.of == "server" else (None,):
-                state = breaker.circuit(server).state
-                opened.add_metric((name, "" if server is None else server.name), int(state is not CircuitState.CLOSED))
-    yield from (active, refused, opened, trips, found, ejected)
+            for each in pool.servers if breaker.settings.of == "server" else (None,):
+                state = breaker.circuit(each).state
+                opened.add_metric((name, "" if each is None else each.name), int(state is not CircuitState.CLOSED))
+    yield from (active, refused, opened, trips, found, ejected, share)

@@ -22,6 +22,7 @@ from balancer.pools.resolve import ResolveSettings
 from balancer.pools.retry import RetrySettings
 from balancer.pools.server import Server
 from balancer.pools.shared import HTTP2Settings
+from balancer.pools.slow_start import SlowStartSettings
 from balancer.pools.sticky import Sticky, StickyCookie, StickyTable
 
 __all__ = ["built_pool"]
@@ -109,6 +110,9 @@ def _passive(settings: PoolSettings) -> Passive | None:
 def _policies(settings: PoolSettings) -> dict[str, Any]:
     """Return what a guarded pool is made with; nothing where none is wanted."""
     found: dict[str, Any] = {}
+    slow = settings.slow_start
+    if slow is not None:
+        found["slow_start"] = SlowStartSettings(slow.window, slow.minimum, slow.aggression)
     breaker = settings.breaker
     if breaker is not None:
         found["limits"] = LimitSettings(breaker.connections, breaker.pending, breaker.requests, breaker.retries)

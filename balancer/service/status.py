@@ -96,7 +96,7 @@ def _pool(pool: Pool, settings: PoolSettings) -> dict[str, Any]:
                 "address": str(server.address),
                 "state": server.state,
                 "draining": server.draining,
-                "weight": server.weight,
+                "weight": server.full_weight,
                 "active": server.active,
                 "idle": len(server.idle),
                 "http1_connections": server.connections["http1"],

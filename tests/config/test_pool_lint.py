@@ -27,13 +27,15 @@ class PoolLintTests(SynchronousTestCase):
         return [problem.code for problem in lint(config_of(text))]
 
     def test_outliers(self) -> None:
-        """Comparisons that can find nobody."""
+        """Comparisons that can find nobody, a start with nobody else."""
         six = "['a:1', 'b:1', 'c:1', 'd:1', 'e:1', 'f:1']"
         for more, servers, codes in [
             ("passive: {success_rate: true, latency: true}", six, []),
             ("passive: {success_rate: true}", "", ["compares-nothing"]),
             ("passive: {latency: {stdevs: 3}}", six, ["compares-nothing"]),
             ("passive: {max_ejected: 10%}", "", ["ejects-nobody"]),
+            ("slow_start: 10s", "", []),
+            ("slow_start: 10s", "['a:1']", ["starts-alone"]),
         ]:
             self.assertEqual(self.codes(more, servers), codes, more)
 

@@ -242,3 +242,20 @@ class OutlierTests(PolicyTestCase):
         self.moods[0].mood = "well"
         wait_until(lambda: self.bodies(5).count("one") == 1)
         self.assertIn("on probation", self.running.output.read_text())
+
+
+class SlowStartTests(PolicyTestCase):
+    """A server that comes back."""
+
+    def test_added_by_reload(self) -> None:
+        """A server that a reload adds gets little at first, and its share in the end."""
+        extra = Moody("three")
+        address = self.server(extra).address
+        self.begin("algorithm: round_robin\nslow_start: {window: 3s, minimum: 10%}")
+        text = self.running.file.read_text()
+        last = f"{{address: '{self.servers[1].address}', name: two}}"
+        self.running.reload(text.replace(last, f"{last}, {{address: '{address}', name: three}}"))
+        share = 'balancer_server_share{pool="web",server="three"}'
+        wait_until(lambda: 0.0 < self.metric(share) < 0.9)
+        wait_until(lambda: self.metric(share) == 1.0)
+        wait_until(lambda: self.bodies(9).count("three") == 3)
