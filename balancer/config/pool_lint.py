@@ -19,6 +19,7 @@ def pointless_policies(config: Config) -> Iterator[Problem]:
     for name in config.pools:
         yield from _breaker(config, name)
         yield from _outliers(config, name)
+        yield from _sections(config, name)
         if config.pools[name].slow_start is not None and len(config.pools[name].servers) == 1:
             message = "the pool has one server: nobody else can take what it is not given yet"
             yield config.problem(("pools", name, "slow_start"), message, "starts-alone")
@@ -62,3 +63,23 @@ def _outliers(config: Config, name: str) -> Iterator[Problem]:
     if pool.passive.max_ejected * servers < 1.0 and "passive" in pool.model_fields_set:
         message = f"{pool.passive.max_ejected:.0%} of {servers} servers is none: nobody is ever ejected"
         yield config.problem(place, message, "ejects-nobody")
+
+
+def _sections(config: Config, name: str) -> Iterator[Problem]:
+    pool = config.pools[name]
+    ours, zones = pool.locality.zone, {server.zone for server in pool.servers}
+    place = ("pools", name, "locality", "zone")
+    if ours and ours not in zones:
+        yield config.problem(place, f"no server of the pool is in {ours!r}: no zone is preferred", "no-zone")
+    elif ours and len(zones) == 1:
+        yield config.problem(place, "every server is in this zone: there is nobody to prefer it to", "no-zone")
+    elif not ours and zones != {""}:
+        message = "servers have a 'zone', and 'locality' does not say which is ours: no zone is preferred"
+        yield config.problem(("pools", name, "servers"), message, "no-zone")
+    if (
+        "overprovisioning" in pool.locality.model_fields_set
+        and not ours
+        and len({s.priority for s in pool.servers}) == 1
+    ):
+        message = "no zone, and one priority: there is nowhere to spill to"
+        yield config.problem(("pools", name, "locality", "overprovisioning"), message, "spills-nothing")

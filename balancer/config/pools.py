@@ -23,6 +23,7 @@ from balancer.config.fields import (
     ServerAddress,
 )
 from balancer.config.forms import Filled, Many, Switch, one_of, short
+from balancer.config.locality import Locality
 from balancer.config.outliers import Passive
 from balancer.config.proxy_protocol import SentProxyProtocol
 from balancer.config.slow_start import SlowStart
@@ -49,6 +50,8 @@ __all__ = [
     "StickySourceIp",
 ]
 
+Priority = Annotated[Count, Field(le=100)]
+
 _RETRY_REASONS = ("connect_failure", "reset", *RETRIABLE)
 
 
@@ -68,6 +71,10 @@ class Server(Settings):
     weight: Count = Field(default=1, description="Share of the traffic; 0 takes nothing new.")
     backup: Flag = Field(default=False, description="Used only while no other server can be.")
     max_connections: Positive | None = Field(default=None, description="Most exchanges and sessions at once.")
+    priority: Priority = Field(
+        default=0, description="Servers of higher numbers get what those of lower ones, failing, cannot take."
+    )
+    zone: Name = Field(default="", description="Where it is; see 'locality' of the pool.")
 
     @model_validator(mode="before")
     @classmethod
@@ -255,7 +262,7 @@ class Pool(Settings):
     """A named set of servers."""
 
     servers: Annotated[tuple[Server, ...], Filled()] = Field(
-        description="host:port, or {address, name, weight, backup, max_connections}."
+        description="host:port, or {address, name, weight, backup, max_connections, priority, zone}."
     )
     algorithm: Algorithm = Field(
         default="p2c", validate_default=True, description="How a server is chosen: name or {name: settings}."
@@ -266,6 +273,9 @@ class Pool(Settings):
     )
     breaker: Breaker | None = Field(
         default=None, description="Limits of what the pool takes on at a time, and cutting off servers that fail."
+    )
+    locality: Locality = Field(
+        default=Locality(), description="Preferring servers of low priority number and of the balancer's own zone."
     )
     slow_start: SlowStart | None = Field(
         default=None, description="Traffic little by little for servers that are new or come back."

@@ -18,6 +18,7 @@ from balancer.pools.breaker import Breaker
 from balancer.pools.circuit import TripSettings
 from balancer.pools.limits import Limit, Limits, LimitSettings, Wait
 from balancer.pools.pool import Facts, Pool
+from balancer.pools.sections import Sections
 from balancer.pools.server import Server
 from balancer.pools.slow_start import SlowStart, SlowStartSettings
 
@@ -31,6 +32,7 @@ class GuardedPool(Pool):
         limits: what it takes on at a time.
         trip: when its breakers trip, None: it has none.
         slow_start: how servers come to their share, None: at once.
+        sections: the algorithm, where it has any.
         others: as of :class:`Pool`.
     """
 
@@ -42,10 +44,12 @@ class GuardedPool(Pool):
         limits: LimitSettings | None = None,
         trip: TripSettings | None = None,
         slow_start: SlowStartSettings | None = None,
+        sections: Sections | None = None,
         **others: Any,
     ) -> None:
         self.limits = Limits(limits or LimitSettings())
         self.breaker = None if trip is None else Breaker(trip, self, others["clock"])
+        self.sections = sections
         self.slow_start = None if slow_start is None else SlowStart(slow_start, self, others["clock"])
         super().__init__(*args, **others)
         self.retry.limit = self.limits.retries
@@ -129,6 +133,9 @@ class GuardedPool(Pool):
     def explain(self, facts: Facts, draw: Callable[[], float] | None = None) -> list[tuple[Server, bool, str]]:
         """Return every server in the order of preference; see :meth:`Pool.explain`."""
         found = super().explain(facts, draw)
+        if self.sections is not None:
+            describe = self.sections.describe
+            found = [(server, usable, f"{why}; {describe(server)}") for server, usable, why in found]
         slow_start = self.slow_start
         if slow_start is None or not slow_start.starting:
             return found
@@ -192,6 +199,8 @@ class GuardedPool(Pool):
         if self.slow_start is not None:
             self.slow_start.look()
         super().refresh()
+        if self.sections is not None:
+            self.sections.weigh(self.servers)
 
     def stop(self) -> None:
         """End probes and look-ups, and let breakers be as they are."""

@@ -97,6 +97,7 @@ class Server:
         "open",
         "open_to_known",
         "owner",
+        "priority",
         "probed",
         "protocol",
         "reason",
@@ -106,6 +107,7 @@ class Server:
         "shared",
         "tripped",
         "weight",
+        "zone",
     )
 
     def __init__(
@@ -123,6 +125,8 @@ class Server:
         self.address = address
         self.name = name or str(address)
         self.weight = weight  # what algorithms go by
+        self.priority = 0  # servers of higher numbers get what those of lower ones cannot take
+        self.zone = ""
         self.full_weight = weight  # what it comes to when the server has started
         self._written = weight  # in the configuration; the weight in use may have been set by hand since
         self.backup = backup
@@ -236,6 +240,7 @@ class Server:
             self.full_weight = self._written = other._written
         self.weight = self.full_weight
         self.backup = other.backup
+        self.priority, self.zone = other.priority, other.zone
         self.limit = other.limit
         if other.protocol != self.protocol:
             self.close_idle()

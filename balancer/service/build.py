@@ -201,6 +201,9 @@ class _Builder:
                 secret,
                 runtime.observe_pool,
                 encryption,
+                another=partial(
+                    self._registry.build, "algorithms", settings.algorithm.name, settings.algorithm.settings
+                ),
             )
 
     def _plugged(self, place: tuple[str | int, ...], kind: str, wanted: Plugged, made: dict[str, Any]) -> None:

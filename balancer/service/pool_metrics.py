@@ -1,4 +1,4 @@
-"""The metrics of what pools decide by themselves: limits, breakers, outliers, slow start."""
+"""The metrics of what pools decide by themselves: limits, breakers, outliers, slow start, sections."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def policy_metrics(pools: Mapping[str, Pool]) -> Iterator[Metric]:
     share = gauge(
         "server_share", "The share of its weight that the server has, below 1 while it starts.", ("pool", "server")
     )
+    part = gauge(
+        "pool_section_share",
+        "The part of the traffic that servers of a priority, here or elsewhere, get.",
+        ("pool", "section"),
+    )
     for name, pool in pools.items():
         if pool.outliers is not None:
             for kind in KINDS:
@@ -41,6 +46,9 @@ def policy_metrics(pools: Mapping[str, Pool]) -> Iterator[Metric]:
             if limit.most is not None:
                 active.add_metric((name, limit.name), limit.active)
                 refused.add_metric((name, limit.name), limit.refused)
+        if pool.sections is not None:
+            for section, load in pool.sections.parts():
+                part.add_metric((name, section), load)
         if pool.slow_start is not None:
             for server in pool.servers:
                 share.add_metric((name, server.name), pool.slow_start.share(server))
@@ -50,4 +58,4 @@ def policy_metrics(pools: Mapping[str, Pool]) -> Iterator[Metric]:
             for each in pool.servers if breaker.settings.of == "server" else (None,):
                 state = breaker.circuit(each).state
                 opened.add_metric((name, "" if each is None else each.name), int(state is not CircuitState.CLOSED))
-    yield from (active, refused, opened, trips, found, ejected, share)
+    yield from (active, refused, opened, trips, found, ejected, share, part)

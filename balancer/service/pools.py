@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from balancer.config.pools import Pool as PoolSettings
@@ -20,6 +21,7 @@ from balancer.pools.pool import Pool, PoolTimeouts
 from balancer.pools.queue import QueueSettings
 from balancer.pools.resolve import ResolveSettings
 from balancer.pools.retry import RetrySettings
+from balancer.pools.sections import Sections, SectionSettings
 from balancer.pools.server import Server
 from balancer.pools.shared import HTTP2Settings
 from balancer.pools.slow_start import SlowStartSettings
@@ -38,10 +40,13 @@ def built_pool(
     secret: str,
     observer: Observer,
     encryption: Any = None,
+    *,
+    another: Callable[[], Any],
 ) -> Pool:
     """Return the pool, not started.
 
-    ``algorithm`` and ``probe`` are built, ``secret`` signs sticky cookies, ``encryption`` is how TLS is spoken with its servers.
+    ``algorithm`` and ``probe`` are built, ``secret`` signs sticky cookies, ``encryption`` is how TLS is spoken with its servers,
+    ``another`` makes one more algorithm like that.
     """
     keep_alive = KeepAlive(settings.keep_alive.size, settings.keep_alive.idle, settings.keep_alive.max_age)
     ping = settings.http2.ping
@@ -59,11 +64,15 @@ def built_pool(
         )
         for server in settings.servers
     ]
-    for server in servers:
+    for server, written in zip(servers, settings.servers, strict=True):
         server.encryption = encryption
+        server.priority, server.zone = written.priority, written.zone
     told = settings.proxy_protocol
     health, passive, timeouts = settings.health, _passive(settings), settings.timeouts
     policies = _policies(settings)
+    if _is_sectioned(settings):
+        where = SectionSettings(settings.locality.overprovisioning, settings.locality.zone)
+        algorithm = policies["sections"] = Sections(where, algorithm, another)
     made = GuardedPool if policies or (passive is not None and passive.watches_all) else Pool
     return made(
         name,
@@ -105,6 +114,13 @@ def _passive(settings: PoolSettings) -> Passive | None:
         passive.interval,
         dict(passive.enforce),
     )
+
+
+def _is_sectioned(settings: PoolSettings) -> bool:
+    zone = settings.locality.zone
+    if len({server.priority for server in settings.servers}) > 1:
+        return True
+    return bool(zone) and len({server.zone == zone for server in settings.servers}) > 1
 
 
 def _policies(settings: PoolSettings) -> dict[str, Any]:

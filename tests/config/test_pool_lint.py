@@ -39,6 +39,19 @@ class PoolLintTests(SynchronousTestCase):
         ]:
             self.assertEqual(self.codes(more, servers), codes, more)
 
+    def test_sections(self) -> None:
+        """Zones that are not preferred, spilling that cannot be."""
+        two = "[{address: 'a:1', zone: eu}, {address: 'b:1', zone: us}]"
+        for more, servers, codes in [
+            ("locality: {zone: eu, overprovisioning: 2}", two, []),
+            ("locality: {zone: asia}", two, ["no-zone"]),
+            ("panic: true", two, ["no-zone"]),
+            ("locality: {zone: eu}", "[{address: 'a:1', zone: eu}, {address: 'b:1', zone: eu}]", ["no-zone"]),
+            ("locality: {overprovisioning: 2}", "", ["spills-nothing"]),
+            ("locality: {overprovisioning: 2}", "['a:1', {address: 'b:1', priority: 1}]", []),
+        ]:
+            self.assertEqual(self.codes(more, servers), codes, more)
+
     def test_breakers(self) -> None:
         """Breakers that limit nothing, or everything."""
         limited = "[{address: 'a:1', max_connections: 5}, {address: 'b:1', max_connections: 5}]"

@@ -259,3 +259,26 @@ class SlowStartTests(PolicyTestCase):
         wait_until(lambda: 0.0 < self.metric(share) < 0.9)
         wait_until(lambda: self.metric(share) == 1.0)
         wait_until(lambda: self.bodies(9).count("three") == 3)
+
+
+class SectionTests(PolicyTestCase):
+    """Four servers of two priorities."""
+
+    names = ("one", "two", "three", "four")
+
+    def test_spill(self) -> None:
+        """What servers of the first priority cannot take while they are down goes to the second, and comes back."""
+        named = [
+            f"{{address: '{server.address}', name: {mood.name}, priority: {at // 2}}}"
+            for at, (server, mood) in enumerate(zip(self.servers, self.moods, strict=True))
+        ]
+        self.begin("health: {probe: tcp, interval: 200ms, timeout: 1s, fall: 1, rise: 1}", named)
+        self.assertEqual(set(self.bodies(20)), {"one", "two"})
+        port = self.servers[0].port
+        self.servers[0].close()
+        wait_until(lambda: self.states()["one"] == "down")
+        wait_until(lambda: set(self.bodies(40)) == {"two", "three", "four"})
+        part = self.metric('balancer_pool_section_share{pool="web",section="0"}')
+        self.assertEqual(round(part, 3), 0.7)
+        self.server(self.moods[0], port)
+        wait_until(lambda: set(self.bodies(20)) == {"one", "two"})

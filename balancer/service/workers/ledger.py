@@ -18,6 +18,7 @@ _STATES = ("down", "ejected", "tripped", "draining", "up")
 
 _OTHERWISE: dict[str, Callable[[float, float], float]] = {
     "balancer_breaker_open": max,
+    "balancer_pool_section_share": max,
     "balancer_server_share": min,
     "balancer_server_weight": max,
     "balancer_pool_panic": max,
