@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from math import sqrt
 from typing import TYPE_CHECKING
 
+from balancer.config.routes import Route
 from balancer.errors import Problem
 
 if TYPE_CHECKING:
@@ -20,9 +21,11 @@ def pointless_policies(config: Config) -> Iterator[Problem]:
         yield from _breaker(config, name)
         yield from _outliers(config, name)
         yield from _sections(config, name)
+        yield from _subsets(config, name)
         if config.pools[name].slow_start is not None and len(config.pools[name].servers) == 1:
             message = "the pool has one server: nobody else can take what it is not given yet"
             yield config.problem(("pools", name, "slow_start"), message, "starts-alone")
+    yield from _subsets_of_routes(config)
 
 
 def _breaker(config: Config, name: str) -> Iterator[Problem]:
@@ -83,3 +86,31 @@ def _sections(config: Config, name: str) -> Iterator[Problem]:
     ):
         message = "no zone, and one priority: there is nowhere to spill to"
         yield config.problem(("pools", name, "locality", "overprovisioning"), message, "spills-nothing")
+
+
+def _subsets(config: Config, name: str) -> Iterator[Problem]:
+    pool = config.pools[name]
+    labels = {label for server in pool.servers for label in server.labels}
+    if pool.subset is None:
+        if labels:
+            message = "servers have 'labels', and the pool no 'subset': they decide nothing"
+            yield config.problem(("pools", name, "servers"), message, "idle-labels")
+        return
+    for at, label in enumerate(pool.subset.by):
+        if label not in labels:
+            message = f"no server has the label {label!r}: whoever asks for it gets the fallback"
+            yield config.problem(("pools", name, "subset", "by", at), message, "no-label")
+
+
+def _subsets_of_routes(config: Config) -> Iterator[Problem]:
+    for name, listener in config.listeners.items():
+        for at, route in enumerate(listener.routes):
+            if not isinstance(route, Route) or not route.subset:
+                continue
+            place = ("listeners", name, "routes", at, "subset")
+            known = [config.pools[each].subset for each in route.pools if each in config.pools]
+            by = {label for subset in known if subset is not None for label in subset.by}
+            for label in route.subset:
+                if label not in by:
+                    message = f"no pool of this route has subsets by {label!r}: it decides nothing"
+                    yield config.problem((*place, label), message, "idle-labels")

@@ -27,6 +27,7 @@ from balancer.config.locality import Locality
 from balancer.config.outliers import Passive
 from balancer.config.proxy_protocol import SentProxyProtocol
 from balancer.config.slow_start import SlowStart
+from balancer.config.subsets import Labels, Subset
 from balancer.hooks.settings import Duration, LocalPath, Settings
 from balancer.wire.grpc.status import RETRIABLE
 
@@ -75,6 +76,7 @@ class Server(Settings):
         default=0, description="Servers of higher numbers get what those of lower ones, failing, cannot take."
     )
     zone: Name = Field(default="", description="Where it is; see 'locality' of the pool.")
+    labels: Labels = Field(default={}, description="What it is, such as {version: v2}; see 'subset' of the pool.")
 
     @model_validator(mode="before")
     @classmethod
@@ -262,7 +264,7 @@ class Pool(Settings):
     """A named set of servers."""
 
     servers: Annotated[tuple[Server, ...], Filled()] = Field(
-        description="host:port, or {address, name, weight, backup, max_connections, priority, zone}."
+        description="host:port, or {address, name, weight, backup, max_connections, priority, zone, labels}."
     )
     algorithm: Algorithm = Field(
         default="p2c", validate_default=True, description="How a server is chosen: name or {name: settings}."
@@ -277,6 +279,7 @@ class Pool(Settings):
     locality: Locality = Field(
         default=Locality(), description="Preferring servers of low priority number and of the balancer's own zone."
     )
+    subset: Subset | None = Field(default=None, description="Choosing among servers that have the labels asked for.")
     slow_start: SlowStart | None = Field(
         default=None, description="Traffic little by little for servers that are new or come back."
     )

@@ -12,6 +12,7 @@ from pydantic_core import CoreSchema
 from balancer.config.fields import Count, Filter, HeaderName, HeaderValue, Name, Port, Resource
 from balancer.config.forms import given, one_of, short
 from balancer.config.matches import Match, SessionMatch, StreamMatch
+from balancer.config.subsets import Labels
 from balancer.hooks.settings import KeySetting, Settings
 
 __all__ = ["ACTIONS", "Redirect", "Respond", "Route", "SessionRoute", "Split", "StreamRoute"]
@@ -109,6 +110,11 @@ class Route(Settings):
     redirect: Redirect | None = Field(default=None, description="Action: send the client elsewhere.")
     respond: Respond | None = Field(default=None, description="Action: a fixed response.")
     resource: Resource | None = Field(default=None, description="Action: a Twisted resource: name or {name: settings}.")
+
+    subset: Labels = Field(
+        default={},
+        description="Labels that servers must have, before what the request asks for; see 'subset' of pools.",
+    )
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

@@ -17,7 +17,7 @@ from balancer.forwarding.upgrades import Upgrades
 if TYPE_CHECKING:
     from balancer.pools.pool import Pool
 
-__all__ = ["ProxyResource"]
+__all__ = ["ProxyResource", "SubsetResource"]
 
 
 @implementer(IResource)
@@ -37,6 +37,10 @@ class ProxyResource:
         self._connect = connect
         self._upgrades = upgrades
 
+    def of_subset(self, labels: Mapping[str, str]) -> ProxyResource:
+        """Return the same for a route whose servers must have these labels."""
+        return SubsetResource(self._pools, self._connect, self._upgrades, labels) if labels else self
+
     def render(self, request: Any) -> int:
         """Begin to forward ``request``, one of our own; it is answered in its own time."""
         kind = Call if request.record.grpc and request.head.upgrade is None else Forward
@@ -54,3 +58,23 @@ class ProxyResource:
             TypeError: always.
         """
         raise TypeError("a pool serves every path below its route; mount other resources on routes of their own")
+
+
+class SubsetResource(ProxyResource):
+    """Forwards to servers that have some labels; ``labels`` go before what the request asks for.
+
+    Args:
+        labels: the values by label.
+        others: as of :class:`ProxyResource`.
+    """
+
+    def __init__(
+        self, pools: Mapping[str, Pool], connect: Connector, upgrades: Upgrades, labels: Mapping[str, str]
+    ) -> None:
+        super().__init__(pools, connect, upgrades)
+        self.labels = labels
+
+    def render(self, request: Any) -> int:
+        """Begin to forward ``request`` to a server of the subset."""
+        request.facts.subset = self.labels
+        return super().render(request)

@@ -7,7 +7,7 @@ frozen dataclasses because one is made per request, and freezing costs a microse
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from urllib.parse import unquote_plus
 
@@ -58,6 +58,9 @@ class RequestFacts:
     repeated. ``at`` is when it is to be taken to come, in seconds since 1970; None: now.
     """
 
+    subset: Mapping[str, str]
+    """Labels that the route asks for of servers; not set where it asks for none, as it costs where it is not needed."""
+
     __slots__ = (
         "_authority",
         "_cookies",
@@ -75,6 +78,7 @@ class RequestFacts:
         "noted_by",
         "peer",
         "scheme",
+        "subset",
         "target",
         "tls",
         "version",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from balancer.hooks.interfaces import Choice
 from balancer.model.facts import RequestFacts, SessionFacts
@@ -21,9 +21,12 @@ def takes_known(server: Server) -> bool:
 
 
 def explain(
-    pool: Pool, facts: RequestFacts | SessionFacts, draw: Callable[[], float], now: float
+    pool: Pool, facts: RequestFacts | SessionFacts, draw: Callable[[], float], now: float, algorithm: Any = None
 ) -> list[tuple[Server, bool, str]]:
-    """Return all servers of ``pool``, in the order in which they would be tried, with whether and why (not)."""
+    """Return all servers of ``pool``, in the order in which they would be tried, with whether and why (not).
+
+    ``algorithm``: that of a subset, where one is asked for.
+    """
     found: list[tuple[Server, bool, str]] = []
     listed: set[Server] = set()
     sticky = pool.sticky
@@ -31,7 +34,7 @@ def explain(
     if sticky is not None and known is not None and takes_known(known):
         found.append((known, True, f"the client sticks to it by {sticky.describe()}"))
         listed.add(known)
-    algorithm = pool.algorithm
+    algorithm = algorithm or pool.algorithm
     key = None if algorithm.key is None else algorithm.key.of(facts)
     server: Server
     for rank, server in enumerate(algorithm.candidates(Choice(key, draw, now)), start=1):

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, fail
 from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.model.facts import SessionFacts
+from balancer.pools import explaining
 from balancer.pools.breaker import Breaker
 from balancer.pools.circuit import TripSettings
 from balancer.pools.limits import Limit, Limits, LimitSettings, Wait
@@ -21,6 +22,7 @@ from balancer.pools.pool import Facts, Pool
 from balancer.pools.sections import Sections
 from balancer.pools.server import Server
 from balancer.pools.slow_start import SlowStart, SlowStartSettings
+from balancer.pools.subsets import Subsets
 
 __all__ = ["GuardedPool"]
 
@@ -33,6 +35,7 @@ class GuardedPool(Pool):
         trip: when its breakers trip, None: it has none.
         slow_start: how servers come to their share, None: at once.
         sections: the algorithm, where it has any.
+        subsets: of the servers, by label, None: there are none.
         others: as of :class:`Pool`.
     """
 
@@ -45,14 +48,17 @@ class GuardedPool(Pool):
         trip: TripSettings | None = None,
         slow_start: SlowStartSettings | None = None,
         sections: Sections | None = None,
+        subsets: Subsets | None = None,
         **others: Any,
     ) -> None:
         self.limits = Limits(limits or LimitSettings())
         self.breaker = None if trip is None else Breaker(trip, self, others["clock"])
         self.sections = sections
+        self.subsets = subsets
         self.slow_start = None if slow_start is None else SlowStart(slow_start, self, others["clock"])
         super().__init__(*args, **others)
         self.retry.limit = self.limits.retries
+        self.queue.mixed = subsets is not None
         self._watching = self.outliers if self.outliers is not None and self.outliers.settings.watches_all else None
 
     def choose(self, facts: Facts, tried: Sequence[Server] = (), sticky_to: Server | None = None) -> Server | None:
@@ -60,6 +66,19 @@ class GuardedPool(Pool):
         if self._over(facts) is not None or (self.breaker is not None and self.breaker.bars is not None):
             self.all_full = False
             return None
+        subset = None if self.subsets is None else self.subsets.find(facts)[0]
+        if subset is None:
+            return self._choose(facts, tried, sticky_to)
+        if not subset.members:
+            self.all_full = False
+            return None
+        self._candidates = subset.algorithm.candidates
+        try:
+            return self._choose(facts, (*tried, *subset.others), sticky_to)
+        finally:
+            self._candidates = self.algorithm.candidates
+
+    def _choose(self, facts: Facts, tried: Sequence[Server], sticky_to: Server | None) -> Server | None:
         if self.slow_start is not None and self.slow_start.starting:
             return self._choose_started(self.slow_start, facts, tried, sticky_to)
         return super().choose(facts, tried, sticky_to)
@@ -100,6 +119,8 @@ class GuardedPool(Pool):
                 self.breaker.ended(server, failed, seconds_to_first_byte)
             if self._watching is not None:
                 self._watching.ended(server, not ok or status >= 500, seconds_to_first_byte)
+            if self.subsets is not None and self._finished is not None:
+                self.subsets.finished(server, seconds_to_first_byte, ok)
         super().end(server, seconds_to_first_byte, ok, failed_connect, status)
 
     def wait(self, facts: Facts) -> Deferred[Server]:
@@ -132,9 +153,19 @@ class GuardedPool(Pool):
 
     def explain(self, facts: Facts, draw: Callable[[], float] | None = None) -> list[tuple[Server, bool, str]]:
         """Return every server in the order of preference; see :meth:`Pool.explain`."""
-        found = super().explain(facts, draw)
+        subset, why = (None, "") if self.subsets is None else self.subsets.find(facts)
+        found = explaining.explain(
+            self, facts, draw or self.draw, self._now(), None if subset is None else subset.algorithm
+        )
+        if self.barred(facts):
+            return found
+        if subset is not None:
+            not_in_it = f"not in the subset {subset.name}"
+            found = [each if each[0] in subset.members else (each[0], False, not_in_it) for each in found]
+        if why:
+            found = [(server, usable, f"{text}; {why}") for server, usable, text in found]
         if self.sections is not None:
-            describe = self.sections.describe
+            describe = (self.sections if subset is None or subset.algorithm is None else subset.algorithm).describe
             found = [(server, usable, f"{why}; {describe(server)}") for server, usable, why in found]
         slow_start = self.slow_start
         if slow_start is None or not slow_start.starting:
@@ -160,7 +191,12 @@ class GuardedPool(Pool):
         if limit is not None:
             return f"the pool is at its limit of {limit.most} {limit.name}"
         circuit = self.breaker.bars if self.breaker is not None else None
-        return "" if circuit is None else circuit.describe(self._now())
+        if circuit is not None:
+            return circuit.describe(self._now())
+        if self.subsets is None or facts is None:
+            return ""
+        subset, why = self.subsets.find(facts)
+        return why if subset is not None and not subset.members else ""
 
     def refusal(self, facts: Facts) -> ExchangeError:
         """Return what a request or session ends with that :meth:`choose` found no server for; counts it."""
@@ -192,6 +228,8 @@ class GuardedPool(Pool):
 
     def _own(self) -> None:
         self.limits.bind(self.servers)
+        if self.subsets is not None:
+            self.subsets.bind(self.servers)
         super()._own()
 
     def refresh(self) -> None:
@@ -201,6 +239,8 @@ class GuardedPool(Pool):
         super().refresh()
         if self.sections is not None:
             self.sections.weigh(self.servers)
+        if self.subsets is not None:
+            self.subsets.prepare()
 
     def stop(self) -> None:
         """End probes and look-ups, and let breakers be as they are."""

@@ -55,7 +55,8 @@ class Queue:
         clock: the reactor's.
         choose: returns a server for those facts, already counted as begun, or None if there is none yet.
 
-    ``timed_out`` and ``refused`` count those who got none.
+    ``timed_out`` and ``refused`` count those who got none. ``mixed`` says that they wait for different servers: then one whose
+    servers are full does not keep those behind it waiting.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Queue:
         self.settings = settings
         self.timed_out = 0
         self.refused = 0
+        self.mixed = False
         self._clock = clock
         self._choose = choose
         self.waiting: OrderedDict[_Place, None] = OrderedDict()
@@ -96,8 +98,10 @@ class Queue:
         self._serving = True
         try:
             while self.waiting:
-                place = next(iter(self.waiting))
-                server = self._choose(place.facts)
+                for place in [*self.waiting] if self.mixed else self.waiting:
+                    server = self._choose(place.facts)
+                    if server is not None or not self.mixed:
+                        break
                 if server is None:
                     break
                 del self.waiting[place]

@@ -17,6 +17,7 @@ the same, so that exchanges in flight, idle connections and what is known of its
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zope.interface import implementer
@@ -91,6 +92,7 @@ class Server:
         "healthy",
         "heard",
         "idle",
+        "labels",
         "latency",
         "limit",
         "name",
@@ -127,6 +129,7 @@ class Server:
         self.weight = weight  # what algorithms go by
         self.priority = 0  # servers of higher numbers get what those of lower ones cannot take
         self.zone = ""
+        self.labels: Mapping[str, str] = {}
         self.full_weight = weight  # what it comes to when the server has started
         self._written = weight  # in the configuration; the weight in use may have been set by hand since
         self.backup = backup
@@ -240,7 +243,7 @@ class Server:
             self.full_weight = self._written = other._written
         self.weight = self.full_weight
         self.backup = other.backup
-        self.priority, self.zone = other.priority, other.zone
+        self.priority, self.zone, self.labels = other.priority, other.zone, other.labels
         self.limit = other.limit
         if other.protocol != self.protocol:
             self.close_idle()

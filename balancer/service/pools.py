@@ -26,6 +26,7 @@ from balancer.pools.server import Server
 from balancer.pools.shared import HTTP2Settings
 from balancer.pools.slow_start import SlowStartSettings
 from balancer.pools.sticky import Sticky, StickyCookie, StickyTable
+from balancer.pools.subsets import Subsets, SubsetSettings
 
 __all__ = ["built_pool"]
 
@@ -66,13 +67,18 @@ def built_pool(
     ]
     for server, written in zip(servers, settings.servers, strict=True):
         server.encryption = encryption
-        server.priority, server.zone = written.priority, written.zone
+        server.priority, server.zone, server.labels = written.priority, written.zone, written.labels
     told = settings.proxy_protocol
     health, passive, timeouts = settings.health, _passive(settings), settings.timeouts
     policies = _policies(settings)
-    if _is_sectioned(settings):
-        where = SectionSettings(settings.locality.overprovisioning, settings.locality.zone)
+    sectioned = _is_sectioned(settings)
+    where = SectionSettings(settings.locality.overprovisioning, settings.locality.zone)
+    if sectioned:
         algorithm = policies["sections"] = Sections(where, algorithm, another)
+    subset = settings.subset
+    if subset is not None:
+        wanted = SubsetSettings(subset.by, subset.sources, subset.default, subset.fallback)
+        policies["subsets"] = Subsets(wanted, (lambda: Sections(where, another(), another)) if sectioned else another)
     made = GuardedPool if policies or (passive is not None and passive.watches_all) else Pool
     return made(
         name,

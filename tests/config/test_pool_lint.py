@@ -52,6 +52,18 @@ class PoolLintTests(SynchronousTestCase):
         ]:
             self.assertEqual(self.codes(more, servers), codes, more)
 
+    def test_subsets(self) -> None:
+        """Labels that decide nothing."""
+        labelled = "[{address: 'a:1', labels: {version: v1}}, 'b:1']"
+        for more, servers, codes in [
+            ("subset: {by: version}", labelled, []),
+            ("panic: true", labelled, ["idle-labels"]),
+            ("subset: {by: [version, stage]}", labelled, ["no-label"]),
+        ]:
+            self.assertEqual(self.codes(more, servers), codes, more)
+        routed = CLEAN.replace("pool: app}}", "routes: [{pool: app, subset: {version: v1}}]}}")
+        self.assertEqual([problem.code for problem in lint(config_of(routed))], ["idle-labels"])
+
     def test_breakers(self) -> None:
         """Breakers that limit nothing, or everything."""
         limited = "[{address: 'a:1', max_connections: 5}, {address: 'b:1', max_connections: 5}]"

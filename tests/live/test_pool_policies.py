@@ -282,3 +282,29 @@ class SectionTests(PolicyTestCase):
         self.assertEqual(round(part, 3), 0.7)
         self.server(self.moods[0], port)
         wait_until(lambda: set(self.bodies(20)) == {"one", "two"})
+
+
+class SubsetTests(PolicyTestCase):
+    """Two servers of different versions."""
+
+    def test_versions(self) -> None:
+        """A route and a header choose the version; without servers of it there is nobody, as was asked."""
+        named = [
+            f"{{address: '{server.address}', name: {mood.name}, labels: {{version: v{at}}}}}"
+            for at, (server, mood) in enumerate(zip(self.servers, self.moods, strict=True))
+        ]
+        running, port = self.web(
+            *named,
+            listener="routes:\n"
+            "  - {name: fixed, match: {path: /fixed}, pool: web, subset: {version: v1}}\n"
+            "  - {name: free, pool: web}",
+            pool="subset: {by: version, sources: {version: {header: X-Version}}, fallback: none}",
+        )
+        self.assertEqual({self.get(port, "/fixed", X_Version="v0").body for _ in range(6)}, {b"two"})
+        self.assertEqual({self.get(port, X_Version="v0").body for _ in range(6)}, {b"one"})
+        wait_until(lambda: self.get(port).body == b"one")
+        wait_until(lambda: self.get(port).body == b"two")
+        self.assertEqual(self.get(port, X_Version="v9").status, 503)
+        command = [str(BIN / "balancer"), "explain", str(running.file), "/fixed", "--json"]
+        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+        self.assertEqual(json.loads(said)["server"], "two")
