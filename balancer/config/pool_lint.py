@@ -25,6 +25,12 @@ def pointless_policies(config: Config) -> Iterator[Problem]:
         if config.pools[name].slow_start is not None and len(config.pools[name].servers) == 1:
             message = "the pool has one server: nobody else can take what it is not given yet"
             yield config.problem(("pools", name, "slow_start"), message, "starts-alone")
+        concurrency = config.pools[name].concurrency
+        most = [server.max_connections for server in config.pools[name].servers]
+        if concurrency is not None and concurrency.of == "server":
+            if None not in most and max(each or 0 for each in most) <= concurrency.minimum:
+                message = f"the servers' max_connections are no more than its minimum, {concurrency.minimum}, anyway"
+                yield config.problem(("pools", name, "concurrency"), message, "limits-nothing")
     yield from _subsets_of_routes(config)
 
 

@@ -9,6 +9,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from balancer.config.breakers import Breaker
+from balancer.config.concurrency import Concurrency
 from balancer.config.fields import (
     Algorithm,
     Count,
@@ -278,6 +279,9 @@ class Pool(Settings):
     )
     locality: Locality = Field(
         default=Locality(), description="Preferring servers of low priority number and of the balancer's own zone."
+    )
+    concurrency: Annotated[Concurrency | None, Switch()] = Field(
+        default=None, description="Limiting what is in flight by how long answers take; what is over it waits."
     )
     subset: Subset | None = Field(default=None, description="Choosing among servers that have the labels asked for.")
     slow_start: SlowStart | None = Field(

@@ -81,6 +81,8 @@ def why_none(pool: Pool) -> str:
 def _why_not(server: Server, now: float) -> str:
     reason = f": {server.reason}" if server.reason else ""
     if server.open:
+        if server.adaptive is not None and server.active >= server.adaptive:
+            return f"full: {server.active} in flight, and its adaptive limit is {server.adaptive}"
         return f"full: {server.active} of {server.max_connections} connections"
     state = server.state
     if state == "down":

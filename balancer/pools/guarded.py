@@ -17,6 +17,7 @@ from balancer.model.facts import SessionFacts
 from balancer.pools import explaining
 from balancer.pools.breaker import Breaker
 from balancer.pools.circuit import TripSettings
+from balancer.pools.concurrency import Concurrency, ConcurrencySettings
 from balancer.pools.limits import Limit, Limits, LimitSettings, Wait
 from balancer.pools.pool import Facts, Pool
 from balancer.pools.sections import Sections
@@ -35,6 +36,7 @@ class GuardedPool(Pool):
         trip: when its breakers trip, None: it has none.
         slow_start: how servers come to their share, None: at once.
         sections: the algorithm, where it has any.
+        concurrency: how limits follow from latency, None: they do not.
         subsets: of the servers, by label, None: there are none.
         others: as of :class:`Pool`.
     """
@@ -49,12 +51,14 @@ class GuardedPool(Pool):
         slow_start: SlowStartSettings | None = None,
         sections: Sections | None = None,
         subsets: Subsets | None = None,
+        concurrency: ConcurrencySettings | None = None,
         **others: Any,
     ) -> None:
         self.limits = Limits(limits or LimitSettings())
         self.breaker = None if trip is None else Breaker(trip, self, others["clock"])
         self.sections = sections
         self.subsets = subsets
+        self.concurrency = None if concurrency is None else Concurrency(concurrency, others["clock"].seconds)
         self.slow_start = None if slow_start is None else SlowStart(slow_start, self, others["clock"])
         super().__init__(*args, **others)
         self.retry.limit = self.limits.retries
@@ -65,6 +69,9 @@ class GuardedPool(Pool):
         """Return the server for this request or session, or None."""
         if self._over(facts) is not None or (self.breaker is not None and self.breaker.bars is not None):
             self.all_full = False
+            return None
+        if self.concurrency is not None and self.concurrency.full(self.limits.requests.active):
+            self.all_full = True
             return None
         subset = None if self.subsets is None else self.subsets.find(facts)[0]
         if subset is None:
@@ -111,6 +118,8 @@ class GuardedPool(Pool):
     ) -> None:
         """Count the end of what was begun, and learn from it."""
         if server.owner is self or server.owner is None:
+            if self.concurrency is not None:
+                self.concurrency.ended(server, self.limits.requests.active, seconds_to_first_byte, ok)
             self.limits.requests.add(-1)
             if self.breaker is not None:
                 failed = not ok or (status >= 500 and self.breaker.settings.errors == "5xx")
@@ -193,6 +202,8 @@ class GuardedPool(Pool):
         circuit = self.breaker.bars if self.breaker is not None else None
         if circuit is not None:
             return circuit.describe(self._now())
+        if self.concurrency is not None and self.concurrency.full(self.limits.requests.active):
+            return f"the pool is at its adaptive limit of {self.concurrency.whole.limit} requests"
         if self.subsets is None or facts is None:
             return ""
         subset, why = self.subsets.find(facts)
@@ -223,11 +234,15 @@ class GuardedPool(Pool):
         if self.slow_start is not None:
             before = old.slow_start if isinstance(old, GuardedPool) else None
             self.slow_start.take_over(old.servers, {} if before is None else before.starting)
+        if self.concurrency is not None and isinstance(old, GuardedPool) and old.concurrency is not None:
+            self.concurrency.take_over(old.concurrency)
         if self.breaker is not None and isinstance(old, GuardedPool) and old.breaker is not None:
             self.breaker.take_over(old.breaker)
 
     def _own(self) -> None:
         self.limits.bind(self.servers)
+        if self.concurrency is not None:
+            self.concurrency.bind(self.servers)
         if self.subsets is not None:
             self.subsets.bind(self.servers)
         super()._own()

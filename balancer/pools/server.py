@@ -76,6 +76,7 @@ class Server:
         "_turn",
         "_written",
         "active",
+        "adaptive",
         "address",
         "backup",
         "connect_failures",
@@ -95,6 +96,7 @@ class Server:
         "labels",
         "latency",
         "limit",
+        "most",
         "name",
         "open",
         "open_to_known",
@@ -133,7 +135,7 @@ class Server:
         self.full_weight = weight  # what it comes to when the server has started
         self._written = weight  # in the configuration; the weight in use may have been set by hand since
         self.backup = backup
-        self.limit = _NO_LIMIT if max_connections is None else max_connections
+        self.limit = self.most = _NO_LIMIT if max_connections is None else max_connections  # as it is, as configured
         self.idle = IdleConnections(keep_alive or KeepAlive())
         self.protocol = protocol
         self.shared = None if protocol == "http1" else SharedConnections(http2 or HTTP2Settings())
@@ -141,6 +143,7 @@ class Server:
         self.owner: Pool | None = None
         # Traffic.
         self.active = 0
+        self.adaptive: int | None = None  # the most in flight, as its answers tell; limit goes by it
         self.share: Share | None = None  # with it, limit is 0 and says nothing
         self.requests = 0
         self.failures = 0
@@ -171,11 +174,11 @@ class Server:
         """Most exchanges and sessions at a time, or None."""
         if self.share is not None:
             return self.share.most
-        return None if self.limit == _NO_LIMIT else self.limit
+        return None if self.most == _NO_LIMIT else self.most
 
     @max_connections.setter
     def max_connections(self, value: int | None) -> None:
-        self.limit = _NO_LIMIT if value is None else value
+        self.limit = self.most = _NO_LIMIT if value is None else value
         if self.owner is not None:
             self.owner.refresh()
 
@@ -201,7 +204,9 @@ class Server:
 
     def has_room(self) -> bool:
         """Whether the limit that is kept to together with other processes allows one more; False if there is none."""
-        return self.share is not None and self.share.has_room()
+        if self.share is None or (self.adaptive is not None and self.active >= self.adaptive):
+            return False
+        return self.share.has_room()
 
     def share_limit(self, share: Share | None) -> None:
         """Keep to ``max_connections`` together with other processes from now on, or (None) alone."""
@@ -244,7 +249,8 @@ class Server:
         self.weight = self.full_weight
         self.backup = other.backup
         self.priority, self.zone, self.labels = other.priority, other.zone, other.labels
-        self.limit = other.limit
+        self.limit = self.most = other.most
+        self.adaptive = None
         if other.protocol != self.protocol:
             self.close_idle()
             self.protocol, self.shared = other.protocol, other.shared

@@ -1,4 +1,4 @@
-"""The metrics of what pools decide by themselves: limits, breakers, outliers, slow start, sections."""
+"""The metrics of what pools decide by themselves: limits, breakers, outliers, slow start, sections, adaptive limits."""
 
 from __future__ import annotations
 
@@ -35,6 +35,11 @@ def policy_metrics(pools: Mapping[str, Pool]) -> Iterator[Metric]:
         "The part of the traffic that servers of a priority, here or elsewhere, get.",
         ("pool", "section"),
     )
+    adaptive = gauge(
+        "concurrency_limit",
+        "The adaptive limit of what is in flight; the pool's own has no server.",
+        ("pool", "server"),
+    )
     for name, pool in pools.items():
         if pool.outliers is not None:
             for kind in KINDS:
@@ -46,6 +51,12 @@ def policy_metrics(pools: Mapping[str, Pool]) -> Iterator[Metric]:
             if limit.most is not None:
                 active.add_metric((name, limit.name), limit.active)
                 refused.add_metric((name, limit.name), limit.refused)
+        concurrency = pool.concurrency
+        if concurrency is not None:
+            if concurrency.settings.of == "pool":
+                adaptive.add_metric((name, ""), concurrency.whole.limit)
+            for server, gradient in concurrency.servers.items():
+                adaptive.add_metric((name, server.name), gradient.limit)
         if pool.sections is not None:
             for section, load in pool.sections.parts():
                 part.add_metric((name, section), load)
@@ -58,4 +69,4 @@ def policy_metrics(pools: Mapping[str, Pool]) -> Iterator[Metric]:
             for each in pool.servers if breaker.settings.of == "server" else (None,):
                 state = breaker.circuit(each).state
                 opened.add_metric((name, "" if each is None else each.name), int(state is not CircuitState.CLOSED))
-    yield from (active, refused, opened, trips, found, ejected, share, part)
+    yield from (active, refused, opened, trips, found, ejected, share, part, adaptive)

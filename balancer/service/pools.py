@@ -9,6 +9,7 @@ from balancer.config.pools import Pool as PoolSettings
 from balancer.config.pools import Sticky as StickySettings
 from balancer.model.keys import Key
 from balancer.pools.circuit import TripSettings
+from balancer.pools.concurrency import ConcurrencySettings
 from balancer.pools.deviation import Deviation
 from balancer.pools.events import Observer
 from balancer.pools.guarded import GuardedPool
@@ -132,6 +133,8 @@ def _is_sectioned(settings: PoolSettings) -> bool:
 def _policies(settings: PoolSettings) -> dict[str, Any]:
     """Return what a guarded pool is made with; nothing where none is wanted."""
     found: dict[str, Any] = {}
+    if settings.concurrency is not None:
+        found["concurrency"] = ConcurrencySettings(**dict(settings.concurrency))
     slow = settings.slow_start
     if slow is not None:
         found["slow_start"] = SlowStartSettings(slow.window, slow.minimum, slow.aggression)

@@ -74,5 +74,7 @@ class PoolLintTests(SynchronousTestCase):
             ("breaker: {requests: 10}", limited, ["limits-nothing"]),
             ("breaker: {requests: 9}", limited, []),
             ("breaker: {trip: true}", "['a:1']", ["trips-everything"]),
+            ("concurrency: true", limited, ["limits-nothing"]),
+            ("concurrency: {minimum: 1, initial: 1}", limited, []),
         ]:
             self.assertEqual(self.codes(more, servers), codes, more)

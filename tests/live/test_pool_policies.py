@@ -308,3 +308,35 @@ class SubsetTests(PolicyTestCase):
         command = [str(BIN / "balancer"), "explain", str(running.file), "/fixed", "--json"]
         said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
         self.assertEqual(json.loads(said)["server"], "two")
+
+
+class ConcurrencyTests(PolicyTestCase):
+    """A limit that is found out."""
+
+    def test_no_answers(self) -> None:
+        """Servers that reset connections get less and less, to the least; then more again."""
+        self.begin(
+            "retry: false\npassive: false\nconcurrency: {of: pool, initial: 20, minimum: 1, smoothing: 1, window: 50ms}"
+        )
+        limit = 'balancer_concurrency_limit{pool="web",server=""}'
+        self.assertEqual(self.metric(limit), 20.0)
+        for mood in self.moods:
+            mood.mood = "reset"
+        wait_until(lambda: self.bodies(5) and self.metric(limit) == 1.0, 60.0)
+        for mood in self.moods:
+            mood.mood = "well"
+        wait_until(lambda: self.bodies(20) and self.metric(limit) > 1.0, 60.0)
+
+    def test_waits(self) -> None:
+        """What is over the limit waits, and is served."""
+        self.begin("concurrency: {of: pool, initial: 2, minimum: 2}")
+        for mood in self.moods:
+            mood.mood = "hang"
+        answers = self.ask_in_background(4)
+        wait_until(lambda: sum(mood.hanging for mood in self.moods) == 2)
+        wait_until(lambda: self.metric('balancer_pool_queue{pool="web"}') == 2.0)
+        for mood in self.moods:
+            mood.mood = "well"
+            mood.go_on.set()
+        wait_until(lambda: len(answers) == 4)
+        self.assertEqual([answer.status for answer in answers], [200] * 4)
