@@ -25,6 +25,16 @@ def pointless_policies(config: Config) -> Iterator[Problem]:
         if config.pools[name].slow_start is not None and len(config.pools[name].servers) == 1:
             message = "the pool has one server: nobody else can take what it is not given yet"
             yield config.problem(("pools", name, "slow_start"), message, "starts-alone")
+        queue = config.pools[name].queue
+        if not queue.size and (queue.priority is not None or queue.deadline is not None):
+            message = "the queue has no room: there is nobody to go before"
+            yield config.problem(("pools", name, "queue"), message, "idle-queue")
+        elif "default_priority" in queue.model_fields_set and queue.priority is None:
+            message = "no request says a priority ('priority'), and routes that say none all have this one"
+            if not any(
+                isinstance(route, Route) and route.queue for each in config.listeners.values() for route in each.routes
+            ):
+                yield config.problem(("pools", name, "queue", "default_priority"), message, "idle-queue")
         concurrency = config.pools[name].concurrency
         most = [server.max_connections for server in config.pools[name].servers]
         if concurrency is not None and concurrency.of == "server":

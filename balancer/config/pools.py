@@ -27,9 +27,10 @@ from balancer.config.forms import Filled, Many, Switch, one_of, short
 from balancer.config.locality import Locality
 from balancer.config.outliers import Passive
 from balancer.config.proxy_protocol import SentProxyProtocol
+from balancer.config.routes import QueuePriority
 from balancer.config.slow_start import SlowStart
 from balancer.config.subsets import Labels, Subset
-from balancer.hooks.settings import Duration, LocalPath, Settings
+from balancer.hooks.settings import Duration, KeySetting, LocalPath, Settings
 from balancer.wire.grpc.status import RETRIABLE
 
 __all__ = [
@@ -163,6 +164,13 @@ class Queue(Settings):
 
     size: Count = Field(default=100, description="Most that wait; beyond it they are refused with 503.")
     timeout: PositiveDuration = Field(default=5.0, description="Longest wait.")
+    priority: KeySetting | None = Field(
+        default=None, description="Where a request says its priority, 0 to 10, the highest first: {header: NAME}…"
+    )
+    default_priority: QueuePriority = Field(default=5, description="The priority of those that say none.")
+    deadline: KeySetting | None = Field(
+        default=None, description="Where a request says how long it may wait, as 250ms or seconds: {header: NAME}…"
+    )
 
 
 class PoolTimeouts(Settings):

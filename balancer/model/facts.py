@@ -13,6 +13,7 @@ from urllib.parse import unquote_plus
 
 from balancer.model.address import Peer
 from balancer.model.headers import RawHeaders
+from balancer.model.queueing import Queueing
 from balancer.model.target import BadTargetError, normalised_path, split_target
 from balancer.model.tls import TLSInfo
 
@@ -58,6 +59,8 @@ class RequestFacts:
     repeated. ``at`` is when it is to be taken to come, in seconds since 1970; None: now.
     """
 
+    queueing: Queueing
+    """How the route has it wait for a server; not set where it says nothing."""
     subset: Mapping[str, str]
     """Labels that the route asks for of servers; not set where it asks for none, as it costs where it is not needed."""
 
@@ -77,6 +80,7 @@ class RequestFacts:
         "noted",
         "noted_by",
         "peer",
+        "queueing",
         "scheme",
         "subset",
         "target",

@@ -20,6 +20,7 @@ from balancer.pools.circuit import TripSettings
 from balancer.pools.concurrency import Concurrency, ConcurrencySettings
 from balancer.pools.limits import Limit, Limits, LimitSettings, Wait
 from balancer.pools.pool import Facts, Pool
+from balancer.pools.priority_queue import PriorityQueue, PrioritySettings
 from balancer.pools.sections import Sections
 from balancer.pools.server import Server
 from balancer.pools.slow_start import SlowStart, SlowStartSettings
@@ -36,6 +37,7 @@ class GuardedPool(Pool):
         trip: when its breakers trip, None: it has none.
         slow_start: how servers come to their share, None: at once.
         sections: the algorithm, where it has any.
+        priorities: who goes first in the queue, None: who came first.
         concurrency: how limits follow from latency, None: they do not.
         subsets: of the servers, by label, None: there are none.
         others: as of :class:`Pool`.
@@ -52,6 +54,7 @@ class GuardedPool(Pool):
         sections: Sections | None = None,
         subsets: Subsets | None = None,
         concurrency: ConcurrencySettings | None = None,
+        priorities: PrioritySettings | None = None,
         **others: Any,
     ) -> None:
         self.limits = Limits(limits or LimitSettings())
@@ -62,6 +65,8 @@ class GuardedPool(Pool):
         self.slow_start = None if slow_start is None else SlowStart(slow_start, self, others["clock"])
         super().__init__(*args, **others)
         self.retry.limit = self.limits.retries
+        if priorities is not None:
+            self.queue = PriorityQueue(priorities, self.queue.settings, others["clock"], self._next_in_line)
         self.queue.mixed = subsets is not None
         self._watching = self.outliers if self.outliers is not None and self.outliers.settings.watches_all else None
 

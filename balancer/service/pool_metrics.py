@@ -1,4 +1,4 @@
-"""The metrics of what pools decide by themselves: limits, breakers, outliers, slow start, sections, adaptive limits."""
+"""The metrics of what pools decide by themselves: limits, breakers, outliers, slow start, sections, adaptive limits, queues."""
 
 from __future__ import annotations
 
@@ -35,12 +35,21 @@ def policy_metrics(pools: Mapping[str, Pool]) -> Iterator[Metric]:
         "The part of the traffic that servers of a priority, here or elsewhere, get.",
         ("pool", "section"),
     )
+    unserved = counter(
+        "queue_unserved",
+        "Who got no server: the queue was full, it gave way to others, or its time was up.",
+        ("pool", "reason"),
+    )
     adaptive = gauge(
         "concurrency_limit",
         "The adaptive limit of what is in flight; the pool's own has no server.",
         ("pool", "server"),
     )
     for name, pool in pools.items():
+        for reason in ("full", "shed", "timeout"):
+            queue = pool.queue
+            count = queue.refused if reason == "full" else queue.shed if reason == "shed" else queue.timed_out
+            unserved.add_metric((name, reason), count)
         if pool.outliers is not None:
             for kind in KINDS:
                 found.add_metric((name, kind), pool.outliers.found[kind])
@@ -69,4 +78,4 @@ def policy_metrics(pools: Mapping[str, Pool]) -> Iterator[Metric]:
             for each in pool.servers if breaker.settings.of == "server" else (None,):
                 state = breaker.circuit(each).state
                 opened.add_metric((name, "" if each is None else each.name), int(state is not CircuitState.CLOSED))
-    yield from (active, refused, opened, trips, found, ejected, share, part, adaptive)
+    yield from (active, refused, opened, trips, found, ejected, share, part, adaptive, unserved)

@@ -19,6 +19,7 @@ from balancer.pools.introduction import Introduction
 from balancer.pools.limits import LimitSettings
 from balancer.pools.outliers import Passive
 from balancer.pools.pool import Pool, PoolTimeouts
+from balancer.pools.priority_queue import PrioritySettings
 from balancer.pools.queue import QueueSettings
 from balancer.pools.resolve import ResolveSettings
 from balancer.pools.retry import RetrySettings
@@ -44,11 +45,12 @@ def built_pool(
     encryption: Any = None,
     *,
     another: Callable[[], Any],
+    queueing: bool = False,
 ) -> Pool:
     """Return the pool, not started.
 
     ``algorithm`` and ``probe`` are built, ``secret`` signs sticky cookies, ``encryption`` is how TLS is spoken with its servers,
-    ``another`` makes one more algorithm like that.
+    ``another`` makes one more algorithm like that, ``queueing`` says that routes have their own priorities in the queue.
     """
     keep_alive = KeepAlive(settings.keep_alive.size, settings.keep_alive.idle, settings.keep_alive.max_age)
     ping = settings.http2.ping
@@ -72,6 +74,9 @@ def built_pool(
     told = settings.proxy_protocol
     health, passive, timeouts = settings.health, _passive(settings), settings.timeouts
     policies = _policies(settings)
+    queue = settings.queue
+    if queueing or queue.priority is not None or queue.deadline is not None:
+        policies["priorities"] = PrioritySettings(queue.priority, queue.deadline, queue.default_priority)
     sectioned = _is_sectioned(settings)
     where = SectionSettings(settings.locality.overprovisioning, settings.locality.zone)
     if sectioned:

@@ -18,6 +18,7 @@ from balancer.hooks.interfaces import IFilter
 from balancer.hooks.plugged import Plugged
 from balancer.hooks.registry import Registry
 from balancer.model.exchange import Reply
+from balancer.model.queueing import Queueing
 from balancer.routing.answer import fixed_reply
 from balancer.routing.conditions import Conditions
 from balancer.routing.l4 import L4Route, L4Routes
@@ -115,6 +116,8 @@ def _route(
     conditions = matches.conditions(route.match, below(report, "match"))
     filters = tuple(_filters_of_route(route, conditions, registry, report))
     name, priority = route.name, route.priority
+    queue = route.queue
+    leaf = proxy.asking(route.subset, Queueing(queue.priority, queue.timeout) if queue is not None else None)
     if route.pool is not None:
         return Route(
             name,
@@ -123,13 +126,11 @@ def _route(
             priority=priority,
             filters=filters,
             pool=route.pool,
-            leaf=proxy.of_subset(route.subset),
+            leaf=leaf,
         )
     if route.split is not None:
         split = Split(route.split.weights, route.split.key)
-        return Route(
-            name, order, conditions, priority=priority, filters=filters, split=split, leaf=proxy.of_subset(route.subset)
-        )
+        return Route(name, order, conditions, priority=priority, filters=filters, split=split, leaf=leaf)
     if route.redirect is not None:
         try:
             redirect = _redirect(route.redirect)

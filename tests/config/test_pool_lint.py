@@ -64,6 +64,15 @@ class PoolLintTests(SynchronousTestCase):
         routed = CLEAN.replace("pool: app}}", "routes: [{pool: app, subset: {version: v1}}]}}")
         self.assertEqual([problem.code for problem in lint(config_of(routed))], ["idle-labels"])
 
+    def test_queues(self) -> None:
+        """Priorities where nobody waits, or nobody has another."""
+        for more, codes in [
+            ("queue: {priority: {header: X-Priority}, default_priority: 3}", []),
+            ("queue: {size: 0, priority: {header: X-Priority}}", ["idle-queue"]),
+            ("queue: {default_priority: 3}", ["idle-queue"]),
+        ]:
+            self.assertEqual(self.codes(more), codes, more)
+
     def test_breakers(self) -> None:
         """Breakers that limit nothing, or everything."""
         limited = "[{address: 'a:1', max_connections: 5}, {address: 'b:1', max_connections: 5}]"

@@ -8,8 +8,9 @@ import subprocess
 import threading
 from typing import Any
 
-from tests.live.balancers import BIN, BalancerTestCase, Peer, RunningBalancer, Server, wait_until
+from tests.live.balancers import BIN, BalancerTestCase, Peer, RunningBalancer, Server, stopped, wait_until
 from tests.live.processes import free_port
+from tests.live.test_failover import Nginx
 
 FAILED = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\n\r\nfail"
 
@@ -211,6 +212,35 @@ class BreakerTests(PolicyTestCase):
         wait_until(lambda: self.metric(pending) == 0.0)
 
 
+class FrozenTests(BalancerTestCase):
+    """A real server that is stopped, and one that is not there."""
+
+    def test_stopped_and_refusing(self) -> None:
+        """Servers that hang, and that refuse, are cut off, and trusted again when they go on."""
+        folder = self.folder()
+        servers = [Nginx(folder, name) for name in ("one", "two", "three")]
+        for each in servers:
+            self.addCleanup(each.end)
+        running, port = self.web(
+            *(f"{{address: '127.0.0.1:{each.port}', name: {each.name}}}" for each in servers),
+            pool="algorithm: round_robin\npassive: false\ntimeouts: {connect: 500ms, first_byte: 500ms}\n"
+            "breaker: {trip: {min_requests: 3, error_ratio: 30%, window: 1m, open: 500ms, max_open: 1s, probes: 1}}",
+        )
+        wait_until(lambda: self.get(port).status == 200)
+
+        def bodies() -> set[bytes]:
+            return {self.get(port).body for _ in range(9)}
+
+        def cut_off(name: str) -> bool:
+            return f"server {name} of pool web is cut off" in running.output.read_text()
+
+        servers[1].end()
+        with stopped(servers[0].process.pid):
+            wait_until(lambda: bodies() and cut_off("one") and cut_off("two"), 60.0)
+        servers[1].start()
+        wait_until(lambda: bodies() == {b"one", b"two", b"three"}, 60.0)
+
+
 class OutlierTests(PolicyTestCase):
     """Five servers, one of which does worse than the others."""
 
@@ -340,3 +370,40 @@ class ConcurrencyTests(PolicyTestCase):
             mood.go_on.set()
         wait_until(lambda: len(answers) == 4)
         self.assertEqual([answer.status for answer in answers], [200] * 4)
+
+
+class QueueTests(PolicyTestCase):
+    """More requests than a server takes."""
+
+    names = ("one",)
+
+    def test_priorities(self) -> None:
+        """The route's requests are served before others that came earlier; the lowest is refused when there is no room."""
+        named = [f"{{address: '{self.servers[0].address}', name: one, max_connections: 1}}"]
+        running, port = self.web(
+            *named,
+            listener="routes:\n"
+            "  - {name: first, match: {path: /first}, pool: web, queue: 9}\n"
+            "  - {name: rest, pool: web}",
+            pool="queue: {size: 2, timeout: 60s, priority: {header: X-Priority}}",
+            top=f"metrics: {{bind: '127.0.0.1:{(metrics_port := free_port())}'}}\n",
+        )
+        self.metrics_port = metrics_port
+        waiting = 'balancer_pool_queue{pool="web"}'
+        self.moods[0].mood = "hang"
+        clients = {}
+        for count, (name, path, priority) in enumerate(
+            [("busy", "/", "5"), ("low", "/", "1"), ("middle", "/", "5"), ("high", "/first", "0")]
+        ):
+            clients[name] = client = self.connect(port)
+            client.send(f"GET {path} HTTP/1.1\r\nHost: web\r\nX-Priority: {priority}\r\n\r\n".encode())
+            if name == "busy":
+                wait_until(lambda: self.moods[0].hanging == 1)
+            else:
+                wait_until(lambda wanted=min(count, 2): self.metric(waiting) == wanted)
+        self.assertEqual(clients["low"].response()[0], 503)
+        self.moods[0].mood = "well"
+        self.moods[0].go_on.set()
+        self.assertEqual([clients[name].response()[0] for name in ("busy", "high", "middle")], [200] * 3)
+        records = [record for record in running.records(4) if record["status"] == 200]
+        self.assertEqual([record["target"] for record in records][:2], ["/", "/first"])
