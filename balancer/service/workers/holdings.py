@@ -15,8 +15,8 @@ from typing import Any
 from balancer.config.loading import Loaded
 from balancer.config.schema import MOST_WORKERS, Config, cpus
 from balancer.errors import BalancerError
-from balancer.service.build import built, loaded
 from balancer.pools.guarded import GuardedPool
+from balancer.service.build import built, loaded
 from balancer.service.inheritance import Inheritance, Left
 from balancer.service.runtime import Runtime, default_connections
 from balancer.service.server_state import state_of
