@@ -265,6 +265,7 @@ class GuardedPool(Pool):
     def stop(self) -> None:
         """End probes and look-ups, and let breakers be as they are."""
         super().stop()
+        self.limits.release([server for server in self.servers if server.owner is self])
         if self.breaker is not None:
             self.breaker.stop()
         if self.slow_start is not None:

@@ -145,6 +145,14 @@ class Limits:
         for left in (old.requests, old.connections):
             left.keep_with_others(None)
 
+    def release(self, servers: Sequence[Server]) -> None:
+        """Keep to nothing together with others any more, and be told of no connections: what counts them may go to others."""
+        for limit in self.all:
+            limit.keep_with_others(None)
+        for server in servers:
+            if isinstance(server.connections, _Connections):
+                server.connections = dict(server.connections)
+
     def over(self, session: bool) -> Limit | None:
         """Return the limit that keeps one more exchange, or session, from beginning; None if there is none."""
         if self.requests.full:

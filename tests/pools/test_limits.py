@@ -123,6 +123,16 @@ class LimitsTests(TestCase):
         limits.requests.keep_with_others(None)
         self.assertEqual(others.ours, 0)
 
+    def test_release(self) -> None:
+        """A pool that is stopped counts nothing together with others, and is not told of connections any more."""
+        limits, members, others = Limits(LimitSettings(connections=5)), servers("a"), _Others(3)
+        limits.bind(members)
+        members[0].connections["http1"] += 1
+        limits.connections.keep_with_others(others)
+        limits.release(members)
+        members[0].connections["http1"] += 1
+        self.assertEqual((others.ours, limits.connections.active, members[0].connections["http1"]), (0, 1, 2))
+
     def test_take_over(self) -> None:
         """At a reload what is in flight still counts, against the new limits, and what was refused is not forgotten."""
         old, new, members = Limits(LimitSettings(1, 1, 1, 1)), Limits(LimitSettings(2, 2, 2, 2)), servers("a")
