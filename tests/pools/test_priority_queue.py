@@ -146,3 +146,14 @@ class PoolTests(TestCase):
         for _ in range(3):
             watched.pool.end(watched.servers[0], 0.01, ok=True)
         self.assertEqual(got, ["9", "5", "1"])
+
+    def test_explained(self) -> None:
+        """Where all are full it is told how the request would wait."""
+        watched = Guarded([server("a", max_connections=1)], priorities=SETTINGS, queue=QueueSettings(10, 5.0))
+        facts = request(X_Priority="9", X_Deadline="2s")
+        self.assertNotIn("waits", watched.pool.explain(facts)[0][2])
+        watched.pool.begin(watched.servers[0])
+        self.assertEqual(
+            watched.pool.explain(facts)[0][2],
+            "full: 1 of 1 connections; it waits with priority 9, 2 s at most",
+        )
