@@ -191,7 +191,7 @@ class Forward(Attempts):
                 self._switch(head)
                 return
             if head.status >= 500 and self._may_retry(_answered(head.status)):
-                self._retry(failed_connect=False)
+                self._retry(failed_connect=False, status=head.status)
                 return
             try:
                 self._begin_response(head, reader.body)
@@ -263,7 +263,12 @@ class Forward(Attempts):
         record = self._record
         record.attempts = self._attempts
         self._request.consumer = None
-        self._pool.end(server, record.first_byte, status not in GATEWAY_ERRORS)
+        if self._retrying:
+            self._retry_is_over()
+        if status < 500:
+            self._pool.end(server, record.first_byte, True)
+        else:
+            self._pool.end(server, record.first_byte, status not in GATEWAY_ERRORS, False, status)
 
     def _switch(self, head: ResponseHead) -> None:
         """The server agreed to another protocol."""
@@ -299,6 +304,8 @@ class Forward(Attempts):
         record.bytes_in, record.bytes_out, record.attempts = tunnel.bytes_in, tunnel.bytes_out, self._attempts
         record.reason, record.detail = code, tunnel.detail
         assert self._server is not None
+        if self._retrying:
+            self._retry_is_over()
         self._pool.end(self._server, record.first_byte, True)
         self._request.tunnel_ended()
 

@@ -15,9 +15,11 @@ from balancer.forwarding.exchange import Forward
 from balancer.forwarding.upgrades import Upgrades
 
 if TYPE_CHECKING:
-    from balancer.pools.pool import Pool
+    from balancer.model.facts import RequestFacts
+from balancer.model.queueing import Queueing
+from balancer.pools.pool import Pool
 
-__all__ = ["ProxyResource"]
+__all__ = ["AskingResource", "ProxyResource"]
 
 
 @implementer(IResource)
@@ -37,6 +39,12 @@ class ProxyResource:
         self._connect = connect
         self._upgrades = upgrades
 
+    def asking(self, labels: Mapping[str, str], queueing: Queueing | None) -> ProxyResource:
+        """Return the same for a route that asks the pool for something."""
+        if not labels and queueing is None:
+            return self
+        return AskingResource(self._pools, self._connect, self._upgrades, labels, queueing)
+
     def render(self, request: Any) -> int:
         """Begin to forward ``request``, one of our own; it is answered in its own time."""
         kind = Call if request.record.grpc and request.head.upgrade is None else Forward
@@ -54,3 +62,37 @@ class ProxyResource:
             TypeError: always.
         """
         raise TypeError("a pool serves every path below its route; mount other resources on routes of their own")
+
+
+class AskingResource(ProxyResource):
+    """Forwards for a route that asks its pool for something.
+
+    Args:
+        labels: that servers must have, by name; they go before what the request asks for.
+        queueing: how those wait that have to.
+        others: as of :class:`ProxyResource`.
+    """
+
+    def __init__(
+        self,
+        pools: Mapping[str, Pool],
+        connect: Connector,
+        upgrades: Upgrades,
+        labels: Mapping[str, str],
+        queueing: Queueing | None,
+    ) -> None:
+        super().__init__(pools, connect, upgrades)
+        self._labels = labels
+        self._queueing = queueing
+
+    def ask(self, facts: RequestFacts) -> None:
+        """Note in ``facts`` what is asked for."""
+        if self._labels:
+            facts.subset = self._labels
+        if self._queueing is not None:
+            facts.queueing = self._queueing
+
+    def render(self, request: Any) -> int:
+        """Begin to forward ``request``."""
+        self.ask(request.facts)
+        return super().render(request)

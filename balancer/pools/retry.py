@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from balancer import errors
 from balancer.errors import Reason
+from balancer.pools.limits import Limit
 from balancer.wire.grpc.status import RETRIABLE
 
 __all__ = ["IDEMPOTENT", "RetryPolicy", "RetrySettings"]
@@ -59,15 +60,28 @@ class RetryPolicy:
         settings: what is retried.
         now: returns monotonic seconds.
 
-    ``retries`` counts those allowed, ``refused`` those that only the budget forbade.
+    ``retries`` counts those allowed, ``refused`` those that only the budget forbade; ``limit`` is on those in flight, which who makes them
+    counts there.
     """
 
-    __slots__ = ("_before", "_codes", "_now", "_requests", "_since", "_spent", "refused", "retries", "settings")
+    __slots__ = (
+        "_before",
+        "_codes",
+        "_now",
+        "_requests",
+        "_since",
+        "_spent",
+        "limit",
+        "refused",
+        "retries",
+        "settings",
+    )
 
     def __init__(self, settings: RetrySettings, now: Callable[[], float]) -> None:
         self.settings = settings
         self.retries = 0
         self.refused = 0
+        self.limit: Limit | None = None
         codes: set[str] = set()
         for condition in settings.on:
             if condition == "connect_failure":
@@ -106,6 +120,10 @@ class RetryPolicy:
             and reason not in _UNREAD
             and reason.code not in _GRPC_CODES  # whoever lists one knows: every call is a POST
         ):
+            return False
+        limit = self.limit
+        if limit is not None and limit.full:
+            limit.refused += 1
             return False
         now = self._now()
         age = now - self._since

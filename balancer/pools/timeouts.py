@@ -1,0 +1,17 @@
+"""How long servers may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["PoolTimeouts"]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolTimeouts:
+    """How long servers may take, in seconds."""
+
+    connect: float = 3.0
+    first_byte: float = 60.0
+    idle: float = 60.0
+    write: float = 30.0
