@@ -52,7 +52,7 @@ class ConformanceTests(BalancerTestCase):
         self.ports = {name: free_port() for name in (*_ANSWERING, "silent")}
         listeners = ""
         for name, port in self.ports.items():
-            listeners += f"  {name}:\n    bind: 127.0.0.1:{port}\n    protocol: http\n"
+            listeners += f"  {name}:\n    bind: 127.0.0.1:{port}\n    protocol: http\n    http2: {{websocket: false}}\n"
             if name.startswith("tls"):
                 listeners += f"    tls: {{certificates: {folder}/a.pem}}\n"
             listeners += _ROUTES[name.removeprefix("tls-")]

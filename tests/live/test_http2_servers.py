@@ -391,7 +391,8 @@ class OddTests(BalancerTestCase):
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         begun.wait(10)
         running.reload(running.file.read_text().replace("protocol: h2", "protocol: http1"))
-        wait_until(lambda: self.get(port).body == b"old")
+        wait_until(lambda: "reloaded" in running.output.read_text())
+        self.assertEqual(self.get(port).body, b"old")
         go_on.set()
         self.assertEqual(client.response()[2], b"ok")
 
