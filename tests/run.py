@@ -85,9 +85,10 @@ def _suites(arguments: list[str]) -> list[tuple[str, Path, list[str]]]:
 def _run(folder: Path, arguments: list[str], counts: Counter[str], missing: set[str], reactor: str) -> int:
     """Run trial in ``folder``, pass its output through, and add up what it says; returns its exit status.
 
-    The balancers that tests start run on ``reactor``, or on the default.
+    The balancers that tests start run on ``reactor``, or on the default. What is run once more is not measured once more.
     """
-    command = [sys.executable, "-m", "coverage", "run", f"--rcfile={ROOT / 'pyproject.toml'}", "-m", "twisted.trial"]
+    coverage = [] if reactor else ["-m", "coverage", "run", f"--rcfile={ROOT / 'pyproject.toml'}"]
+    command = [sys.executable, *coverage, "-m", "twisted.trial"]
     command += ["--reporter=text", f"--temp-directory={DATA / 'trial'}", *arguments]
     paths = [str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {
