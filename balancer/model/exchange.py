@@ -45,7 +45,8 @@ class Exchange:
     ``facts`` is the request as received and never changes. ``method``, ``target`` (text, latin-1) and ``headers``
     are the request as it will be sent. ``body`` is the whole request body where a filter of the route declared
     that it needs it, else None. ``status`` and ``response_headers`` are set, and may be changed, once the response
-    head is there. ``route`` and ``captures`` come from the decision (``""`` and empty before routing). ``notes`` is
+    head is there. ``route``, ``captures`` and ``entry``, the compiled route, come from the decision (``""``, empty and None
+    before routing). ``notes`` is
     for filters of one exchange to leave each other word; its items under ``"log"`` go to the JSON access log.
     ``request_transform`` and ``response_transform`` change the bodies as they stream, where a filter has set them with
     its part of the request or the response: then nobody knows a length any more. ``ran``
@@ -55,6 +56,7 @@ class Exchange:
     __slots__ = (
         "body",
         "captures",
+        "entry",
         "facts",
         "headers",
         "method",
@@ -75,6 +77,7 @@ class Exchange:
         self.headers = headers
         self.route = route
         self.captures: dict[str, str] = {}
+        self.entry: Any = None
         self.body: bytes | None = None
         self.status = 0
         self.response_headers: RawHeaders = []

@@ -229,7 +229,7 @@ class _Walk:
         decision = decide(site.table, facts, self._draw)
         self._explain_routes(facts, decision)
         found.route, found.action, found.captures = decision.route, decision.action, dict(decision.captures)
-        exchange.route, exchange.captures = decision.route, dict(decision.captures)
+        exchange.route, exchange.captures, exchange.entry = decision.route, dict(decision.captures), decision.entry
         entry = decision.entry
         reply = self._run("route", entry.filters, exchange) if entry is not None else None
         if reply is None and decision.action in ("redirect", "respond", "none"):
