@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from balancer.filters.grpc_web import GRPC_WEB
 from balancer.filters.headers import HEADERS
+from balancer.filters.response import RESPONSE
 from balancer.filters.rewrite import REWRITE
 from balancer.filters.waf import Waf, WafSettings
 from balancer.hooks import hookimpl
@@ -17,4 +18,4 @@ __all__ = ["balancer_filters"]
 @hookimpl
 def balancer_filters() -> Iterable[IFactory]:
     """Return the built-in filters."""
-    return (GRPC_WEB, HEADERS, REWRITE, Factory("waf", Waf.of, WafSettings))
+    return (GRPC_WEB, HEADERS, RESPONSE, REWRITE, Factory("waf", Waf.of, WafSettings))

@@ -219,6 +219,9 @@ class Forward(Attempts):
         if length is None and body.ended and not head.chunked and request.facts.method != "HEAD":
             length = body.received
         headers = head.plain
+        if request.exchange is not None and self._server is not None:
+            server = self._server
+            request.exchange.origin = f"{'http' if server.encryption is None else 'https'}://{server.address}"
         if not head.dated:
             headers = [*headers, (b"Date", http_date())]
         sticky = self._pool.sticky

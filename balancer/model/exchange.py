@@ -45,7 +45,7 @@ class Exchange:
     ``facts`` is the request as received and never changes. ``method``, ``target`` (text, latin-1) and ``headers``
     are the request as it will be sent. ``body`` is the whole request body where a filter of the route declared
     that it needs it, else None. ``status`` and ``response_headers`` are set, and may be changed, once the response
-    head is there. ``route``, ``captures`` and ``entry``, the compiled route, come from the decision (``""``, empty and None
+    head is there; ``origin`` is then the server it came from, as ``http://10.0.0.1:8000``, ``""`` for our own. ``route``, ``captures`` and ``entry``, the compiled route, come from the decision (``""``, empty and None
     before routing). ``notes`` is
     for filters of one exchange to leave each other word; its items under ``"log"`` go to the JSON access log.
     ``request_transform`` and ``response_transform`` change the bodies as they stream, where a filter has set them with
@@ -61,6 +61,7 @@ class Exchange:
         "headers",
         "method",
         "notes",
+        "origin",
         "ran",
         "request_transform",
         "response_headers",
@@ -83,6 +84,7 @@ class Exchange:
         self.response_headers: RawHeaders = []
         self.request_transform: Transform | None = None
         self.response_transform: Transform | None = None
+        self.origin = ""
         self.notes: dict[str, Any] = {}
         self.ran: list[Any] = []
 
