@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from balancer.filters.body import BODY
 from balancer.filters.grpc_web import GRPC_WEB
 from balancer.filters.headers import HEADERS
 from balancer.filters.response import RESPONSE
@@ -18,4 +19,4 @@ __all__ = ["balancer_filters"]
 @hookimpl
 def balancer_filters() -> Iterable[IFactory]:
     """Return the built-in filters."""
-    return (GRPC_WEB, HEADERS, RESPONSE, REWRITE, Factory("waf", Waf.of, WafSettings))
+    return (BODY, GRPC_WEB, HEADERS, RESPONSE, REWRITE, Factory("waf", Waf.of, WafSettings))

@@ -201,6 +201,8 @@ class Forward(Attempts):
                 return
         for piece in reader.body.take():
             request.send(piece)
+        if self._phase == DONE:  # a filter has refused the body
+            return
         if reader.body.ended:
             self._complete()
         else:

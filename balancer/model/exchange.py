@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from balancer.model.facts import RequestFacts
 from balancer.model.headers import RawHeaders
 
-__all__ = ["Exchange", "Reply", "Transform"]
+__all__ = ["Exchange", "Joined", "Reply", "Transform"]
 
 
 class Transform(Protocol):
@@ -22,6 +22,26 @@ class Transform(Protocol):
 
     def end(self, trailers: RawHeaders | None) -> tuple[bytes, RawHeaders | None]:
         """Return what is left to say at the body's end, and the trailers behind it; called once, last."""
+
+
+class Joined:
+    """Two transforms, one after the other."""
+
+    __slots__ = ("_first", "_then")
+
+    def __init__(self, first: Transform, then: Transform) -> None:
+        self._first = first
+        self._then = then
+
+    def feed(self, data: bytes) -> bytes:
+        data = self._first.feed(data)
+        return self._then.feed(data) if data else b""
+
+    def end(self, trailers: RawHeaders | None) -> tuple[bytes, RawHeaders | None]:
+        rest, trailers = self._first.end(trailers)
+        data = self._then.feed(rest) if rest else b""
+        rest, trailers = self._then.end(trailers)
+        return data + rest, trailers
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +107,16 @@ class Exchange:
         self.origin = ""
         self.notes: dict[str, Any] = {}
         self.ran: list[Any] = []
+
+    def change_request(self, transform: Transform) -> None:
+        """Have ``transform`` change the request's body, after those that do so already."""
+        before = self.request_transform
+        self.request_transform = transform if before is None else Joined(before, transform)
+
+    def change_response(self, transform: Transform) -> None:
+        """Have ``transform`` change the response's body, after those that do so already."""
+        before = self.response_transform
+        self.response_transform = transform if before is None else Joined(before, transform)
 
     def __repr__(self) -> str:
         return f"<Exchange {self.method} {self.target} route={self.route!r} status={self.status}>"

@@ -332,9 +332,31 @@ class ClientRequest:
         """Send what the response's transform has still to say; return the trailers that follow."""
         transform, self._transform = self._transform, None
         assert transform is not None
-        rest, trailers = transform.end(trailers)
+        try:
+            rest, trailers = transform.end(trailers)
+        except ExchangeError as error:
+            self._refuse(error)
+            return None
         self.send(rest)
         return trailers
+
+    def _changed(self, data: bytes) -> bytes:
+        """Return what becomes of a piece of the response's body."""
+        assert self._transform is not None
+        try:
+            return self._transform.feed(data)
+        except ExchangeError as error:
+            self._refuse(error)
+            return b""
+
+    def _refuse(self, error: ExchangeError) -> None:
+        """A response that has begun cannot be changed as it must: the client gets no more of it."""
+        self._transform = None
+        self._silent = True
+        consumer, self.consumer = self.consumer, None
+        if consumer is not None:
+            consumer.client_went()
+        self.fail(error)
 
     def _answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
         try:

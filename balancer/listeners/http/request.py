@@ -175,7 +175,7 @@ class Request(ClientRequest):
         if self._silent or not data:
             return
         if self._transform is not None:
-            data = self._transform.feed(data)
+            data = self._changed(data)
             if not data:
                 return
         self.record.bytes_out += len(data)

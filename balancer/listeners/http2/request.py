@@ -212,7 +212,7 @@ class StreamRequest(ClientRequest):
         if self._silent or not data:
             return
         if self._transform is not None:
-            data = self._transform.feed(data)
+            data = self._changed(data)
             if not data:
                 return
         self.record.bytes_out += len(data)
@@ -238,6 +238,8 @@ class StreamRequest(ClientRequest):
         """Complete the response, and send what is queued."""
         if self._transform is not None and not self._silent:
             trailers = self._end_transform(trailers)
+            if self.finished:
+                return
         session, stream = self.channel.session, self.stream
         if trailers:
             trailers = response_fields(200, trailers)[1:]
