@@ -6,6 +6,7 @@ import re
 import subprocess
 from typing import Any
 
+from balancer import testing
 from tests.live.balancers import BalancerTestCase, Peer, RunningBalancer
 from tests.live.programs import need
 
@@ -25,6 +26,15 @@ routes:
     filters: [{body: {response: {json: {wrap: data}, limit: 1KiB}}}]
     pool: web
   - {match: {path: /old/**}, redirect: {path: {prefix: /shop}, query: {remove: [x]}, status: 301}}
+"""
+_CONFIGURATION = """
+listeners:
+  web:
+    bind: 127.0.0.1:{port}
+    protocol: http
+{listener}
+pools:
+  web: {{servers: [127.0.0.1:1]}}
 """
 _PAGE = (b"<a href=http://inter", b"nal/app/a>", b"</a> http://internal/ap")
 
@@ -133,6 +143,42 @@ class RewritingTests(BalancerTestCase):
             self.assertTrue(shown.endswith('\r\n\r\n{"data":{"a":1.50}}'), shown)
         for shown in self.both(port, "/old/a%2Cb?x=1&y=%7E"):
             self.assertRegex(shown, r"(?is)\AHTTP/[12.]+ 301.*location: /shop/a%2Cb\?y=%7E\r")
+
+    def test_explained(self) -> None:
+        """What is explained to be sent is what a server gets, and where it would redirect is where it does."""
+        running, port = self.rewriting()
+        text = _CONFIGURATION.format(
+            port=port, listener="".join(f"    {line}\n" for line in _LISTENER.strip().splitlines())
+        )
+        balancer = testing.Configured(text)
+        for target in (
+            "/shop",
+            "/shop/",
+            "/store/%7Ea//b/../c?utm_x=1&a=%20&via=q&&",
+            "/x/../shop/b?",
+            "/old",
+            "/old//x?x&y",
+        ):
+            said = balancer.ask(f"http://shop.example:{port}{target}").as_json()
+            shown = self.curl(port, target)
+            if said["location"] is not None:
+                self.assertIn(f"\r\nLocation: {said['location']}\r\n", shown)
+            else:
+                got = shown.partition("\r\n\r\n")[2]
+                self.assertEqual(got.split(" ")[1], said["request"]["target"], target)
+                self.assertIn("\r\nHost: internal\r\n", got)
+                self.assertIn(["Host", "internal"], said["request"]["headers"])
+        for body in ('{"admin": 1, "x": [1.50]}', "[]", " "):
+            asked = ("-H", "Content-Type: application/json", "--data", body)
+            said = balancer.ask(
+                f"http://shop.example:{port}/shop/x", "POST", {"Content-Type": "application/json"}, body=body
+            ).as_json()
+            got = self.curl(port, "/shop/x", *asked).partition("\r\n\r\n")[2]
+            self.assertTrue(got.endswith("\r\n\r\n" + said["request"].get("body", body)), (got, said))
+            framing = [pair for pair in said["request"]["headers"] if pair[0] == "Transfer-Encoding"]
+            self.assertEqual(framing, [["Transfer-Encoding", "chunked"]])
+            self.assertIn("\r\nTransfer-Encoding: chunked\r\n", got)
+        running.stop()
 
     def test_http1_servers(self) -> None:
         """Everything, with a server of HTTP/1.1."""
