@@ -14,7 +14,8 @@
 
 Bodies of other types, compressed ones, and parts of one (206) pass untouched; so that there are none, ``Accept-Encoding``,
 ``Range`` and ``If-Range`` are taken from the request where responses are to be changed. JSON is collected up to ``limit``; what is
-longer, or none, is refused: 413 or 400 for a request, and a response that has begun is cut off. Text is compared as UTF-8.
+longer, or none, is refused: 413 or 400 for a request, 502 for a response, or cut off where that has begun. Text is compared as
+UTF-8.
 """
 
 from __future__ import annotations

@@ -84,6 +84,7 @@ class ClientRequest:
     )
 
     channel: Any
+    _take_back: Callable[[], bool]  # forgets the response's head, and returns True, if it has not been sent yet
     is_held_back = False
 
     def __init__(
@@ -340,23 +341,24 @@ class ClientRequest:
         self.send(rest)
         return trailers
 
-    def _changed(self, data: bytes) -> bytes:
+    def _changed(self, transform: Transform, data: bytes) -> bytes:
         """Return what becomes of a piece of the response's body."""
-        assert self._transform is not None
         try:
-            return self._transform.feed(data)
+            return transform.feed(data)
         except ExchangeError as error:
             self._refuse(error)
             return b""
 
     def _refuse(self, error: ExchangeError) -> None:
-        """A response that has begun cannot be changed as it must: the client gets no more of it."""
+        """A response cannot be changed as it must: the client gets an error page, or no more of it if it has begun to get it."""
         self._transform = None
-        self._silent = True
         consumer, self.consumer = self.consumer, None
         if consumer is not None:
             consumer.client_went()
+        if self._take_back() and self.exchange is not None:
+            self.responded, self.exchange.response_transform = False, None
         self.fail(error)
+        self._silent = True  # whoever is sending goes on for a while
 
     def _answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
         try:

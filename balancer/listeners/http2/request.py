@@ -212,7 +212,7 @@ class StreamRequest(ClientRequest):
         if self._silent or not data:
             return
         if self._transform is not None:
-            data = self._changed(data)
+            data = self._changed(self._transform, data)
             if not data:
                 return
         self.record.bytes_out += len(data)
@@ -226,6 +226,12 @@ class StreamRequest(ClientRequest):
                 self.channel.backlog.look()
         elif len(data) > HIGH_WATER:
             self.channel.backlog.look()
+
+    def _take_back(self) -> bool:
+        if self._fields is None:
+            return False
+        self._fields = None
+        return True
 
     def _begin(self, *, ended: bool) -> None:
         """Give the session the head that has waited."""
