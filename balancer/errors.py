@@ -145,6 +145,9 @@ HTTP_RESPONSE_TIMEOUT = Reason("http_response_timeout", 504, Side.SERVER, False,
 HTTP_RESPONSE_HEADER_SECTION_SIZE = Reason(
     "http_response_header_section_size", 502, Side.SERVER, False, "The head of the server's answer is too large."
 )
+HTTP_RESPONSE_BODY_SIZE = Reason(
+    "http_response_body_size", 502, Side.SERVER, False, "The body of the server's answer is too large."
+)
 HTTP_PROTOCOL_ERROR = Reason("http_protocol_error", 502, Side.SERVER, False, "The server's answer is not valid HTTP.")
 HTTP_UPGRADE_FAILED = Reason("http_upgrade_failed", 502, Side.SERVER, False, "The server's upgrade is not valid.")
 PROXY_INTERNAL_ERROR = Reason("proxy_internal_error", 500, Side.US, False, "The balancer failed; see its log.")

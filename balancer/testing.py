@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 from zope.interface import implementer
@@ -42,6 +42,7 @@ __all__ = [
     "Configured",
     "Server",
     "account_of",
+    "body_after",
     "choice",
     "exchange",
     "facts",
@@ -145,6 +146,40 @@ def exchange(
     made.status = status
     made.response_headers = _pairs(response_headers)
     return made
+
+
+def body_after(
+    filter_: Any, exchange: Exchange, body: bytes, *, of: Literal["request", "response"] = "response"
+) -> bytes | None:
+    """Return what a filter makes of ``body`` as it streams, None if it has it pass; the same for whatever pieces come.
+
+    Args:
+        filter_: what :func:`make` returned; it has ``response_body``, or ``request_body`` for ``of="request"``.
+        exchange: as the filter sees it, with ``status`` and ``response_headers`` for a response.
+        body: the whole of it; it is fed as it is, byte by byte, and at every split.
+        of: whose body it is.
+
+    Raises:
+        AssertionError: what comes out depends on the pieces.
+    """
+    ask = getattr(filter_, f"{of}_body")
+    ways = [
+        [body],
+        [body[at : at + 1] for at in range(len(body))],
+        *([body[:at], body[at:]] for at in range(1, len(body))),
+    ]
+    found: set[bytes | None] = set()
+    for pieces in ways:
+        transform = ask(exchange)
+        if transform is None:
+            found.add(None)
+        else:
+            found.add(b"".join([transform.feed(piece) for piece in pieces]) + transform.end(None)[0])
+    if len(found) != 1:
+        raise AssertionError(
+            f"what becomes of the body depends on the pieces in which it comes: {sorted(map(repr, found))}"
+        )
+    return found.pop()
 
 
 def _pairs(headers: Headers) -> list[tuple[bytes, bytes]]:

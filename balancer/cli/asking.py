@@ -171,6 +171,8 @@ def _show(console: Console, sample: Sample, found: Explanation) -> None:
         )
         for name, value in found.request["headers"]:
             console.print(f"  {escape(name)}: {escape(value)}")
+        if "body" in found.request:
+            console.print(f"  {escape(found.request['body'])}")
     if found.rejected:
         table = Table("other routes", "why not", box=None, pad_edge=False, header_style="bold")
         for rejected in found.rejected:

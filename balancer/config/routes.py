@@ -15,6 +15,8 @@ from balancer.config.matches import Match, SessionMatch, StreamMatch
 from balancer.config.subsets import Labels
 from balancer.hooks.settings import KeySetting, Settings
 from balancer.model.queueing import HIGHEST
+from balancer.rewriting.paths import PathSetting
+from balancer.rewriting.queries import QuerySetting
 
 __all__ = [
     "ACTIONS",
@@ -70,7 +72,10 @@ class Redirect(Settings):
     scheme: Literal["http", "https"] | None = Field(default=None, description="New scheme; instead of 'to'.")
     host: str | None = Field(default=None, description="New host; instead of 'to'.", min_length=1)
     port: Port | None = Field(default=None, description="New port; instead of 'to'.")
-    path: str | None = Field(default=None, description="New path; instead of 'to'.", min_length=1)
+    path: PathSetting | None = Field(
+        default=None, description="New path; instead of 'to'. A path, {prefix: /new}, or {regex: …, with: …}."
+    )
+    query: QuerySetting | None = Field(default=None, description="Steps that change the query; 'to' may hold another.")
     status: Literal[301, 302, 303, 307, 308] = Field(default=308, description="Status of the answer.")
 
     @model_validator(mode="before")
@@ -80,14 +85,17 @@ class Redirect(Settings):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        parts = {"anyOf": [given(key) for key in ("scheme", "host", "port", "path")]}
-        return short({**handler(schema), "oneOf": [given("to"), parts]}, {"type": "string"})
+        names = ("scheme", "host", "port", "path")
+        parts = {"anyOf": [given(key) for key in names]}
+        query = {"allOf": [given("query"), {"not": {"anyOf": [given(key) for key in ("to", *names)]}}]}
+        return short({**handler(schema), "oneOf": [given("to"), parts, query]}, {"type": "string"})
 
     @model_validator(mode="after")
     def _one_form(self) -> Redirect:
         parts = [self.scheme, self.host, self.port, self.path]
-        if (self.to is None) == all(part is None for part in parts):
-            raise ValueError("expected either 'to', or one or more of 'scheme', 'host', 'port' and 'path'")
+        given_parts = any(part is not None for part in parts)
+        if given_parts if self.to is not None else not given_parts and self.query is None:
+            raise ValueError("expected either 'to', or one or more of 'scheme', 'host', 'port', 'path' and 'query'")
         return self
 
 

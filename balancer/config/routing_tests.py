@@ -76,6 +76,7 @@ class ExpectedRequest(Settings):
     target: StringMatch | None = Field(default=None, description="Path and query as they would be sent.")
     host: StringMatch | None = Field(default=None, description="Host, or :authority.")
     headers: Mapping[HeaderName, StringMatch] = Field(default_factory=dict, description="Header fields by name.")
+    body: StringMatch | None = Field(default=None, description="Its body, as filters leave it.")
 
     @model_validator(mode="before")
     @classmethod

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from balancer.filters.body import BODY
 from balancer.filters.grpc_web import GRPC_WEB
 from balancer.filters.headers import HEADERS
+from balancer.filters.response import RESPONSE
+from balancer.filters.rewrite import REWRITE
 from balancer.filters.waf import Waf, WafSettings
 from balancer.hooks import hookimpl
 from balancer.hooks.interfaces import Factory, IFactory
@@ -16,4 +19,4 @@ __all__ = ["balancer_filters"]
 @hookimpl
 def balancer_filters() -> Iterable[IFactory]:
     """Return the built-in filters."""
-    return (GRPC_WEB, HEADERS, Factory("waf", Waf.of, WafSettings))
+    return (BODY, GRPC_WEB, HEADERS, RESPONSE, REWRITE, Factory("waf", Waf.of, WafSettings))

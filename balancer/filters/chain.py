@@ -20,6 +20,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from balancer.errors import PROXY_INTERNAL_ERROR, ExchangeError
+from balancer.filters.bodies import ask_for_request, ask_for_response
 from balancer.hooks.interfaces import IFilter
 from balancer.model.exchange import Exchange, Reply
 
@@ -70,6 +71,8 @@ def run_requests(
                 if isinstance(outcome, Deferred):
                     return Deferred.fromCoroutine(_rest(outcome, filters, at, exchange, faults))
                 outcome = _checked(outcome)
+            if outcome is None:
+                ask_for_request(each, exchange)
         except Exception as error:
             outcome = _failed(each, exchange, faults, error)
         if outcome is not None:
@@ -83,6 +86,8 @@ async def _rest(
     """Wait for the filter at ``at``, then run those behind it."""
     try:
         reply = _checked(await waiting)
+        if reply is None:
+            ask_for_request(filters[at], exchange)
     except CancelledError:
         raise
     except Exception as error:
@@ -105,6 +110,7 @@ def run_responses(exchange: Exchange, faults: Faults = _faults) -> None:
         each = ran.pop()
         try:
             each.response(exchange)
+            ask_for_response(each, exchange)
         except ExchangeError:
             raise
         except Exception as error:
@@ -122,6 +128,8 @@ def _checked(outcome: Any) -> Outcome:
 def _failed(each: IFilter, exchange: Exchange, faults: Faults, error: Exception) -> Outcome:
     """Take the filter that has just raised out of the exchange; return what it means for the request."""
     exchange.ran.pop()
+    if isinstance(error, ExchangeError):  # the body that is here is not what it is said to be
+        return Reply(error.reason.status, reason=error.reason.code, detail=error.detail)
     faults.note(each, exchange, error)
     return _REFUSED if _denies(each) else None
 

@@ -82,7 +82,7 @@ class GrpcWeb:
                 except ExchangeError as error:
                     return Reply(400, reason=error.reason.code, detail=error.detail)
             else:
-                exchange.request_transform = _Request()
+                exchange.change_request(_Request())
         headers = fields.without(exchange.headers, _CODING)
         headers += [(b"Content-Type", web.plain_type(kind)), (b"TE", b"trailers")]
         exchange.headers = headers
@@ -103,7 +103,7 @@ class GrpcWeb:
             headers = fields.without(headers, (b"trailer",))
             fields.replace(headers, b"content-type", web.web_type(kind, text=text))
             if fields.first(headers, b"grpc-status") is None:
-                exchange.response_transform = _Response(text)
+                exchange.change_response(_Response(text))
             exchange.response_headers = headers
         if self._cors is not None:
             self._cors.allow(exchange.facts.header("origin"), headers, _EXPOSED)

@@ -34,7 +34,7 @@ from balancer.model.header_rules import MANAGED, header_name, header_value, safe
 from balancer.model.headers import RawHeaders
 from balancer.model.template import Template
 
-__all__ = ["HEADERS", "HeaderFilter", "HeaderSettings", "HeaderSteps"]
+__all__ = ["HEADERS", "HeaderFilter", "HeaderSettings", "HeaderSteps", "Step", "compiled", "described"]
 
 _KEPT = MANAGED | {b"host"}
 """What a name with ``*`` never takes."""
@@ -104,6 +104,12 @@ class HeaderSteps(Settings):
     set: Mapping[Name, Value] = Field(default={}, description="Fields to have exactly once; values may hold {name}.")
     add: Mapping[Name, Values] = Field(default={}, description="Fields to add; values may hold {name}.")
 
+    @property
+    def captures(self) -> frozenset[str]:
+        """The names in values that only the route's path pattern can give."""
+        texts = [*self.set.values(), *(text for values in self.add.values() for text in values)]
+        return frozenset().union(*(Template(text).captures for text in texts))
+
 
 class RequestHeaderSteps(HeaderSteps):
     """What to do with the header fields of the request, in this order."""
@@ -128,14 +134,7 @@ class HeaderSettings(Settings):
     @property
     def captures(self) -> frozenset[str]:
         """The names in values that only the route's path pattern can give."""
-        templates = [*_templates(self.request), *_templates(self.response)]
-        return frozenset().union(*(template.captures for template in templates))
-
-
-def _templates(steps: HeaderSteps) -> Iterator[Template]:
-    yield from map(Template, steps.set.values())
-    for values in steps.add.values():
-        yield from map(Template, values)
+        return self.request.captures | self.response.captures
 
 
 @implementer(IFilter)
@@ -147,12 +146,12 @@ class HeaderFilter:
 
     def __init__(self, settings: HeaderSettings) -> None:
         self.captures = settings.captures
-        self._request = tuple(_compiled(settings.request))
-        self._response = tuple(_compiled(settings.response))
+        self._request = tuple(compiled(settings.request))
+        self._response = tuple(compiled(settings.response))
         self._words = tuple(
             (direction, words)
             for direction, steps in (("request", settings.request), ("response", settings.response))
-            if (words := _described(steps))
+            if (words := described(steps))
         )
 
     def request(self, exchange: Exchange) -> None:
@@ -176,7 +175,8 @@ class HeaderFilter:
 Step = Callable[[Exchange, RawHeaders], None]
 
 
-def _compiled(steps: HeaderSteps) -> Iterator[Step]:
+def compiled(steps: HeaderSteps) -> Iterator[Step]:
+    """Yield what changes a list of fields of an exchange as ``steps`` say."""
     if steps.remove:
         yield _remover(steps.remove)
     for old, new in steps.rename.items():
@@ -239,7 +239,8 @@ def _rendered(template: Template, exchange: Exchange) -> bytes:
     return template.render(exchange.facts, exchange.captures, exchange.route, safe_value).strip(b" \t")
 
 
-def _described(steps: HeaderSteps) -> str:
+def described(steps: HeaderSteps) -> str:
+    """Return ``remove X-Debug, set X-Team``."""
     words = [
         *(f"remove {name}" for name in steps.remove),
         *(f"rename {old} to {new}" for old, new in steps.rename.items()),

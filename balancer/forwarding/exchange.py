@@ -201,6 +201,8 @@ class Forward(Attempts):
                 return
         for piece in reader.body.take():
             request.send(piece)
+        if self._phase == DONE:  # a filter has refused the body
+            return
         if reader.body.ended:
             self._complete()
         else:
@@ -219,6 +221,9 @@ class Forward(Attempts):
         if length is None and body.ended and not head.chunked and request.facts.method != "HEAD":
             length = body.received
         headers = head.plain
+        if request.exchange is not None and self._server is not None:
+            server = self._server
+            request.exchange.origin = f"{'http' if server.encryption is None else 'https'}://{server.address}"
         if not head.dated:
             headers = [*headers, (b"Date", http_date())]
         sticky = self._pool.sticky

@@ -78,7 +78,10 @@ class ServerConnection(Protocol):
         """Send a request, as far as it is there: see :meth:`.ServerSide.send`."""
         self.owner = owner
         self.used += 1
-        chunked = self._chunked = head.chunked and body is not None
+        # A body that has a length no more, because a filter changes it, is sent in chunks as well.
+        chunked = self._chunked = body is not None and (
+            head.chunked or (length is None and (head.content_length is not None or bool(pieces)))
+        )
         self.reader.expect(method)
         data = encode.request_head(method, target, with_framing(headers, head, length=length, chunked=chunked))
         if body is not None and (pieces or chunked):

@@ -51,6 +51,7 @@ from balancer.hooks.soundness import (
     sound_truth,
     sound_verdict,
 )
+from balancer.hooks.transforms import guarded_transform
 from balancer.hooks.waiting import patiently
 from balancer.model.exchange import Exchange, Reply
 from balancer.model.facts import RequestFacts
@@ -237,6 +238,9 @@ class _Filter(_Guard):
         self._request = inner.request
         self._response = inner.response
         self._describe = inner.describe
+        for name in ("request_body", "response_body"):
+            if callable(getattr(inner, name, None)):
+                setattr(self, name, partial(guarded_transform, account, deny, getattr(inner, name)))
 
     def request(self, exchange: Exchange) -> Any:
         """Run the filter's request part; what it changed before it failed is undone."""

@@ -21,7 +21,7 @@ from balancer.hooks.settings import Settings
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from balancer.model.exchange import Exchange, Reply
+    from balancer.model.exchange import Exchange, Reply, Transform
     from balancer.model.facts import RequestFacts, SessionFacts
     from balancer.model.verdict import Verdict
 
@@ -30,6 +30,7 @@ __all__ = [
     "Factory",
     "IAccessLogFormat",
     "IAlgorithm",
+    "IBodyFilter",
     "ICheck",
     "IFactory",
     "IFilter",
@@ -138,6 +139,22 @@ class IFilter(Interface):
 
     def describe(exchange: Exchange) -> str:
         """Return what the filter does to this exchange, in a few words, for ``balancer explain``."""
+
+
+class IBodyFilter(IFilter):
+    """A filter that changes bodies as they stream. Both methods may be left out: who has only one is an IFilter that has it.
+
+    They are asked once for each exchange, after the filter's part of the request or the response, and return what changes this
+    body, or None to have it pass untouched. It comes in any pieces, and is not to be kept: see
+    :class:`balancer.model.exchange.Transform`. The balancer does the rest: the body has no length any more, a strong ``ETag``
+    becomes weak, ``Accept-Ranges`` and digests go.
+    """
+
+    def request_body(exchange: Exchange) -> Transform | None:
+        """Return what changes the request's body; not asked where a request has none."""
+
+    def response_body(exchange: Exchange) -> Transform | None:
+        """Return what changes the response's body; not asked for parts of one (206), for none (204, 304), or for compressed ones."""
 
 
 class ICheck(Interface):

@@ -14,7 +14,17 @@ from balancer.model.exchange import Exchange, Reply
 from balancer.model.header_rules import header_name, safe_value
 from balancer.model.verdict import Finding, Verdict
 
-__all__ = ["sound_line", "sound_reply", "sound_request", "sound_response", "sound_truth", "sound_verdict"]
+__all__ = [
+    "sound_end",
+    "sound_line",
+    "sound_piece",
+    "sound_reply",
+    "sound_request",
+    "sound_response",
+    "sound_transform",
+    "sound_truth",
+    "sound_verdict",
+]
 
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _TARGET = re.compile(r"(/[\x21-\x7e\x80-\xff]*|\*)\Z")
@@ -72,6 +82,32 @@ def sound_response(exchange: Exchange, status: int, headers: Headers) -> None:
         raise ValueError(f"a status must be from 200 to 599, not {exchange.status!r}")
     if exchange.response_headers != headers:
         _headers(exchange.response_headers, headers)
+
+
+def sound_transform(found: Any) -> Any:
+    """Return what a filter returned to change a body, None or something with ``feed`` and ``end``."""
+    if found is not None and not (callable(getattr(found, "feed", None)) and callable(getattr(found, "end", None))):
+        _close(found)
+        raise TypeError(f"what changes a body has feed() and end(), which {_named(found)} has not")
+    return found
+
+
+def sound_piece(found: Any) -> bytes:
+    """Return what became of a piece of a body."""
+    if not isinstance(found, bytes):
+        _close(found)
+        raise TypeError(f"feed() must return bytes, not {_named(found)}")
+    return found
+
+
+def sound_end(found: Any) -> tuple[bytes, Any]:
+    """Return what was left of a body, and the trailers behind it."""
+    if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], bytes)):
+        _close(found)
+        raise TypeError(f"end() must return bytes and trailers, not {_named(found)}")
+    if found[1] is not None:
+        _headers(found[1], ())
+    return found
 
 
 def sound_verdict(found: Any) -> Verdict | None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from balancer.model.facts import RequestFacts
 from balancer.model.headers import RawHeaders
 
-__all__ = ["Exchange", "Reply", "Transform"]
+__all__ = ["Exchange", "Joined", "Reply", "Transform"]
 
 
 class Transform(Protocol):
@@ -22,6 +22,26 @@ class Transform(Protocol):
 
     def end(self, trailers: RawHeaders | None) -> tuple[bytes, RawHeaders | None]:
         """Return what is left to say at the body's end, and the trailers behind it; called once, last."""
+
+
+class Joined:
+    """Two transforms, one after the other."""
+
+    __slots__ = ("_first", "_then")
+
+    def __init__(self, first: Transform, then: Transform) -> None:
+        self._first = first
+        self._then = then
+
+    def feed(self, data: bytes) -> bytes:
+        data = self._first.feed(data)
+        return self._then.feed(data) if data else b""
+
+    def end(self, trailers: RawHeaders | None) -> tuple[bytes, RawHeaders | None]:
+        rest, trailers = self._first.end(trailers)
+        data = self._then.feed(rest) if rest else b""
+        rest, trailers = self._then.end(trailers)
+        return data + rest, trailers
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +65,8 @@ class Exchange:
     ``facts`` is the request as received and never changes. ``method``, ``target`` (text, latin-1) and ``headers``
     are the request as it will be sent. ``body`` is the whole request body where a filter of the route declared
     that it needs it, else None. ``status`` and ``response_headers`` are set, and may be changed, once the response
-    head is there. ``route`` and ``captures`` come from the decision (``""`` and empty before routing). ``notes`` is
+    head is there; ``origin`` is then the server it came from, as ``http://10.0.0.1:8000``, ``""`` for our own. ``route``, ``captures`` and ``entry``, the compiled route, come from the decision (``""``, empty and None
+    before routing). ``notes`` is
     for filters of one exchange to leave each other word; its items under ``"log"`` go to the JSON access log.
     ``request_transform`` and ``response_transform`` change the bodies as they stream, where a filter has set them with
     its part of the request or the response: then nobody knows a length any more. ``ran``
@@ -55,10 +76,12 @@ class Exchange:
     __slots__ = (
         "body",
         "captures",
+        "entry",
         "facts",
         "headers",
         "method",
         "notes",
+        "origin",
         "ran",
         "request_transform",
         "response_headers",
@@ -75,13 +98,25 @@ class Exchange:
         self.headers = headers
         self.route = route
         self.captures: dict[str, str] = {}
+        self.entry: Any = None
         self.body: bytes | None = None
         self.status = 0
         self.response_headers: RawHeaders = []
         self.request_transform: Transform | None = None
         self.response_transform: Transform | None = None
+        self.origin = ""
         self.notes: dict[str, Any] = {}
         self.ran: list[Any] = []
+
+    def change_request(self, transform: Transform) -> None:
+        """Have ``transform`` change the request's body, after those that do so already."""
+        before = self.request_transform
+        self.request_transform = transform if before is None else Joined(before, transform)
+
+    def change_response(self, transform: Transform) -> None:
+        """Have ``transform`` change the response's body, after those that do so already."""
+        before = self.response_transform
+        self.response_transform = transform if before is None else Joined(before, transform)
 
     def __repr__(self) -> str:
         return f"<Exchange {self.method} {self.target} route={self.route!r} status={self.status}>"

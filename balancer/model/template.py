@@ -129,14 +129,20 @@ class Template:
         captures: Mapping[str, str],
         route: str,
         clean: Callable[[bytes], bytes],
+        clean_captures: Mapping[str, str] | None = None,
     ) -> bytes:
-        """Return the text with every hole filled, ``clean`` applied to what is filled in but not to the text itself."""
+        """Return the text with every hole filled, ``clean`` applied to what is filled in but not to the text itself.
+
+        Nor is it applied to what ``clean_captures`` has, which goes before ``captures`` and is latin-1 text.
+        """
         if self.constant is not None:
             return self.constant
         filled = []
         for part in self._parts:
             if isinstance(part, bytes):
                 filled.append(part)
+            elif isinstance(part, str) and clean_captures is not None and part in clean_captures:
+                filled.append(_latin(clean_captures[part]))
             elif isinstance(part, str):
                 filled.append(clean(_decoded(route if part == _ROUTE else captures.get(part, ""))))
             else:

@@ -6,8 +6,9 @@
 * If the path of the target ends with ``/`` and the route matches a prefix (``/old/**``) or any path, what the client
   asked for below that prefix is appended: ``/old/a?x=1`` → ``https://shop.example/new/a?x=1``. Without the slash at
   its end the target is taken as it stands: everything below ``/old`` goes to that one page.
-* The client's query is kept, after one that the target has itself; a target that ends with ``?`` drops it.
-* Parts: ``scheme``, ``host``, ``port``, ``path``. A new scheme without a port means that scheme's own port.
+* The client's query is kept, after one that the target has itself; a target that ends with ``?`` drops it. ``query`` changes it.
+* Parts: ``scheme``, ``host``, ``port``, ``path``. A new scheme without a port means that scheme's own port. ``path`` may also
+  replace the prefix that the route matched, or what an expression finds (:mod:`balancer.rewriting.paths`).
 
 What a client sends is percent-encoded where it goes into the target, or refused with 400 where it would become the
 host. The target never begins with ``//``, which a browser would read as another host.
@@ -22,7 +23,10 @@ from urllib.parse import quote
 from balancer.errors import HTTP_REQUEST_ERROR
 from balancer.model.exchange import Reply
 from balancer.model.facts import RequestFacts
+from balancer.model.raw_path import RawPath
 from balancer.model.template import Template
+from balancer.rewriting.paths import PathChange, PathSetting
+from balancer.rewriting.queries import QueryChange, QuerySetting
 from balancer.routing.matchers import CompiledPath
 
 __all__ = ["REDIRECT_STATUSES", "Redirect"]
@@ -50,6 +54,11 @@ def _path_piece(value: bytes) -> bytes:
     return quote(value, safe="/:@!$&'()*+,;=~").encode()
 
 
+def _as_sent(text: str) -> bytes:
+    """Return a part of a path as the client sent it; bytes that no URL has are encoded."""
+    return quote(text.encode("latin-1"), safe="/:@!$&'()*+,;=~%").encode()
+
+
 def _query_piece(value: bytes) -> bytes:
     return quote(value, safe="/:@!$'()*,;~?").encode()
 
@@ -63,7 +72,7 @@ def _host_piece(value: bytes) -> bytes:
 class Redirect:
     """One redirect, checked; :meth:`location` and :meth:`reply` apply it to a request.
 
-    Give ``to``, or at least one of ``scheme``, ``host``, ``port`` and ``path``.
+    Give ``to``, or at least one of ``scheme``, ``host``, ``port``, ``path`` and ``query``; ``query`` goes with ``to`` as well.
 
     Raises:
         ValueError: saying what was expected instead.
@@ -71,11 +80,13 @@ class Redirect:
 
     __slots__ = (
         "_authority",
+        "_change",
         "_fragment",
         "_host",
         "_path",
         "_port",
         "_query",
+        "_query_change",
         "_scheme",
         "status",
         "text",
@@ -89,13 +100,22 @@ class Redirect:
         scheme: str | None = None,
         host: str | None = None,
         port: int | None = None,
-        path: str | None = None,
+        path: PathSetting | str | None = None,
+        query: QuerySetting | None = None,
     ) -> None:
         if status not in REDIRECT_STATUSES:
             raise ValueError(f"expected a status of {', '.join(map(str, REDIRECT_STATUSES))}, got {status}")
         parts = [part for part in (scheme, host, port, path) if part is not None]
+        self._change: PathChange | None = None
+        self._query_change = QueryChange(query) if query is not None else None
+        if isinstance(path, PathSetting):
+            if path.full is not None and not path.full.endswith("/**"):
+                path = path.full
+            else:
+                self._change = PathChange(path)
         if (to is None) == (not parts):
-            raise ValueError("expected either 'to' or some of 'scheme', 'host', 'port' and 'path'")
+            if to is not None or query is None:
+                raise ValueError("expected either 'to' or some of 'scheme', 'host', 'port', 'path' and 'query'")
         self.status = status
         self._authority: Template | None = None
         self._host = host
@@ -105,20 +125,21 @@ class Redirect:
         self._query: Template | None = None
         self._fragment = b""
         if to is None:
-            self._take_parts(scheme, host, port, path)
+            self._take_parts(scheme, host, port, path if isinstance(path, str) else None)
             self.text = " ".join(
                 f"{name}={value}"
                 for name, value in (
                     ("scheme", scheme),
                     ("host", host),
                     ("port", port),
-                    ("path", path),
+                    ("path", path if self._change is None else self._change.text),
+                    ("query", self._query_change and self._query_change.text),
                 )
                 if value is not None
             )
         else:
             self._take_url(to)
-            self.text = to
+            self.text = to if self._query_change is None else f"{to} query={self._query_change.text}"
 
     def _take_parts(self, scheme: str | None, host: str | None, port: int | None, path: str | None) -> None:
         if scheme is not None and scheme not in _OWN_PORT:
@@ -154,13 +175,28 @@ class Redirect:
     def captures(self) -> frozenset[str]:
         """The names in the target that only the route's path pattern can give."""
         templates = (self._authority, self._path, self._query)
-        return frozenset().union(*(template.captures for template in templates if template is not None))
+        return frozenset().union(*(template.captures for template in templates if template is not None), self._changing)
+
+    @property
+    def cuts(self) -> bool:
+        """Whether it replaces what a path that ends in ``/**`` matched."""
+        return self._change is not None and self._change.cuts
+
+    @property
+    def _changing(self) -> frozenset[str]:
+        """The names that the changes of path and query need from the route's path."""
+        path, query = self._change, self._query_change
+        wanted = query.captures if query is not None else frozenset[str]()
+        return (wanted - path.gives) | path.captures if path is not None else wanted
 
     def check(self, captures: frozenset[str]) -> None:
         """Raise ValueError for a name in the target that is neither a fact nor among the route's ``captures``."""
         for template in (self._authority, self._path, self._query):
             if template is not None:
                 template.check(captures)
+        unknown = sorted(self._changing - captures)
+        if unknown:
+            raise ValueError(f"unknown name {{{unknown[0]}}} in the redirect to {self.text}")
 
     def location(
         self,
@@ -177,7 +213,14 @@ class Redirect:
             origin = self._origin(facts, captures, route)
         except _NoHostError:
             return None
-        path = self._path_of(facts, captures, route, matched)
+        if self._change is None:
+            path = self._path_of(facts, captures, route, matched)
+        else:
+            sent = facts.parts[2]
+            changed = self._change.apply(facts, sent, captures, route, matched)
+            path = _as_sent(changed.path if changed is not None else RawPath(sent).kept)
+            if changed is not None and changed.captures:
+                captures = {**captures, **changed.captures}
         return origin + path + self._query_of(facts, captures, route) + self._fragment
 
     def reply(
@@ -229,16 +272,22 @@ class Redirect:
         matched: CompiledPath | None,
     ) -> bytes:
         if self._path is None:
-            path = _path_piece(facts.path.encode("utf-8", "surrogateescape"))
+            path = _as_sent(RawPath(facts.parts[2]).kept)
         else:
             path = self._path.render(facts, captures, route, _path_piece)
             if self._path.text.endswith("/"):
-                rest = facts.path.removeprefix("/") if matched is None else matched.rest(facts.path)
-                path += _path_piece(rest.encode("utf-8", "surrogateescape"))
+                sent = RawPath(facts.parts[2])
+                if matched is None:
+                    path += _as_sent(sent.below(0))
+                elif matched.pattern.open_ended:
+                    path += _as_sent(sent.below(len(matched.pattern.segments)))
         return b"/" + path.lstrip(b"/") if path.startswith(b"//") else path
 
     def _query_of(self, facts: RequestFacts, captures: Mapping[str, str], route: str) -> bytes:
-        asked = quote(facts.raw_query.encode("latin-1"), safe="/:@!$&'()*+,;=~?%[]{}|^`").encode()
+        query = facts.raw_query
+        if self._query_change is not None:
+            query = self._query_change.apply(query, facts, captures, route)
+        asked = quote(query.encode("latin-1"), safe="/:@!$&'()*+,;=~?%[]{}|^`").encode()
         if self._query is None:
             return b"?" + asked if asked else b""
         own = self._query.render(facts, captures, route, _query_piece)

@@ -18,7 +18,7 @@ from balancer.routing.matchers.path import path_precedence
 from balancer.routing.redirect import Redirect
 from balancer.routing.split import Split
 
-__all__ = ["Route", "UnknownNameError", "captured_by", "unknown_names"]
+__all__ = ["Route", "UnknownNameError", "captured_by", "unfit_paths", "unknown_names"]
 
 
 class UnknownNameError(ValueError):
@@ -33,6 +33,16 @@ class UnknownNameError(ValueError):
 def unknown_names(one: IFilter, captured: frozenset[str]) -> list[UnknownNameError]:
     """Return an error for each name that the filter ``one`` needs and is not among those ``captured``."""
     return [UnknownNameError(name, captured) for name in sorted(getattr(one, "captures", frozenset()) - captured)]
+
+
+def unfit_paths(one: IFilter | Redirect, paths: Sequence[PathPattern]) -> list[ValueError]:
+    """Return an error where ``one``, a filter or redirect, replaces what a path ending in ``/**`` matched, and one of ``paths`` does not."""
+    if not getattr(one, "cuts", False):
+        return []
+    other = next((path for path in paths if not path.open_ended), None)
+    if other is None:
+        return []
+    return [ValueError(f"expected the route's path to end in '/**', for a prefix to be replaced; got '{other}'")]
 
 
 def captured_by(paths: Sequence[PathPattern]) -> frozenset[str]:
@@ -130,9 +140,11 @@ class Route:
         known = self.captures
         if self.redirect is not None:
             self.redirect.check(known)
+            for unfit in unfit_paths(self.redirect, self.conditions.path):
+                raise unfit
         for each in self.filters:
-            for unknown in unknown_names(each, known):
-                raise unknown
+            for error in (*unknown_names(each, known), *unfit_paths(each, self.conditions.path)):
+                raise error
 
     @property
     def captures(self) -> frozenset[str]:

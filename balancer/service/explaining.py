@@ -188,6 +188,7 @@ class _Walk:
         self._site = site
         self._found = found
         self._draw = draw
+        self._body: bytes | None = None
 
     def take(self, sample: Sample) -> None:
         found, site, policy = self._found, self._site, self._site.policy
@@ -219,7 +220,7 @@ class _Walk:
         exchange = Exchange(facts, outgoing(head, host, arrival, policy, request_id))
         exchange.target = target
         if sample.body is not None:
-            exchange.body = facts.body = sample.body.encode()
+            self._body = facts.body = sample.body.encode()
         else:
             facts.body = b""
         reply = self._run("listener", site.filters, exchange)
@@ -229,7 +230,7 @@ class _Walk:
         decision = decide(site.table, facts, self._draw)
         self._explain_routes(facts, decision)
         found.route, found.action, found.captures = decision.route, decision.action, dict(decision.captures)
-        exchange.route, exchange.captures = decision.route, dict(decision.captures)
+        exchange.route, exchange.captures, exchange.entry = decision.route, dict(decision.captures), decision.entry
         entry = decision.entry
         reply = self._run("route", entry.filters, exchange) if entry is not None else None
         if reply is None and decision.action in ("redirect", "respond", "none"):
@@ -237,7 +238,6 @@ class _Walk:
         if reply is not None:
             self._replied(reply, exchange)
             return
-        length = len(sample.body.encode()) if sample.body is not None else None
         if decision.pool is not None:
             check(head)
             found.upgrade = None if head.upgrade is None else head.upgrade.decode("latin-1")
@@ -245,18 +245,26 @@ class _Walk:
             if isinstance(leaf, AskingResource):
                 leaf.ask(facts)
             self._explain_pool(decision.pool, facts)
-        found.request = self._as_sent(exchange, head, length)
+        found.request = self._as_sent(exchange, head)
 
-    def _as_sent(self, exchange: Exchange, head: RequestHead, length: int | None) -> dict[str, Any]:
+    def _as_sent(self, exchange: Exchange, head: RequestHead) -> dict[str, Any]:
         method, target, headers, version = exchange.method, exchange.target, list(exchange.headers), "1.1"
+        body = self._body if exchange.body is None else exchange.body
+        transform, chunked = exchange.request_transform, False
+        if transform is not None and exchange.body is None and body is not None:
+            body, chunked = transform.feed(body) + transform.end(None)[0], True
+        length = None if body is None or chunked else len(body)
         if self._found.protocol == "h2" and is_asked(head):
             method, version, headers = "CONNECT", "2", asking_fields(b"http", target, headers)
         elif self._found.protocol == "h2":
             version, headers = "2", outgoing_fields(method, b"http", target, headers, length)
         else:
-            headers = with_framing(headers, head, length=length, chunked=False)
+            headers = with_framing(headers, head, length=length, chunked=chunked)
         fields = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers]
-        return {"method": method, "target": target, "version": version, "headers": fields}
+        sent: dict[str, Any] = {"method": method, "target": target, "version": version, "headers": fields}
+        if body is not None and body != self._body:
+            sent["body"] = body.decode("utf-8", "replace")
+        return sent
 
     def _handshake(self, shelf: Shelf, sample: Sample, head: RequestHead) -> TLSInfo | None:
         """Return what a handshake for the sample would come to; None where it would be refused."""
@@ -285,6 +293,8 @@ class _Walk:
 
     def _run(self, place: str, filters: Sequence[IFilter], exchange: Exchange) -> Reply | None:
         before = len(exchange.ran)
+        if self._body is not None and exchange.body is None and any(each.body_limit for each in filters):
+            exchange.body = self._body
         outcome = run_requests(filters, exchange)
         for each in exchange.ran[before:]:
             self._found.filters.append({"at": place, "filter": _filter_name(each), "does": each.describe(exchange)})

@@ -23,7 +23,7 @@ from balancer.routing.answer import fixed_reply
 from balancer.routing.conditions import Conditions
 from balancer.routing.l4 import L4Route, L4Routes
 from balancer.routing.redirect import Redirect
-from balancer.routing.route import Route, captured_by, unknown_names
+from balancer.routing.route import Route, captured_by, unfit_paths, unknown_names
 from balancer.routing.split import Split
 from balancer.routing.table import RouteTable
 from balancer.service.matches import Matches, Report, below
@@ -86,8 +86,14 @@ def websocket_policy(settings: WebSocketSettings) -> WebSocketPolicy:
 
 
 def built_filters(filters: Iterable[Plugged], registry: Registry, report: Report) -> tuple[IFilter, ...]:
-    """Return the filters themselves; those that cannot be made are reported and left out."""
-    return tuple(each for _, each in _numbered_filters(filters, registry, report))
+    """Return the filters of a listener; those that cannot be made, or need what a path captures, are reported and left out."""
+    made = []
+    for at, each in _numbered_filters(filters, registry, report):
+        unknown = unknown_names(each, frozenset())
+        for error in unknown:
+            report(("filters", at), error)
+        made += [] if unknown else [each]
+    return tuple(made)
 
 
 def _numbered_filters(filters: Iterable[Plugged], registry: Registry, report: Report) -> Iterator[tuple[int, IFilter]]:
@@ -103,10 +109,10 @@ def _filters_of_route(
     """Yield the filters that can be made, and need no name that the path does not capture."""
     captured = captured_by(conditions.path) if route.filters else frozenset()
     for at, made in _numbered_filters(route.filters, registry, report):
-        unknown = unknown_names(made, captured)
-        for error in unknown:
+        wrong = [*unknown_names(made, captured), *unfit_paths(made, conditions.path)]
+        for error in wrong:
             report(("filters", at), error)
-        if not unknown:
+        if not wrong:
             yield made
 
 
@@ -161,6 +167,7 @@ def _redirect(settings: RedirectSettings) -> Redirect:
         host=settings.host,
         port=settings.port,
         path=settings.path,
+        query=settings.query,
     )
 
 

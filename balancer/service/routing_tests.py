@@ -68,7 +68,7 @@ def run_tests(snapshot: Snapshot, more: Sequence[RoutingTest] = ()) -> Report:
             continue
         if found.route:
             covered.add(f"{found.listener}/{found.route}")
-        results.append(Result(test.name, tuple(_differences(test.expect, found))))
+        results.append(Result(test.name, tuple(_differences(test.expect, found, test.request.body))))
     return Report(tuple(results), routes, frozenset(covered))
 
 
@@ -93,7 +93,7 @@ def _sample(test: RoutingTest) -> Sample:
     )
 
 
-def _differences(expect: ExpectedOutcome, found: Explanation) -> list[str]:
+def _differences(expect: ExpectedOutcome, found: Explanation, asked: str | None) -> list[str]:
     differences = []
     for name in ("route", "pool", "action", "status", "server"):
         wanted, got = getattr(expect, name), getattr(found, name)
@@ -105,14 +105,14 @@ def _differences(expect: ExpectedOutcome, found: Explanation) -> list[str]:
     sent = found.request["headers"] if found.request is not None else []
     differences += _of_fields("request header", expect.request_headers, sent)
     if expect.request is not None:
-        differences += _of_request(expect.request, found)
+        differences += _of_request(expect.request, found, asked)
     differences += _of_fields("response header", expect.response_headers, found.response_headers)
     if expect.response_body is not None and not expect.response_body.compiled()(found.body):
         differences.append(f"response body: expected {expect.response_body}, got {_shown(found.body)}")
     return differences
 
 
-def _of_request(expect: ExpectedRequest, found: Explanation) -> list[str]:
+def _of_request(expect: ExpectedRequest, found: Explanation, asked: str | None) -> list[str]:
     sent = found.request
     if sent is None:
         return ["request: expected one to be sent, but none is"]
@@ -123,6 +123,9 @@ def _of_request(expect: ExpectedRequest, found: Explanation) -> list[str]:
     for name, match, got in (("target", expect.target, sent["target"]), ("host", expect.host, host)):
         if match is not None and not match.compiled()(got):
             differences.append(f"request {name}: expected {match}, got {_shown(got)}")
+    body = sent.get("body", asked)
+    if expect.body is not None and not expect.body.compiled()(body):
+        differences.append(f"request body: expected {expect.body}, got {_shown(body)}")
     return differences + _of_fields("request header", expect.headers, sent["headers"])
 
 

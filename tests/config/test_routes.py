@@ -74,16 +74,16 @@ class RouteTests(SynchronousTestCase):
             ("{split: app}", ["split: expected a mapping (keys: weights, key), got 'app'"]),
             (
                 "{redirect: {}}",
-                ["redirect: expected either 'to', or one or more of 'scheme', 'host', 'port' and 'path'"],
+                ["redirect: expected either 'to', or one or more of 'scheme', 'host', 'port', 'path' and 'query'"],
             ),
             (
                 "{redirect: {to: /x, host: y}}",
-                ["redirect: expected either 'to', or one or more of 'scheme', 'host', 'port' and 'path'"],
+                ["redirect: expected either 'to', or one or more of 'scheme', 'host', 'port', 'path' and 'query'"],
             ),
             ("{redirect: {to: /x, status: 200}}", ["redirect.status: expected 301, 302, 303, 307 or 308, got 200"]),
             (
                 "{redirect: [/x]}",
-                ["redirect: expected a mapping (keys: to, scheme, host, port, path, status), got a list"],
+                ["redirect: expected a mapping (with keys such as to, scheme, host, port, path, query, …), got a list"],
             ),
             ("{respond: 99}", ["respond: expected a value of 200 or more, got 99"]),
             ("{respond: {body: 5}}", ["respond.body: expected text, got 5 (quote it)"]),

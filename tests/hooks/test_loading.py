@@ -135,7 +135,9 @@ class LoadTests(SynchronousTestCase):
             self.assertEqual(report[name]["offers"], {})
         self.assertEqual((report["good-one"]["error"], report["good-one"]["offers"]), ("", {"matchers": ["good"]}))
         self.assertIn("good", registry.factories("matchers"))
-        self.assertEqual(set(registry.factories("filters")), {"grpc_web", "headers", "waf"})
+        self.assertEqual(
+            set(registry.factories("filters")), {"body", "grpc_web", "headers", "response", "rewrite", "waf"}
+        )
 
     def test_first_come(self) -> None:
         """Of two packages that offer the same name the second, in the order of their names, is left out."""

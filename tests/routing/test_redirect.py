@@ -11,6 +11,8 @@ from twisted.trial import unittest
 from balancer.model.exchange import Reply
 from balancer.model.facts import RequestFacts
 from balancer.model.target import BadTargetError
+from balancer.rewriting.paths import PathSetting
+from balancer.rewriting.queries import QuerySetting
 from balancer.routing.answer import answer
 from balancer.routing.decide import decide
 from balancer.routing.redirect import Redirect
@@ -46,7 +48,7 @@ class ToTests(unittest.TestCase):
                 "/old/a/b": "https://shop.example/new/a/b",
                 "/old/a/?x=1&y=%20": "https://shop.example/new/a/?x=1&y=%20",
                 "/old/a%20b%C3%A9": "https://shop.example/new/a%20b%C3%A9",
-                "/old/%ff": "https://shop.example/new/%FF",
+                "/old/%ff": "https://shop.example/new/%ff",
             },
         )
 
@@ -194,3 +196,103 @@ class PartsTests(unittest.TestCase):
         """Status and target are shown."""
         self.assertEqual(repr(Redirect(scheme="https", port=1)), "<Redirect 308 scheme=https port=1>")
         self.assertEqual(repr(Redirect("/x", 302)), "<Redirect 302 /x>")
+
+
+def _changed(path: object = None, query: object = None, **parts: object) -> Redirect:
+    return Redirect(
+        path=PathSetting.model_validate(path) if path is not None else None,
+        query=QuerySetting.model_validate(query) if query is not None else None,
+        **parts,  # type: ignore[arg-type]
+    )
+
+
+class ChangedTests(unittest.TestCase):
+    """Redirects whose path and query are changed as ``rewrite`` changes them."""
+
+    def test_prefix(self) -> None:
+        """What the route matched is replaced; what lies below it keeps its bytes."""
+        for target, wanted in (
+            ("/old/a%2Cb//c?x=%7E", "/new/a%2Cb//c?x=%7E"),
+            ("/old", "/new"),
+            ("/old/", "/new/"),
+            ("/%6Fld/a", "/new/a"),
+        ):
+            self.assertEqual(location(_changed({"prefix": "/new"}), facts(target), "/old/**"), wanted)
+        self.assertEqual(location(_changed({"prefix": ""}), facts("/old//evil.example"), "/old/**"), "/evil.example")
+        self.assertEqual(location(_changed("/new/{id}/**"), facts("/u/7/x"), "/u/{id}/**"), "/new/7/x")
+
+    def test_regex(self) -> None:
+        """What it captures can go into the query; where nothing is found the path stays."""
+        redirect = _changed(
+            {"regex": "^/show/(?P<id>\\d+)$", "with": "/show"}, {"set": {"id": "{id}"}}, host="b.example"
+        )
+        self.assertEqual(location(redirect, facts("/show/7?x")), "http://b.example/show?x&id=7")
+        redirect = _changed({"regex": "^/x", "with": "/y"})
+        self.assertEqual(location(redirect, facts("/a%2Cb")), "/a%2Cb")
+
+    def test_query(self) -> None:
+        """It is changed alone, with parts, or behind a whole target."""
+        self.assertEqual(location(_changed(query={"remove": ["utm_*"]}), facts("/a?utm_a=1&b=%7E")), "/a?b=%7E")
+        self.assertEqual(
+            location(_changed(query={"keep": []}, to="https://b.example/x/"), facts("/a?c")), "https://b.example/x/a"
+        )
+
+    def test_what_is_none(self) -> None:
+        """A path that nobody could read is not made."""
+        redirect = _changed({"regex": "x", "with": ""})
+        self.assertRaises(BadTargetError, redirect.location, facts("/a/.x./b"), {})
+
+    def test_needs(self) -> None:
+        """Names, and a prefix to be replaced, have to be in the route's path."""
+        for redirect, path, words in (
+            (_changed({"prefix": "/{id}"}), "/a/**", "unknown name {id}"),
+            (_changed(query={"set": {"a": "{id}"}}), "/a/**", "unknown name {id}"),
+            (_changed({"prefix": "/b"}), "/a", "to end in"),
+        ):
+            self.assertRaisesRegex(ValueError, words, route, "r", path=path, action={"redirect": redirect})
+
+    def test_bytes_as_sent(self) -> None:
+        """Where only the host is another, the path keeps its escapes."""
+        self.assertEqual(location(_changed(host="b"), facts("/a%2C%7eb")), "http://b/a%2C%7eb")
+
+    def test_words(self) -> None:
+        """For operators."""
+        self.assertEqual(
+            repr(_changed({"prefix": "/n"}, {"remove": ["a"]}, status=302)),
+            "<Redirect 302 path=prefix to /n query=remove a>",
+        )
+
+
+class GatewayTests(unittest.TestCase):
+    """The Gateway API's conformance cases of HTTPRouteRedirect*, as data."""
+
+    def test_path(self) -> None:
+        """HTTPRouteRedirectPath: prefixes and whole paths, with the host's status."""
+        for path, change, host, status, target, wanted in (
+            ("/original-prefix/**", {"prefix": "/replacement-prefix"}, None, 302, "/original-prefix/lemon", "/replacement-prefix/lemon"),
+            ("/full/**", "/full-path-replacement", None, 302, "/full/path/original", "/full-path-replacement"),
+            ("/path-and-host/**", {"prefix": "/replacement-prefix"}, "example.org", 302, "/path-and-host/lemon", "http://example.org/replacement-prefix/lemon"),
+            ("/path-and-status/**", {"prefix": "/replacement-prefix"}, None, 301, "/path-and-status/lemon", "/replacement-prefix/lemon"),
+            ("/full-path-and-host/**", "/replacement-full", "example.org", 302, "/full-path-and-host/lemon", "http://example.org/replacement-full"),
+            ("/full-path-and-status/**", "/replacement-full", None, 301, "/full-path-and-status/lemon", "/replacement-full"),
+        ):  # fmt: skip
+            found = reply(_changed(change, status=status, host=host), facts(target), path)
+            self.assertEqual((found.status, dict(found.headers)[b"Location"].decode()), (status, wanted))
+
+    def test_scheme_port_and_host(self) -> None:
+        """HTTPRouteRedirectScheme, -Port, -HostAndStatus: a new scheme brings its port, and well-known ones are not written."""
+        for parts, scheme, host, wanted in (
+            ({"scheme": "https"}, "http", "a.example:8080", "https://a.example/"),
+            ({"scheme": "https", "host": "example.org"}, "http", "a.example", "https://example.org/"),
+            ({"scheme": "http", "host": "example.org"}, "https", "a.example:8443", "http://example.org/"),
+            ({"port": 8083}, "http", "a.example", "http://a.example:8083/"),
+            ({"port": 8083, "host": "example.org"}, "http", "a.example", "http://example.org:8083/"),
+            ({"port": 80}, "http", "a.example:8080", "http://a.example/"),
+            ({"port": 443, "scheme": "https"}, "http", "a.example", "https://a.example/"),
+            ({"port": 8443, "scheme": "https"}, "http", "a.example", "https://a.example:8443/"),
+            ({"port": 443}, "http", "a.example", "http://a.example:443/"),
+            ({"host": "example.org"}, "http", "a.example:8080", "http://example.org:8080/"),
+            ({"host": "example.org", "status": 301}, "http", "a.example", "http://example.org/"),
+        ):
+            redirect = _changed(**parts)  # type: ignore[arg-type]
+            self.assertEqual(location(redirect, facts("/", host=host, scheme=scheme)), wanted, parts)

@@ -84,6 +84,7 @@ class ClientRequest:
     )
 
     channel: Any
+    _take_back: Callable[[], bool]  # forgets the response's head, and returns True, if it has not been sent yet
     is_held_back = False
 
     def __init__(
@@ -332,9 +333,32 @@ class ClientRequest:
         """Send what the response's transform has still to say; return the trailers that follow."""
         transform, self._transform = self._transform, None
         assert transform is not None
-        rest, trailers = transform.end(trailers)
+        try:
+            rest, trailers = transform.end(trailers)
+        except ExchangeError as error:
+            self._refuse(error)
+            return None
         self.send(rest)
         return trailers
+
+    def _changed(self, transform: Transform, data: bytes) -> bytes:
+        """Return what becomes of a piece of the response's body."""
+        try:
+            return transform.feed(data)
+        except ExchangeError as error:
+            self._refuse(error)
+            return b""
+
+    def _refuse(self, error: ExchangeError) -> None:
+        """A response cannot be changed as it must: the client gets an error page, or no more of it if it has begun to get it."""
+        self._transform = None
+        consumer, self.consumer = self.consumer, None
+        if consumer is not None:
+            consumer.client_went()
+        if self._take_back() and self.exchange is not None:
+            self.responded, self.exchange.response_transform = False, None
+        self.fail(error)
+        self._silent = True  # whoever is sending goes on for a while
 
     def _answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
         try:

@@ -175,7 +175,7 @@ class Request(ClientRequest):
         if self._silent or not data:
             return
         if self._transform is not None:
-            data = self._transform.feed(data)
+            data = self._changed(self._transform, data)
             if not data:
                 return
         self.record.bytes_out += len(data)
@@ -214,6 +214,14 @@ class Request(ClientRequest):
 
     def _forget_unsent(self) -> None:
         self._out.clear()
+
+    def _take_back(self) -> bool:
+        """Forget the head, unless it has been sent."""
+        if not self._out or self.record.bytes_out:
+            return False
+        self._out.clear()
+        self._chunked = False
+        return True
 
     def watch(self) -> None:
         """Give up the client if it stops taking the answer."""

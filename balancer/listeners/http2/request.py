@@ -212,7 +212,7 @@ class StreamRequest(ClientRequest):
         if self._silent or not data:
             return
         if self._transform is not None:
-            data = self._transform.feed(data)
+            data = self._changed(self._transform, data)
             if not data:
                 return
         self.record.bytes_out += len(data)
@@ -227,6 +227,12 @@ class StreamRequest(ClientRequest):
         elif len(data) > HIGH_WATER:
             self.channel.backlog.look()
 
+    def _take_back(self) -> bool:
+        if self._fields is None:
+            return False
+        self._fields = None
+        return True
+
     def _begin(self, *, ended: bool) -> None:
         """Give the session the head that has waited."""
         fields, self._fields = self._fields, None
@@ -238,6 +244,8 @@ class StreamRequest(ClientRequest):
         """Complete the response, and send what is queued."""
         if self._transform is not None and not self._silent:
             trailers = self._end_transform(trailers)
+            if self.finished:
+                return
         session, stream = self.channel.session, self.stream
         if trailers:
             trailers = response_fields(200, trailers)[1:]

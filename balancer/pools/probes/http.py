@@ -18,6 +18,7 @@ from balancer.errors import ExchangeError
 from balancer.hooks.interfaces import IProbe, IServer
 from balancer.hooks.settings import Regex, Settings
 from balancer.model.headers import RawHeaders
+from balancer.model.statuses import parse_statuses
 from balancer.pools.probes.conversation import Conversation, converse
 from balancer.wire.http1 import encode
 from balancer.wire.http1.body import Body
@@ -36,24 +37,6 @@ _NOT_IN_HTTP2 = frozenset(
     [b"host", b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"]
 )
 _METHOD = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
-_RANGE = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
-
-
-def _statuses(value: Any) -> frozenset[int]:
-    if isinstance(value, frozenset):
-        return value
-    found: set[int] = set()
-    for part in value if isinstance(value, (list, tuple)) else str(value).split(","):
-        match = _RANGE.fullmatch(str(part).strip())
-        if match is None or isinstance(part, bool):
-            raise ValueError(f"expected a status such as 200, a range such as '200-299', or a list, got {value!r}")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise ValueError(f"expected a range from low to high: did you mean '{last}-{first}'?")
-        found.update(range(first, last + 1))
-    if not found:
-        raise ValueError("expected at least one status")
-    return frozenset(found)
 
 
 def _headers(value: Any) -> Any:
@@ -83,7 +66,7 @@ class HTTPProbeSettings(Settings):
     )
     status: Annotated[
         frozenset[int],
-        BeforeValidator(_statuses),
+        BeforeValidator(parse_statuses),
         WithJsonSchema(
             {
                 "anyOf": [

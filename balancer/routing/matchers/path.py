@@ -14,6 +14,8 @@ from zope.interface import implementer
 from balancer.hooks.interfaces import IMatcher
 from balancer.model.facts import RequestFacts
 from balancer.model.patterns import PathPattern
+from balancer.model.raw_path import RawPath
+from balancer.model.target import normalised_path
 
 __all__ = ["CompiledPath", "PathMatcher", "compile_regex", "path_precedence"]
 
@@ -97,6 +99,17 @@ class CompiledPath:
                     name: (found.group(number) or b"").decode("utf-8", "surrogateescape")
                     for name, number in self._groups.items()
                 }
+        return {}
+
+    def raw_captures(self, path: RawPath) -> dict[str, str]:
+        """Return the same of a path that matches, as it was sent."""
+        if self._variables:
+            return {name: path.segment(at) for at, name in self._variables}
+        if self._regex is not None and self._groups:
+            found = self._regex.search(normalised_path(path.raw).encode("utf-8", "surrogateescape"))
+            if found is not None:
+                spans = {name: found.span(number) for name, number in self._groups.items()}
+                return {name: path.span(*span) if span[0] >= 0 else "" for name, span in spans.items()}
         return {}
 
     def rest(self, path: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from balancer.hooks import hookimpl
 from balancer.hooks.interfaces import Factory, IFactory
 from balancer_example.banner import Banner, BannerSettings
+from balancer_example.footer import Footer, FooterSettings
 from balancer_example.hello import Hello, HelloSettings
 from balancer_example.office_hours import OfficeHours, OfficeHoursSettings
 from balancer_example.primary import Primary
@@ -29,8 +30,8 @@ def balancer_matchers() -> Iterable[IFactory]:
 
 @hookimpl
 def balancer_filters() -> Iterable[IFactory]:
-    """``filters: [{stamp: {header: X-Stamp, value: hello}}]``."""
-    return [Factory("stamp", Stamp, StampSettings)]
+    """``filters: [{stamp: {header: X-Stamp, value: hello}}, {footer: "<!-- hello -->"}]``."""
+    return [Factory("stamp", Stamp, StampSettings), Factory("footer", Footer, FooterSettings, bare="text")]
 
 
 @hookimpl

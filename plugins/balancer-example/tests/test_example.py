@@ -65,6 +65,19 @@ class OfficeHoursTests(SynchronousTestCase):
             testing.make(balancer_example, "matchers", "office_hours", {"begin": 9, "end": 9})
 
 
+class FooterTests(SynchronousTestCase):
+    def test_pages(self) -> None:
+        """The line is at the end of pages, in whatever pieces they come; other bodies pass untouched."""
+        footer = testing.make(balancer_example, "filters", "footer", "<!-- seen -->")
+        exchange = testing.exchange(headers={"Accept-Encoding": "gzip"}, response_headers={"Content-Type": "text/html"})
+        footer.request(exchange)
+        self.assertEqual([name for name, _ in exchange.headers], [b"Host"])
+        self.assertEqual(testing.body_after(footer, exchange, b"<p>hi"), b"<p>hi<!-- seen -->\n")
+        image = testing.exchange(response_headers={"Content-Type": "image/png"})
+        self.assertIsNone(testing.body_after(footer, image, b"x"))
+        self.assertEqual(testing.account_of(footer).errors, 0)
+
+
 class StampTests(SynchronousTestCase):
     def test_both_ways(self) -> None:
         """Request and response get the header; a second one is refused if so wanted."""
