@@ -9,15 +9,19 @@ from pydantic import Field, GetJsonSchemaHandler, StrictInt, field_validator, mo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from balancer.config.attempts import Retry, RouteTimeouts
 from balancer.config.fields import Count, Filter, HeaderName, HeaderValue, Name, Port, Resource
-from balancer.config.forms import given, one_of, short
+from balancer.config.forms import Switch, given, one_of, short
 from balancer.config.matches import Match, SessionMatch, StreamMatch
 from balancer.hooks.settings import KeySetting, Settings
 
-__all__ = ["ACTIONS", "Redirect", "Respond", "Route", "SessionRoute", "Split", "StreamRoute"]
+__all__ = ["ACTIONS", "SERVER_KEYS", "Redirect", "Respond", "Route", "SessionRoute", "Split", "StreamRoute"]
 
 ACTIONS = ("pool", "split", "redirect", "respond", "resource")
 """The keys of a route of which it has exactly one."""
+
+SERVER_KEYS = ("timeouts", "retry")
+"""The keys of a route that say how servers are dealt with: of one with ``pool`` or ``split``."""
 
 
 class Split(Settings):
@@ -109,6 +113,12 @@ class Route(Settings):
     redirect: Redirect | None = Field(default=None, description="Action: send the client elsewhere.")
     respond: Respond | None = Field(default=None, description="Action: a fixed response.")
     resource: Resource | None = Field(default=None, description="Action: a Twisted resource: name or {name: settings}.")
+    timeouts: RouteTimeouts | None = Field(
+        default=None, description="How long servers may take with these requests, where that differs from their pool."
+    )
+    retry: Annotated[Retry | None, Switch({"attempts": 0})] = Field(
+        default=None, description="What of 'retry' differs from the pool for these requests; false: never."
+    )
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import exp
 from typing import Any
 
@@ -48,6 +47,8 @@ from balancer.pools.resolve import Names, ResolveSettings
 from balancer.pools.retry import RetryPolicy, RetrySettings
 from balancer.pools.server import Server
 from balancer.pools.sticky import Sticky
+from balancer.pools.terms import Later, Terms
+from balancer.pools.timeouts import PoolTimeouts
 
 __all__ = ["Pool", "PoolTimeouts"]
 
@@ -55,16 +56,6 @@ _LATENCY_DECAY = 10.0
 """Seconds in which a server's latency forgets a peak to 1/e."""
 
 Facts = RequestFacts | SessionFacts
-
-
-@dataclass(frozen=True, slots=True)
-class PoolTimeouts:
-    """How long servers may take, in seconds."""
-
-    connect: float = 3.0
-    first_byte: float = 60.0
-    idle: float = 60.0
-    write: float = 30.0
 
 
 def _unobserved(event: PoolEvent) -> None:
@@ -88,8 +79,9 @@ class Pool:
         sticky: keeps clients on their servers, None: nothing does.
         timeouts, retry, queue, resolve: see the classes.
         introduction: what connections to the servers begin with, None: nothing.
+        later: calls after so many seconds, for what is due within less than one; by default the clock.
 
-    ``all_full`` says, after :meth:`choose` returned None, that waiting makes sense; ``in_panic`` that health is
+    ``terms`` are those on which HTTP is exchanged, unless a route has others. ``all_full`` says, after :meth:`choose` returned None, that waiting makes sense; ``in_panic`` that health is
     disregarded for now.
     """
 
@@ -112,6 +104,7 @@ class Pool:
         queue: QueueSettings | None = None,
         resolve: ResolveSettings | None = None,
         introduction: Introduction | None = None,
+        later: Later | None = None,
     ) -> None:
         self.name = name
         self.servers: tuple[Server, ...] = tuple(servers)
@@ -119,7 +112,8 @@ class Pool:
         self.sticky = sticky
         self.introduction = introduction
         self.timeouts = timeouts or PoolTimeouts()
-        self.retry = RetryPolicy(retry or RetrySettings(), clock.seconds)
+        self.retry = RetryPolicy(retry or RetrySettings(), clock.seconds, draw=draw)
+        self.terms = Terms(self.timeouts, self.retry, later or clock.callLater)
         self.queue = Queue(queue or QueueSettings(), clock, self._next_in_line)
         self.observe = observer
         self.all_full = False

@@ -201,6 +201,7 @@ class _Builder:
                 secret,
                 runtime.observe_pool,
                 encryption,
+                runtime.soon.schedule,
             )
 
     def _plugged(self, place: tuple[str | int, ...], kind: str, wanted: Plugged, made: dict[str, Any]) -> None:

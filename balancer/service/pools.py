@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from balancer.config.pools import Pool as PoolSettings
@@ -15,10 +16,11 @@ from balancer.pools.outliers import Passive
 from balancer.pools.pool import Pool, PoolTimeouts
 from balancer.pools.queue import QueueSettings
 from balancer.pools.resolve import ResolveSettings
-from balancer.pools.retry import RetrySettings
 from balancer.pools.server import Server
 from balancer.pools.shared import HTTP2Settings
 from balancer.pools.sticky import Sticky, StickyCookie, StickyTable
+from balancer.pools.terms import Later
+from balancer.service.terms import retry_settings, said_by_pool
 
 __all__ = ["built_pool"]
 
@@ -33,10 +35,12 @@ def built_pool(
     secret: str,
     observer: Observer,
     encryption: Any = None,
+    later: Later | None = None,
 ) -> Pool:
     """Return the pool, not started.
 
-    ``algorithm`` and ``probe`` are built, ``secret`` signs sticky cookies, ``encryption`` is how TLS is spoken with its servers.
+    ``algorithm`` and ``probe`` are built, ``secret`` signs sticky cookies, ``encryption`` is how TLS is spoken with its servers,
+    ``later`` calls what is due within less than a second.
     """
     keep_alive = KeepAlive(settings.keep_alive.size, settings.keep_alive.idle, settings.keep_alive.max_age)
     ping = settings.http2.ping
@@ -58,7 +62,7 @@ def built_pool(
         server.encryption = encryption
     told = settings.proxy_protocol
     health, passive, timeouts = settings.health, settings.passive, settings.timeouts
-    return Pool(
+    pool = Pool(
         name,
         servers,
         algorithm,
@@ -74,12 +78,15 @@ def built_pool(
         if passive is not None
         else None,
         sticky=_sticky(name, settings.sticky, clock, secret) if settings.sticky is not None else None,
-        timeouts=PoolTimeouts(timeouts.connect, timeouts.first_byte, timeouts.idle, timeouts.write),
-        retry=RetrySettings(settings.retry.attempts, settings.retry.budget, on=settings.retry.on),
+        timeouts=PoolTimeouts(**timeouts.model_dump()),
+        retry=retry_settings(settings.retry),
         queue=QueueSettings(settings.queue.size, settings.queue.timeout),
         resolve=ResolveSettings(settings.resolve.interval),
         introduction=Introduction(told.version, frozenset(told.tlvs), told.crc32c) if told is not None else None,
+        later=later,
     )
+    pool.terms = replace(pool.terms, said=said_by_pool(settings))
+    return pool
 
 
 def _sticky(pool: str, settings: StickySettings, clock: Any, secret: str) -> Sticky:

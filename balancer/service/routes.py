@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from twisted.web.resource import IResource
-
 from balancer.config.listeners import HttpListener, TcpListener, UdpListener
 from balancer.config.matches import StreamMatch
 from balancer.config.routes import Redirect as RedirectSettings
@@ -14,6 +12,7 @@ from balancer.config.routes import Respond
 from balancer.config.routes import Route as RouteSettings
 from balancer.config.websockets import WebSocketSettings
 from balancer.errors import PluginError
+from balancer.forwarding.proxy import ProxyResource
 from balancer.forwarding.tunnel import WebSocketPolicy
 from balancer.hooks.interfaces import IFilter
 from balancer.hooks.plugged import Plugged
@@ -27,12 +26,13 @@ from balancer.routing.route import Route, captured_by, unknown_names
 from balancer.routing.split import Split
 from balancer.routing.table import RouteTable
 from balancer.service.matches import Matches, Report, below
+from balancer.service.terms import route_terms
 
 __all__ = ["built_filters", "http_table", "session_routes", "websocket_policy"]
 
 
 def http_table(
-    listener: HttpListener, registry: Registry, matches: Matches, proxy: IResource, report: Report
+    listener: HttpListener, registry: Registry, matches: Matches, proxy: ProxyResource, report: Report
 ) -> RouteTable:
     """Return the table of an HTTP listener; routes that lead to pools end in ``proxy``.
 
@@ -111,16 +111,18 @@ def _filters_of_route(
 
 
 def _route(
-    route: RouteSettings, order: int, registry: Registry, matches: Matches, proxy: IResource, report: Report
+    route: RouteSettings, order: int, registry: Registry, matches: Matches, proxy: ProxyResource, report: Report
 ) -> Route | None:
     conditions = matches.conditions(route.match, below(report, "match"))
     filters = tuple(_filters_of_route(route, conditions, registry, report))
     name, priority = route.name, route.priority
+    terms = route_terms(route)
+    leaf = proxy if terms is None else proxy.on(terms)
     if route.pool is not None:
-        return Route(name, order, conditions, priority=priority, filters=filters, pool=route.pool, leaf=proxy)
+        return Route(name, order, conditions, priority=priority, filters=filters, pool=route.pool, leaf=leaf)
     if route.split is not None:
         split = Split(route.split.weights, route.split.key)
-        return Route(name, order, conditions, priority=priority, filters=filters, split=split, leaf=proxy)
+        return Route(name, order, conditions, priority=priority, filters=filters, split=split, leaf=leaf)
     if route.redirect is not None:
         try:
             redirect = _redirect(route.redirect)
