@@ -5,6 +5,7 @@ What a route says goes before what its pool says, key by key.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -13,9 +14,10 @@ from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 from balancer.config.fields import Count, HeaderName, Method, Percent, PositiveDuration
 from balancer.config.forms import Many, Switch
 from balancer.hooks.settings import Duration, Settings, Size, StringMatch
+from balancer.model.units import parse_duration
 from balancer.wire.grpc.status import RETRIABLE
 
-__all__ = ["Backoff", "PoolTimeouts", "Retry", "RouteTimeouts"]
+__all__ = ["Backoff", "Hedge", "PoolTimeouts", "Retry", "RouteTimeouts"]
 
 _RETRY_REASONS = (
     "connect_failure",
@@ -27,6 +29,7 @@ _RETRY_REASONS = (
     "retriable_4xx",
     *RETRIABLE,
 )
+_QUANTILE = re.compile(r"p(\d\d(?:\.\d+)?)")
 _REPLAY = 64 * 1024 * 1024
 
 _REQUEST = (
@@ -141,4 +144,41 @@ class Retry(Settings):
         default=0.0,
         description="Longest Retry-After of a response that is waited for, where it is retried; one that asks for more is passed on."
         " 0s: it is not heard.",
+    )
+
+
+def _after(value: Any) -> float | str:
+    if isinstance(value, str) and (found := _QUANTILE.fullmatch(value)) and 50 <= float(found[1]) < 100:
+        return value
+    try:
+        seconds = parse_duration(value)
+    except ValueError:
+        raise ValueError(
+            f"expected a duration such as '200ms', or a quantile from p50 to p99.9, got {value!r}"
+        ) from None
+    if not seconds >= 0.001:
+        raise ValueError(f"expected a duration of 1ms or more, got {value!r}")
+    return seconds
+
+
+class Hedge(Settings):
+    """Asking a second server while the first takes its time; who answers well first is heard. False: never."""
+
+    after: Annotated[
+        float | str,
+        PlainValidator(_after),
+        WithJsonSchema(
+            {
+                "type": "string",
+                "pattern": r"^((\d+(\.\d+)?(us|ms|s|m|h|d))+|p\d\d(\.\d+)?)$",
+                "examples": ["200ms", "p95"],
+                "x-unit": "duration",
+            }
+        ),
+    ] = Field(
+        default="p95",
+        description="Without a first byte for so long; p95: for longer than 95 % of the latest requests took.",
+    )
+    budget: Percent = Field(
+        default=0.05, description="Most of them, as a share of the requests of the last ten seconds."
     )

@@ -131,6 +131,22 @@ def _exchanges(document: Document) -> Iterator[Problem]:
                 yield document.problem((*loc, key), message, "action", key=True)
 
 
+def _hedges(document: Document) -> Iterator[Problem]:
+    """Clients that stick to a server are not sent to another meanwhile."""
+    pools = get(document.data, "pools")
+    message = "expected no 'hedge' where clients stick to their servers ('sticky' of the pool{})"
+    for name, pool in items_of(pools):
+        if get(pool, "hedge") not in (None, False) and get(pool, "sticky") is not None:
+            yield document.problem(("pools", name, "hedge"), message.format(""), "action", key=True)
+    for loc, _, route in _routes(document.data):
+        split = route.get("split")
+        weights = get(split, "weights")
+        names = [route.get("pool"), *(name for name, _ in items_of(weights if isinstance(weights, dict) else split))]
+        sticky = [name for name in names if isinstance(name, str) and get(pools, name, "sticky") is not None]
+        if route.get("hedge") not in (None, False) and sticky:
+            yield document.problem((*loc, "hedge"), message.format(f" '{sticky[0]}'"), "action", key=True)
+
+
 def _destinations(document: Document) -> Iterator[Problem]:
     """A listener has routes, or the short form ``pool``."""
     for name, listener in items_of(get(document.data, "listeners")):
@@ -309,6 +325,7 @@ _PARTS: tuple[Callable[[Document], Iterator[Problem]], ...] = (
     _named_matches,
     _actions,
     _exchanges,
+    _hedges,
     _destinations,
     encryption,
     _names,

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validat
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from balancer.config.attempts import PoolTimeouts, Retry
+from balancer.config.attempts import Hedge, PoolTimeouts, Retry
 from balancer.config.fields import (
     Algorithm,
     Count,
@@ -239,6 +239,9 @@ class Pool(Settings):
     )
     retry: Annotated[Retry, Switch({"attempts": 0})] = Field(
         default=Retry(), description="Trying again on another server; false: never."
+    )
+    hedge: Annotated[Hedge | None, Switch()] = Field(
+        default=None, description="Asking a second server while the first takes its time; true: with all defaults."
     )
     resolve: Resolve = Field(default=Resolve(), description="Servers given by name.")
     protocol: Literal["http1", "h2", "auto"] | None = Field(

@@ -12,6 +12,7 @@ from zope.interface import implementer
 from balancer.forwarding.attempts import Connector
 from balancer.forwarding.call import Call
 from balancer.forwarding.exchange import Forward
+from balancer.forwarding.hedged import HedgedForward
 from balancer.forwarding.limited import LimitedCall, LimitedForward
 from balancer.forwarding.upgrades import Upgrades
 
@@ -70,8 +71,10 @@ class ProxyResource:
         if way is None:
             pool = self._pools[name]
             terms = pool.terms if self._terms is None else self._terms(pool)
-            kinds = (LimitedForward, LimitedCall) if terms.limited else (Forward, Call)
-            way = self._ways[name] = _Way(pool, terms, *kinds)
+            exchange, call = (LimitedForward, LimitedCall) if terms.limited else (Forward, Call)
+            if terms.hedge is not None:
+                exchange = HedgedForward
+            way = self._ways[name] = _Way(pool, terms, exchange, call)
         return way
 
     def render(self, request: Any) -> int:

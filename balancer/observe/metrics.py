@@ -46,7 +46,7 @@ _LABELS = ("listener", "route", "pool", "server")
 class _Cell:
     """Exchanges of one combination of labels."""
 
-    __slots__ = ("buckets", "bytes_in", "bytes_out", "count", "retries", "seconds")
+    __slots__ = ("buckets", "bytes_in", "bytes_out", "count", "hedges", "hedges_won", "retries", "seconds")
 
     def __init__(self) -> None:
         self.count = 0
@@ -54,6 +54,8 @@ class _Cell:
         self.bytes_in = 0
         self.bytes_out = 0
         self.retries = 0
+        self.hedges = 0
+        self.hedges_won = 0
         self.buckets = [0] * (len(BUCKETS) + 1)
 
 
@@ -110,6 +112,10 @@ class Metrics(Collector):
         cell.bytes_out += record.bytes_out
         if record.attempts > 1:
             cell.retries += record.attempts - 1
+            if record.hedged:
+                cell.retries -= 1
+                cell.hedges += 1
+                cell.hedges_won += record.hedged == 2
         if record.reason:
             self._count_reason(record.listener, record.reason)
         if record.grpc:
@@ -174,7 +180,11 @@ class Metrics(Collector):
         requests = CounterMetricFamily("balancer_http_requests", "Finished exchanges.", labels=(*_LABELS, "status"))
         received = CounterMetricFamily("balancer_http_request_bytes", "Bytes of request bodies.", labels=_LABELS)
         sent = CounterMetricFamily("balancer_http_response_bytes", "Bytes of response bodies.", labels=_LABELS)
-        retries = CounterMetricFamily("balancer_http_retries", "Attempts after the first.", labels=_LABELS)
+        retries = CounterMetricFamily("balancer_http_retries", "Attempts after the first failed.", labels=_LABELS)
+        hedges = CounterMetricFamily(
+            "balancer_http_hedges", "Attempts beside one that took its time.", labels=(*_LABELS, "outcome")
+        )
+        hedged: dict[tuple[str, str, str, str], list[int]] = {}
         seconds = HistogramMetricFamily(
             "balancer_http_request_duration_seconds",
             "From the first byte of a request to the last of its response.",
@@ -187,6 +197,10 @@ class Metrics(Collector):
             labels = (listener, route, pool, server)
             before = sums.get(labels, [0, 0, 0])
             sums[labels] = [a + b for a, b in zip(before, (cell.bytes_in, cell.bytes_out, cell.retries), strict=True)]
+            if cell.hedges:
+                others = hedged.setdefault(labels, [0, 0])
+                others[0] += cell.hedges_won
+                others[1] += cell.hedges - cell.hedges_won
             counts, total = durations.get((listener, route, pool), ([0] * len(cell.buckets), 0.0))
             durations[listener, route, pool] = (
                 [a + b for a, b in zip(counts, cell.buckets, strict=True)],
@@ -196,10 +210,13 @@ class Metrics(Collector):
             received.add_metric(labels, bytes_in)
             sent.add_metric(labels, bytes_out)
             retries.add_metric(labels, again)
+        for labels, (won, lost) in hedged.items():
+            hedges.add_metric((*labels, "won"), won)
+            hedges.add_metric((*labels, "lost"), lost)
         bounds = [*map(str, BUCKETS), "+Inf"]
         for keys, (counts, total) in durations.items():
             seconds.add_metric(keys, list(zip(bounds, accumulate(counts), strict=True)), total)
-        yield from (requests, received, sent, retries, seconds)
+        yield from (requests, received, sent, retries, hedges, seconds)
 
     def _collect_sessions(self) -> Iterator[Metric]:
         labels = (*_LABELS, "protocol")

@@ -119,7 +119,7 @@ class RetryPolicy:
     that may have to be retried.
     """
 
-    __slots__ = ("_codes", "_draw", "_headers", "_now", "_unread", "budget", "floor", "refused", "retries", "settings")
+    __slots__ = ("_codes", "_draw", "_headers", "_unread", "budget", "floor", "now", "refused", "retries", "settings")
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class RetryPolicy:
         self.budget = budget or Budget(now)
         self.retries = 0
         self.refused = 0
-        self._now = now
+        self.now = now
         self._draw = draw
         codes: set[str] = set()
         statuses: set[int] = set()
@@ -152,7 +152,7 @@ class RetryPolicy:
 
     def otherwise(self, settings: RetrySettings) -> RetryPolicy:
         """Return another policy, which shares the budget."""
-        return RetryPolicy(settings, self._now, self.budget, self._draw)
+        return RetryPolicy(settings, self.now, self.budget, self._draw)
 
     def note_request(self) -> None:
         """Count a request, which adds to the budget."""

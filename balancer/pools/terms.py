@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
+from balancer.pools.hedging import Hedging
 from balancer.pools.retry import RetryPolicy
 from balancer.pools.timeouts import PoolTimeouts
 
@@ -29,7 +30,7 @@ Later = Callable[[float, Callable[[], None]], Cancellable]
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How the exchanges of a route with a pool are handled.
+    """How the exchanges of a route with a pool are handled; ``hedge`` is when they are sent to a second server, None: never.
 
     ``said`` tells where a term comes from that is not the default: ``"pool"`` or ``"route"``, by its name (``"timeouts.request"``).
     """
@@ -37,6 +38,7 @@ class Terms:
     timeouts: PoolTimeouts
     retry: RetryPolicy
     later: Later
+    hedge: Hedging | None = None
     said: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -51,4 +53,6 @@ class Terms:
             for each in fields(self.timeouts)
         }
         found |= {f"retry.{name}": value for name, value in self.retry.settings.describe().items()}
+        if self.hedge is not None:
+            found |= {f"hedge.{name}": value for name, value in self.hedge.settings.describe().items()}
         return {name: {"value": value, "from": self.said.get(name, "default")} for name, value in found.items()}

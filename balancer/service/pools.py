@@ -20,7 +20,7 @@ from balancer.pools.server import Server
 from balancer.pools.shared import HTTP2Settings
 from balancer.pools.sticky import Sticky, StickyCookie, StickyTable
 from balancer.pools.terms import Later
-from balancer.service.terms import retry_settings, said_by_pool
+from balancer.service.terms import hedging, retry_settings, said_by_pool
 
 __all__ = ["built_pool"]
 
@@ -85,7 +85,7 @@ def built_pool(
         introduction=Introduction(told.version, frozenset(told.tlvs), told.crc32c) if told is not None else None,
         later=later,
     )
-    pool.terms = replace(pool.terms, said=said_by_pool(settings))
+    pool.terms = replace(pool.terms, hedge=hedging(settings.hedge, clock.seconds), said=said_by_pool(settings))
     return pool
 
 

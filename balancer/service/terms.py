@@ -6,14 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from balancer.config.attempts import Retry, RouteTimeouts
+from balancer.config.attempts import Hedge, Retry, RouteTimeouts
 from balancer.config.pools import Pool as PoolSettings
 from balancer.config.routes import Route as RouteSettings
+from balancer.pools.hedging import Hedging, HedgingSettings
 from balancer.pools.pool import Pool
 from balancer.pools.retry import RetrySettings
 from balancer.pools.terms import Terms
 
-__all__ = ["retry_settings", "route_terms", "said_by_pool"]
+__all__ = ["hedging", "retry_settings", "route_terms", "said_by_pool"]
 
 
 def retry_settings(settings: Retry) -> RetrySettings:
@@ -32,13 +33,23 @@ def _retry_values(settings: Retry, names: set[str]) -> dict[str, Any]:
     return values
 
 
+def hedging(settings: Hedge | None, now: Callable[[], float]) -> Hedging | None:
+    """Return when second attempts are made; None: never."""
+    if settings is None:
+        return None
+    after = settings.after
+    if isinstance(after, str):
+        return Hedging(HedgingSettings(quantile=float(after[1:]) / 100, budget=settings.budget), now)
+    return Hedging(HedgingSettings(after, budget=settings.budget), now)
+
+
 def said_by_pool(settings: PoolSettings) -> dict[str, str]:
     """Return which terms the configuration of a pool gives, as of :class:`~balancer.pools.terms.Terms`."""
-    return _said("pool", settings.timeouts, settings.retry)
+    return _said("pool", settings.timeouts, settings.retry, settings.hedge)
 
 
-def _said(whom: str, timeouts: Any, retry: Any) -> dict[str, str]:
-    parts = {"timeouts": timeouts, "retry": retry}
+def _said(whom: str, timeouts: Any, retry: Any, hedge: Any) -> dict[str, str]:
+    parts = {"timeouts": timeouts, "retry": retry, "hedge": hedge}
     return {
         f"{part}.{name}": whom
         for part, settings in parts.items()
@@ -49,12 +60,13 @@ def _said(whom: str, timeouts: Any, retry: Any) -> dict[str, str]:
 
 def route_terms(route: RouteSettings) -> Callable[[Pool], Terms] | None:
     """Return what makes the terms of ``route`` with a pool of those of the pool; None if it has none of its own."""
-    if route.timeouts is None and route.retry is None:
+    hedged = "hedge" in route.model_fields_set
+    if route.timeouts is None and route.retry is None and not hedged:
         return None
     timeouts = route.timeouts or RouteTimeouts()
     times = {name: value for name in timeouts.model_fields_set if (value := getattr(timeouts, name)) is not None}
     retry = {} if route.retry is None else _retry_values(route.retry, set(route.retry.model_fields_set))
-    said = {**_said("route", None, route.retry), **{f"timeouts.{name}": "route" for name in times}}
+    said = {**_said("route", None, route.retry, route.hedge), **{f"timeouts.{name}": "route" for name in times}}
 
     def terms(pool: Pool) -> Terms:
         its = pool.terms
@@ -62,6 +74,7 @@ def route_terms(route: RouteSettings) -> Callable[[Pool], Terms] | None:
             its,
             timeouts=replace(its.timeouts, **times),
             retry=its.retry.otherwise(replace(its.retry.settings, **retry)) if retry else its.retry,
+            hedge=hedging(route.hedge, its.retry.now) if hedged else its.hedge,
             said={**its.said, **said},
         )
 

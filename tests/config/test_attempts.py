@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 from twisted.trial.unittest import SynchronousTestCase
 
-from balancer.config.attempts import PoolTimeouts, Retry, RouteTimeouts
+from balancer.config.attempts import Hedge, PoolTimeouts, Retry, RouteTimeouts
 from balancer.config.loading import load_text
 from balancer.errors import ConfigurationError
 from balancer.service.build import registry_for
@@ -50,6 +50,28 @@ class AttemptsTests(SynchronousTestCase):
         ):
             with self.assertRaises(ValidationError):
                 Retry.model_validate(wrong)
+
+    def test_hedge(self) -> None:
+        """After a time, or a quantile."""
+        self.assertEqual([Hedge.model_validate({"after": each}).after for each in ("200ms", "p99.5")], [0.2, "p99.5"])
+        for wrong in ("p40", "p100", "0s", 5, "soon"):
+            with self.assertRaisesRegex(ValidationError, "after"):
+                Hedge.model_validate({"after": wrong})
+
+    def test_hedge_and_sticky(self) -> None:
+        """Who sticks to a server is not sent to another meanwhile."""
+        text = _TEXT.replace("'127.0.0.1:81']", "'127.0.0.1:81'], sticky: source_ip")
+        for route in ("pool: web, hedge: true", "split: {web: 1}, hedge: {after: 1s}"):
+            with self.assertRaisesRegex(ConfigurationError, "hedge: expected no 'hedge' where clients stick"):
+                load_text(text % route, registry_for(installed=False), {}, file="b.yaml")
+        load_text(text % "pool: web, hedge: false", registry_for(installed=False), {}, file="b.yaml")
+        with self.assertRaisesRegex(ConfigurationError, "pools.web.hedge: expected no"):
+            load_text(
+                text.replace("sticky", "hedge: true, sticky") % "pool: web",
+                registry_for(installed=False),
+                {},
+                file="b.yaml",
+            )
 
     def test_routes(self) -> None:
         """A route has them where it asks servers."""

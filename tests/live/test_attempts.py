@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.live.balancers import BalancerTestCase, Peer, answering, stopped, wait_until
@@ -202,3 +203,60 @@ class HTTP2Tests(BalancerTestCase):
             found = set(pool.map(ask, range(16)))
         self.assertEqual(found, {"two 200\n"})
         self.assertTrue(any(record["attempts"] == 2 for record in running.records(20)))
+
+
+class HedgeTests(BalancerTestCase):
+    """Requests that are sent to a second server while the first takes its time."""
+
+    protocol = "http1"
+    listen = ""
+
+    def test_stopped(self) -> None:
+        """A server that hangs under load delays nobody, is not blamed for being slower, and is sent no more than the budget allows."""
+        folder = self.folder()
+        servers = [Nginx(folder, name, self.listen) for name in ("one", "two")]
+        for each in servers:
+            self.addCleanup(each.end)
+        running, port = self.web(
+            *(f"{{address: '127.0.0.1:{each.port}', name: {each.name}}}" for each in servers),
+            listener="routes: [{pool: web, hedge: {after: 100ms, budget: 100%}}]",
+            pool=f"protocol: {self.protocol}\nalgorithm: round_robin\npassive: false\nretry: false\ntimeouts: {{first_byte: 15s}}",
+            top=f"metrics: {{bind: '127.0.0.1:{(metrics := free_port())}'}}",
+        )
+        wait_until(lambda: {self.get(port).body for _ in range(4)} == {b"one", b"two"})
+        with stopped(servers[0].process.pid), ThreadPoolExecutor(4) as pool:
+            found = Counter(pool.map(lambda _: self.get(port).body, range(40)))
+        self.assertEqual(found, {b"two": 40})
+        hedged = [record for record in running.records(44) if record.get("hedged") == "won"]
+        self.assertTrue(hedged)
+        self.assertEqual({(record["attempts"], record["server"]) for record in hedged}, {(2, "two")})
+        text = self.get(metrics, "/metrics").body.decode()
+        self.assertRegex(text, r'balancer_http_hedges_total{[^}]*outcome="won"[^}]*server="two"} [1-9]')
+        self.assertNotRegex(text, r"balancer_http_retries_total{[^}]*} [1-9]")
+
+
+class HTTP2HedgeTests(HedgeTests):
+    """The same to servers of HTTP/2."""
+
+    protocol = "h2"
+    listen = " http2"
+
+
+class HedgeBudgetTests(BalancerTestCase):
+    def test_budget(self) -> None:
+        """Servers that are all slow are not asked twice by everybody."""
+
+        def slow(peer: Peer) -> None:
+            while True:
+                peer.head()
+                counted.append(1)
+                time.sleep(0.4)
+                peer.send(GOOD)
+
+        counted: list[int] = []
+        running, port = self.web(
+            *(f"'{self.server(slow).address}'" for _ in range(2)), pool="hedge: {after: 50ms, budget: 5%}\nretry: false"
+        )
+        with ThreadPoolExecutor(20) as pool:
+            self.assertEqual(set(pool.map(lambda _: self.get(port).body, range(200))), {b"good"})
+        self.assertTrue(200 < len(counted) <= 200 * 1.05 + 2, len(counted))

@@ -52,6 +52,16 @@ class TermsTests(SynchronousTestCase):
             ["route", "pool", "route", "pool"],
         )
 
+    def test_hedge(self) -> None:
+        """A route's hedge stands instead of its pool's; false switches it off."""
+        terms, pool = self.terms("", "hedge: true")
+        self.assertIs(terms.hedge, pool.terms.hedge)
+        terms, _ = self.terms("hedge: {after: 200ms}", "hedge: true")
+        assert terms.hedge is not None
+        self.assertEqual(terms.describe()["hedge.after"], {"value": 0.2, "from": "route"})
+        terms, _ = self.terms("hedge: false", "hedge: true")
+        self.assertIsNone(terms.hedge)
+
     def test_off(self) -> None:
         """A route may switch retries, and a limit of its pool, off."""
         terms, _ = self.terms("timeouts: {request: 0s}, retry: false", "timeouts: {request: 5s}")
