@@ -17,7 +17,7 @@ from balancer.hooks.settings import Duration, Settings, Size, StringMatch
 from balancer.model.units import parse_duration
 from balancer.wire.grpc.status import RETRIABLE
 
-__all__ = ["Backoff", "Hedge", "PoolTimeouts", "Retry", "RouteTimeouts"]
+__all__ = ["Backoff", "Coalesce", "Hedge", "PoolTimeouts", "Retry", "RouteTimeouts"]
 
 _RETRY_REASONS = (
     "connect_failure",
@@ -181,4 +181,18 @@ class Hedge(Settings):
     )
     budget: Percent = Field(
         default=0.05, description="Most of them, as a share of the requests of the last ten seconds."
+    )
+
+
+class Coalesce(Settings):
+    """Requests that are alike, and come while another of them waits for its answer, share that answer."""
+
+    headers: Annotated[tuple[HeaderName, ...], Many(empty=True)] = Field(
+        default=("accept", "accept-encoding"),
+        description="Fields that requests must have alike, besides method, host and target. A request with Authorization, Cookie, Range,"
+        " Cache-Control or a condition shares nothing, unless that field is among these.",
+    )
+    buffer: Annotated[Size, Field(ge=256 * 1024)] = Field(
+        default=1024 * 1024,
+        description="What is kept for a client that takes the answer more slowly than another; with more it is cut.",
     )

@@ -9,7 +9,7 @@ from pydantic import Field, GetJsonSchemaHandler, StrictInt, field_validator, mo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from balancer.config.attempts import Hedge, Retry, RouteTimeouts
+from balancer.config.attempts import Coalesce, Hedge, Retry, RouteTimeouts
 from balancer.config.fields import Count, Filter, HeaderName, HeaderValue, Name, Port, Resource
 from balancer.config.forms import Switch, given, one_of, short
 from balancer.config.matches import Match, SessionMatch, StreamMatch
@@ -20,7 +20,7 @@ __all__ = ["ACTIONS", "SERVER_KEYS", "Redirect", "Respond", "Route", "SessionRou
 ACTIONS = ("pool", "split", "redirect", "respond", "resource")
 """The keys of a route of which it has exactly one."""
 
-SERVER_KEYS = ("timeouts", "retry", "hedge")
+SERVER_KEYS = ("timeouts", "retry", "hedge", "coalesce")
 """The keys of a route that say how servers are dealt with: of one with ``pool`` or ``split``."""
 
 
@@ -122,6 +122,9 @@ class Route(Settings):
     hedge: Annotated[Hedge | None, Switch()] = Field(
         default=None,
         description="Asking a second server while the first takes its time, instead of what the pool has; false: never.",
+    )
+    coalesce: Annotated[Coalesce | None, Switch()] = Field(
+        default=None, description="Requests that are alike share one answer; true: with all defaults."
     )
 
     @classmethod

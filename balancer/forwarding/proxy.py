@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
+from balancer.errors import ExchangeError
 from balancer.forwarding.attempts import Connector
 from balancer.forwarding.call import Call
 from balancer.forwarding.exchange import Forward
+from balancer.forwarding.flight import Flight, asked_with
 from balancer.forwarding.hedged import HedgedForward
 from balancer.forwarding.limited import LimitedCall, LimitedForward
+from balancer.forwarding.sharing import Key, Sharing
 from balancer.forwarding.upgrades import Upgrades
+from balancer.model.headers import RawHeaders
 
 if TYPE_CHECKING:
     from balancer.pools.pool import Pool
     from balancer.pools.terms import Terms
 
-__all__ = ["ProxyResource"]
+__all__ = ["ProxyResource", "SharingProxy"]
 
 
 class _Way(NamedTuple):
@@ -58,9 +63,11 @@ class ProxyResource:
         self._terms = terms
         self._ways: dict[str, _Way] = {}
 
-    def on(self, terms: Callable[[Pool], Terms]) -> ProxyResource:
-        """Return the leaf of a route with terms of its own."""
-        return ProxyResource(self._pools, self._connect, self._upgrades, terms)
+    def on(self, terms: Callable[[Pool], Terms] | None, sharing: Sharing | None = None) -> ProxyResource:
+        """Return the leaf of a route with terms of its own, and one whose requests share answers."""
+        if sharing is None:
+            return ProxyResource(self._pools, self._connect, self._upgrades, terms)
+        return SharingProxy(self._pools, self._connect, self._upgrades, terms, sharing)
 
     def terms(self, pool: str) -> Terms:
         """Return the terms on which requests are exchanged with ``pool``."""
@@ -85,6 +92,10 @@ class ProxyResource:
         kind(request, pool, self._connect, self._upgrades, terms).start()
         return NOT_DONE_YET
 
+    def shares(self, method: str, headers: RawHeaders) -> str | None:
+        """Return, in words, whether such a request shares its answer with others; None where none does."""
+        return None
+
     def getChildWithDefault(self, name: bytes, request: Any) -> IResource:
         """Every path below leads here."""
         return self
@@ -96,3 +107,60 @@ class ProxyResource:
             TypeError: always.
         """
         raise TypeError("a pool serves every path below its route; mount other resources on routes of their own")
+
+
+class SharingProxy(ProxyResource):
+    """Has requests that are alike, and in flight at the same time, share one request to a server; the rest as :class:`ProxyResource`."""
+
+    def __init__(
+        self,
+        pools: Mapping[str, Pool],
+        connect: Connector,
+        upgrades: Upgrades,
+        terms: Callable[[Pool], Terms] | None,
+        sharing: Sharing,
+    ) -> None:
+        super().__init__(pools, connect, upgrades, terms)
+        self._sharing = sharing
+        self._flights: dict[tuple[str, Key], Flight] = {}
+
+    def render(self, request: Any) -> int:
+        """Begin to forward ``request``, or let it wait for the answer to another."""
+        facts, exchange, sharing = request.facts, request.exchange, self._sharing
+        headers = asked_with(request)
+        if (
+            not request.body.ended
+            or request.body.received
+            or request.is_held_back
+            or request.head.upgrade is not None
+            or sharing.alone(facts.method, headers)
+            or (facts.tls is not None and facts.tls.client is not None)
+            or (exchange is not None and (exchange.body or exchange.method != facts.method))
+        ):
+            return super().render(request)
+        target = request.target if exchange is None else exchange.target
+        name = request.decision.pool
+        key = (name, sharing.key(facts.method, f"{facts.scheme}://{facts.host}", target, headers))
+        flight = self._flights.get(key)
+        if flight is not None:
+            flight.board(request)
+            return NOT_DONE_YET
+        flight = self._flights[key] = Flight(request, sharing, self._alone, partial(self._landed, key))
+        pool, terms, kind, _ = self._way(name)
+        kind(flight, pool, self._connect, self._upgrades, terms).start()
+        return NOT_DONE_YET
+
+    def _landed(self, key: tuple[str, Key]) -> None:
+        del self._flights[key]
+
+    def _alone(self, request: Any) -> None:
+        """Forward a request for which the answer to another was not."""
+        try:
+            super().render(request)
+        except ExchangeError as error:
+            request.fail(error)
+
+    def shares(self, method: str, headers: RawHeaders) -> str:
+        """Return, in words, whether such a request shares its answer with others."""
+        why = self._sharing.alone(method, headers)
+        return f"no: {why}" if why else "with requests that are alike"

@@ -176,6 +176,8 @@ class Json:
                 facts.noted_by, facts.noted = self, request
         if r.h2_stream:
             more += f',"h2_stream":{r.h2_stream}'
+        if r.coalesced:
+            more += ',"coalesced":true'
         if r.hedged:
             more += f',"hedged":"{"won" if r.hedged == 2 else "lost"}"'
         if r.grpc:

@@ -46,7 +46,7 @@ _LABELS = ("listener", "route", "pool", "server")
 class _Cell:
     """Exchanges of one combination of labels."""
 
-    __slots__ = ("buckets", "bytes_in", "bytes_out", "count", "hedges", "hedges_won", "retries", "seconds")
+    __slots__ = ("buckets", "bytes_in", "bytes_out", "coalesced", "count", "hedges", "hedges_won", "retries", "seconds")
 
     def __init__(self) -> None:
         self.count = 0
@@ -54,6 +54,7 @@ class _Cell:
         self.bytes_in = 0
         self.bytes_out = 0
         self.retries = 0
+        self.coalesced = 0
         self.hedges = 0
         self.hedges_won = 0
         self.buckets = [0] * (len(BUCKETS) + 1)
@@ -116,6 +117,8 @@ class Metrics(Collector):
                 cell.retries -= 1
                 cell.hedges += 1
                 cell.hedges_won += record.hedged == 2
+        elif record.coalesced:
+            cell.coalesced += 1
         if record.reason:
             self._count_reason(record.listener, record.reason)
         if record.grpc:
@@ -184,12 +187,16 @@ class Metrics(Collector):
         hedges = CounterMetricFamily(
             "balancer_http_hedges", "Attempts beside one that took its time.", labels=(*_LABELS, "outcome")
         )
+        coalesced = CounterMetricFamily(
+            "balancer_http_coalesced", "Exchanges answered with the answer to another.", labels=_LABELS
+        )
         hedged: dict[tuple[str, str, str, str], list[int]] = {}
         seconds = HistogramMetricFamily(
             "balancer_http_request_duration_seconds",
             "From the first byte of a request to the last of its response.",
             labels=("listener", "route", "pool"),
         )
+        shared: dict[tuple[str, str, str, str], int] = {}
         sums: dict[tuple[str, str, str, str], list[int]] = {}
         durations: dict[tuple[str, ...], tuple[list[int], float]] = {}
         for (listener, route, pool, server, status), cell in self._exchanges.items():
@@ -197,6 +204,8 @@ class Metrics(Collector):
             labels = (listener, route, pool, server)
             before = sums.get(labels, [0, 0, 0])
             sums[labels] = [a + b for a, b in zip(before, (cell.bytes_in, cell.bytes_out, cell.retries), strict=True)]
+            if cell.coalesced:
+                shared[labels] = shared.get(labels, 0) + cell.coalesced
             if cell.hedges:
                 others = hedged.setdefault(labels, [0, 0])
                 others[0] += cell.hedges_won
@@ -213,10 +222,12 @@ class Metrics(Collector):
         for labels, (won, lost) in hedged.items():
             hedges.add_metric((*labels, "won"), won)
             hedges.add_metric((*labels, "lost"), lost)
+        for labels, count in shared.items():
+            coalesced.add_metric(labels, count)
         bounds = [*map(str, BUCKETS), "+Inf"]
         for keys, (counts, total) in durations.items():
             seconds.add_metric(keys, list(zip(bounds, accumulate(counts), strict=True)), total)
-        yield from (requests, received, sent, retries, hedges, seconds)
+        yield from (requests, received, sent, retries, hedges, coalesced, seconds)
 
     def _collect_sessions(self) -> Iterator[Metric]:
         labels = (*_LABELS, "protocol")

@@ -247,6 +247,9 @@ class _Walk:
             self._explain_pool(decision.pool, facts)
             if isinstance(entry.leaf, ProxyResource):
                 found.terms = entry.leaf.terms(decision.pool).describe()
+                shares = entry.leaf.shares(exchange.method, exchange.headers)
+                if shares is not None:
+                    found.terms["coalesce"] = {"value": shares, "from": "route"}
         found.request = self._as_sent(exchange, head, length)
 
     def _as_sent(self, exchange: Exchange, head: RequestHead, length: int | None) -> dict[str, Any]:

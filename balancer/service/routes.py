@@ -26,7 +26,7 @@ from balancer.routing.route import Route, captured_by, unknown_names
 from balancer.routing.split import Split
 from balancer.routing.table import RouteTable
 from balancer.service.matches import Matches, Report, below
-from balancer.service.terms import route_terms
+from balancer.service.terms import route_sharing, route_terms
 
 __all__ = ["built_filters", "http_table", "session_routes", "websocket_policy"]
 
@@ -117,7 +117,8 @@ def _route(
     filters = tuple(_filters_of_route(route, conditions, registry, report))
     name, priority = route.name, route.priority
     terms = route_terms(route)
-    leaf = proxy if terms is None else proxy.on(terms)
+    sharing = route_sharing(route)
+    leaf = proxy if terms is None and sharing is None else proxy.on(terms, sharing)
     if route.pool is not None:
         return Route(name, order, conditions, priority=priority, filters=filters, pool=route.pool, leaf=leaf)
     if route.split is not None:

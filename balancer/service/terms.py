@@ -9,12 +9,13 @@ from typing import Any
 from balancer.config.attempts import Hedge, Retry, RouteTimeouts
 from balancer.config.pools import Pool as PoolSettings
 from balancer.config.routes import Route as RouteSettings
+from balancer.forwarding.sharing import Sharing
 from balancer.pools.hedging import Hedging, HedgingSettings
 from balancer.pools.pool import Pool
 from balancer.pools.retry import RetrySettings
 from balancer.pools.terms import Terms
 
-__all__ = ["hedging", "retry_settings", "route_terms", "said_by_pool"]
+__all__ = ["hedging", "retry_settings", "route_sharing", "route_terms", "said_by_pool"]
 
 
 def retry_settings(settings: Retry) -> RetrySettings:
@@ -79,3 +80,11 @@ def route_terms(route: RouteSettings) -> Callable[[Pool], Terms] | None:
         )
 
     return terms
+
+
+def route_sharing(route: RouteSettings) -> Sharing | None:
+    """Return what requests of ``route`` share; None: nothing."""
+    settings = route.coalesce
+    if settings is None:
+        return None
+    return Sharing(tuple(name.encode("ascii") for name in settings.headers), settings.buffer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 from twisted.trial.unittest import SynchronousTestCase
 
-from balancer.config.attempts import Hedge, PoolTimeouts, Retry, RouteTimeouts
+from balancer.config.attempts import Coalesce, Hedge, PoolTimeouts, Retry, RouteTimeouts
 from balancer.config.loading import load_text
 from balancer.errors import ConfigurationError
 from balancer.service.build import registry_for
@@ -72,6 +72,13 @@ class AttemptsTests(SynchronousTestCase):
                 {},
                 file="b.yaml",
             )
+
+    def test_coalesce(self) -> None:
+        """By default requests must accept the same; the names of fields have no case."""
+        self.assertEqual(Coalesce().headers, ("accept", "accept-encoding"))
+        self.assertEqual(Coalesce.model_validate({"headers": "Cookie"}).headers, ("cookie",))
+        with self.assertRaises(ValidationError):
+            Coalesce.model_validate({"buffer": "1KiB"})
 
     def test_routes(self) -> None:
         """A route has them where it asks servers."""

@@ -260,3 +260,58 @@ class HedgeBudgetTests(BalancerTestCase):
         with ThreadPoolExecutor(20) as pool:
             self.assertEqual(set(pool.map(lambda _: self.get(port).body, range(200))), {b"good"})
         self.assertTrue(200 < len(counted) <= 200 * 1.05 + 2, len(counted))
+
+
+class CoalesceTests(BalancerTestCase):
+    """Requests that are alike share one answer."""
+
+    def test_herd(self) -> None:
+        """A herd that asks the same asks a server once; clients of HTTP/2 and HTTP/1.1 among it; who leaves disturbs nobody."""
+        counted: list[bytes] = []
+        release = threading.Event()
+
+        def slow(peer: Peer) -> None:
+            while True:
+                counted.append(peer.head())
+                release.wait(30)
+                peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + b"x" * 300_000)
+
+        metrics = free_port()
+        running, port = self.web(
+            f"'{self.server(slow).address}'",
+            listener="routes: [{pool: web, coalesce: {headers: []}}]",
+            top=f"metrics: {{bind: '127.0.0.1:{metrics}'}}",
+        )
+        first = self.connect(port)
+        first.send(b"GET /a HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % port)
+        wait_until(lambda: counted)
+        curl = [need("curl"), "-sS", f"http://127.0.0.1:{port}/a"]
+        herd = [
+            subprocess.Popen([*curl, *(["--http2-prior-knowledge"] if at % 2 else [])], stdout=subprocess.PIPE)
+            for at in range(10)
+        ]
+        for each in herd:
+            self.addCleanup(each.kill)
+        wait_until(lambda: self.active(metrics) >= 11)
+        first.reset()
+        wait_until(lambda: self.active(metrics) <= 10)
+        release.set()
+        for each in herd:
+            said, _ = each.communicate(timeout=30)
+            self.assertEqual(said, b"x" * 300_000)
+        self.assertLessEqual(len(counted), 3)  # one, but for who was late
+        records = running.records(11)
+        self.assertGreaterEqual(sum(record.get("coalesced", False) for record in records), 8)
+        self.assertEqual(sum(record["attempts"] for record in records), len(counted))
+        self.assertRegex(self.get(metrics, "/metrics").body.decode(), r"balancer_http_coalesced_total{.*} [1-9]")
+
+    def active(self, metrics: int) -> int:
+        """How many clients are connected."""
+        text = self.get(metrics, "/metrics").body.decode()
+        return int(
+            sum(
+                float(line.split()[-1])
+                for line in text.splitlines()
+                if line.startswith("balancer_connections{") and "web" in line
+            )
+        )

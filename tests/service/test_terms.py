@@ -25,7 +25,8 @@ class TermsTests(SynchronousTestCase):
         """The terms of the route, and its pool."""
         snapshot = built(load_text(_TEXT % (route, pool), registry_for(installed=False)))
         site: Any = snapshot.listeners["web"]
-        return site.table.routes[0].leaf.terms("web"), snapshot.pools["web"]
+        self.leaf = site.table.routes[0].leaf
+        return self.leaf.terms("web"), snapshot.pools["web"]
 
     def test_the_pools(self) -> None:
         """A route without terms of its own has those of its pool, one and the same."""
@@ -61,6 +62,14 @@ class TermsTests(SynchronousTestCase):
         self.assertEqual(terms.describe()["hedge.after"], {"value": 0.2, "from": "route"})
         terms, _ = self.terms("hedge: false", "hedge: true")
         self.assertIsNone(terms.hedge)
+
+    def test_shared(self) -> None:
+        """A route whose requests share answers says so, and of which it is not so."""
+        self.terms("coalesce: {headers: [X-A]}")
+        self.assertEqual(self.leaf.shares("GET", [(b"Accept", b"a")]), "with requests that are alike")
+        self.assertEqual(self.leaf.shares("POST", []), "no: the method is POST")
+        self.terms("")
+        self.assertIsNone(self.leaf.shares("GET", []))
 
     def test_off(self) -> None:
         """A route may switch retries, and a limit of its pool, off."""
