@@ -115,6 +115,9 @@ CONNECTION_LIMIT_REACHED = Reason(
     "connection_limit_reached", 503, Side.US, False, "A connection limit is reached and the queue is full."
 )
 QUEUE_TIMEOUT = Reason("connection_limit_reached", 503, Side.US, False, "No server became free in time.")
+POOL_LIMIT_REACHED = Reason(
+    "connection_limit_reached", 503, Side.US, False, "A limit of the pool's breaker is reached."
+)
 TLS_PROTOCOL_ERROR = Reason(
     "tls_protocol_error", 502, Side.SERVER, True, "The server and the balancer do not agree on TLS."
 )

@@ -145,6 +145,7 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "listeners/http/walk.py",
     ),
     "live/test_failover.py": ("forwarding/attempts.py",),
+    "live/test_pool_policies.py": ("service/pool_metrics.py",),
     "live/test_overload.py": ("listeners/http/overloaded.py",),
     "listeners/http/test_idle.py": ("listeners/http/site.py",),
     "listeners/http2/test_channel.py": (

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from balancer.config.listeners import AnyListener, HttpListener, UdpListener
 from balancer.config.matches import Match, SessionMatch, StreamMatch
 from balancer.config.paths import missing_paths
+from balancer.config.pool_lint import pointless_policies
 from balancer.config.routes import Route
 from balancer.config.schema import Config
 from balancer.errors import Problem
@@ -238,5 +239,6 @@ _RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _proxy_protocol,
     _exposed,
     _loops,
+    pointless_policies,
     missing_paths,
 )

@@ -9,6 +9,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from balancer.config.attempts import Hedge, PoolTimeouts, Retry
+from balancer.config.breakers import Breaker
+from balancer.config.concurrency import Concurrency
 from balancer.config.fields import (
     Algorithm,
     Count,
@@ -23,8 +25,13 @@ from balancer.config.fields import (
     ServerAddress,
 )
 from balancer.config.forms import Filled, Many, Switch, one_of, short
+from balancer.config.locality import Locality
+from balancer.config.outliers import Passive
 from balancer.config.proxy_protocol import SentProxyProtocol
-from balancer.hooks.settings import Duration, LocalPath, Settings
+from balancer.config.routes import QueuePriority
+from balancer.config.slow_start import SlowStart
+from balancer.config.subsets import Labels, Subset
+from balancer.hooks.settings import Duration, KeySetting, LocalPath, Settings
 
 __all__ = [
     "ClientCertificate",
@@ -46,6 +53,8 @@ __all__ = [
     "StickySourceIp",
 ]
 
+Priority = Annotated[Count, Field(le=100)]
+
 
 class Server(Settings):
     """One backend. A bare string is its address."""
@@ -55,6 +64,11 @@ class Server(Settings):
     weight: Count = Field(default=1, description="Share of the traffic; 0 takes nothing new.")
     backup: Flag = Field(default=False, description="Used only while no other server can be.")
     max_connections: Positive | None = Field(default=None, description="Most exchanges and sessions at once.")
+    priority: Priority = Field(
+        default=0, description="Servers of higher numbers get what those of lower ones, failing, cannot take."
+    )
+    zone: Name = Field(default="", description="Where it is; see 'locality' of the pool.")
+    labels: Labels = Field(default={}, description="What it is, such as {version: v2}; see 'subset' of the pool.")
 
     @model_validator(mode="before")
     @classmethod
@@ -75,15 +89,6 @@ class Health(Settings):
     rise: Positive = Field(default=2, description="Good probes in a row that bring a server back.")
     fall: Positive = Field(default=3, description="Bad probes in a row that take a server out.")
     jitter: Percent = Field(default=0.2, description="How far the interval is varied, up and down.")
-
-
-class Passive(Settings):
-    """Watching real traffic: a server that fails it is ejected for a while."""
-
-    failures: Positive = Field(default=5, description="Failures within the window that eject a server.")
-    window: PositiveDuration = Field(default=30.0, description="How long a failure counts.")
-    eject: PositiveDuration = Field(default=10.0, description="How long a server stays out.")
-    max_ejected: Percent = Field(default=0.5, description="Most of a pool that may be ejected at a time.")
 
 
 class StickyCookie(Settings):
@@ -149,6 +154,13 @@ class Queue(Settings):
 
     size: Count = Field(default=100, description="Most that wait; beyond it they are refused with 503.")
     timeout: PositiveDuration = Field(default=5.0, description="Longest wait.")
+    priority: KeySetting | None = Field(
+        default=None, description="Where a request says its priority, 0 to 10, the highest first: {header: NAME}…"
+    )
+    default_priority: QueuePriority = Field(default=5, description="The priority of those that say none.")
+    deadline: KeySetting | None = Field(
+        default=None, description="Where a request says how long it may wait, as 250ms or seconds: {header: NAME}…"
+    )
 
 
 class KeepAlive(Settings):
@@ -219,7 +231,7 @@ class Pool(Settings):
     """A named set of servers."""
 
     servers: Annotated[tuple[Server, ...], Filled()] = Field(
-        description="host:port, or {address, name, weight, backup, max_connections}."
+        description="host:port, or {address, name, weight, backup, max_connections, priority, zone, labels}."
     )
     algorithm: Algorithm = Field(
         default="p2c", validate_default=True, description="How a server is chosen: name or {name: settings}."
@@ -227,6 +239,19 @@ class Pool(Settings):
     health: Annotated[Health | None, Switch()] = Field(default=None, description="Active health checks.")
     passive: Annotated[Passive | None, Switch()] = Field(
         default=Passive(), description="Ejecting servers that fail real traffic; false: never."
+    )
+    breaker: Breaker | None = Field(
+        default=None, description="Limits of what the pool takes on at a time, and cutting off servers that fail."
+    )
+    locality: Locality = Field(
+        default=Locality(), description="Preferring servers of low priority number and of the balancer's own zone."
+    )
+    concurrency: Annotated[Concurrency | None, Switch()] = Field(
+        default=None, description="Limiting what is in flight by how long answers take; what is over it waits."
+    )
+    subset: Subset | None = Field(default=None, description="Choosing among servers that have the labels asked for.")
+    slow_start: SlowStart | None = Field(
+        default=None, description="Traffic little by little for servers that are new or come back."
     )
     panic: Flag = Field(default=True, description="If no server is healthy, use all of them.")
     sticky: Sticky | None = Field(default=None, description="Keeping a client on its server.")

@@ -10,12 +10,25 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from balancer.config.attempts import Coalesce, Hedge, Retry, RouteTimeouts
-from balancer.config.fields import Count, Filter, HeaderName, HeaderValue, Name, Port, Resource
+from balancer.config.fields import Count, Filter, HeaderName, HeaderValue, Name, Port, PositiveDuration, Resource
 from balancer.config.forms import Switch, given, one_of, short
 from balancer.config.matches import Match, SessionMatch, StreamMatch
+from balancer.config.subsets import Labels
 from balancer.hooks.settings import KeySetting, Settings
+from balancer.model.queueing import HIGHEST
 
-__all__ = ["ACTIONS", "SERVER_KEYS", "Redirect", "Respond", "Route", "SessionRoute", "Split", "StreamRoute"]
+__all__ = [
+    "ACTIONS",
+    "SERVER_KEYS",
+    "QueuePriority",
+    "Redirect",
+    "Respond",
+    "Route",
+    "RouteQueue",
+    "SessionRoute",
+    "Split",
+    "StreamRoute",
+]
 
 ACTIONS = ("pool", "split", "redirect", "respond", "resource")
 """The keys of a route of which it has exactly one."""
@@ -101,6 +114,28 @@ class Respond(Settings):
         return short(handler(schema), {"type": "integer", "minimum": 200, "maximum": 599})
 
 
+QueuePriority = Annotated[Count, Field(le=HIGHEST)]
+
+
+class RouteQueue(Settings):
+    """What becomes of a route's requests that have to wait for a server. A bare number is the priority."""
+
+    priority: QueuePriority | None = Field(
+        default=None,
+        description="0 to 10: the highest are served first, the lowest refused first; none: as the pool has it.",
+    )
+    timeout: PositiveDuration | None = Field(default=None, description="Longest wait; none: as the pool has it.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        return {"priority": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return short(handler(schema), {"type": "integer", "minimum": 0, "maximum": HIGHEST})
+
+
 class Route(Settings):
     """One route of an HTTP listener. Exactly one of pool, split, redirect, respond and resource says where it leads."""
 
@@ -125,6 +160,14 @@ class Route(Settings):
     )
     coalesce: Annotated[Coalesce | None, Switch()] = Field(
         default=None, description="Requests that are alike share one answer; true: with all defaults."
+    )
+
+    queue: RouteQueue | None = Field(
+        default=None, description="Priority and longest wait of those that wait for a server."
+    )
+    subset: Labels = Field(
+        default={},
+        description="Labels that servers must have, before what the request asks for; see 'subset' of pools.",
     )
 
     @classmethod

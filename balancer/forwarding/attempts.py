@@ -20,6 +20,7 @@ from balancer.pools.retry import IDEMPOTENT
 
 if TYPE_CHECKING:
     from balancer.pools.introduction import Introduction
+    from balancer.pools.limits import Wait
     from balancer.pools.pool import Pool
     from balancer.pools.server import Server
     from balancer.pools.terms import Cancellable, Terms
@@ -65,6 +66,7 @@ class Attempts:
         "_record",
         "_replay",
         "_request",
+        "_retrying",
         "_server",
         "_since",
         "_streaming",
@@ -89,6 +91,8 @@ class Attempts:
         self._streaming = False
         """Whether the body is not all there yet, and goes to the connection as it comes."""
         self._since = 0.0
+        self._retrying = False
+        """Whether this counts as a retry in flight there."""
         self._held = False
         """Whether the server has to wait with its answer."""
 
@@ -125,7 +129,7 @@ class Attempts:
             self._pending = waiting = pool.wait(self._request.facts)
             waiting.addCallbacks(self._got_server, self._got_none)
         else:
-            self._fail(ExchangeError(errors.DESTINATION_UNAVAILABLE, pool.why_none()))
+            self._fail(pool.refusal(self._request.facts))
 
     def _got_server(self, server: Server) -> None:
         self._pending = None
@@ -156,8 +160,13 @@ class Attempts:
             self._record.connect = 0.0
             self._send(connection, now)
             return
+        wait = None
+        if self._pool.guarded and (wait := self._may_connect(server, alone)) is None:
+            return
         self._phase = CONNECTING
         self._pending = connecting = self._connect(server, self._terms.timeouts.connect, alone=alone)
+        if wait is not None:
+            connecting.addBoth(wait.over)
         connecting.addCallbacks(self._connected, self._not_connected)
 
     def _use_introduced(self, server: Server, introduction: Introduction, now: float) -> None:
@@ -169,11 +178,25 @@ class Attempts:
             self._record.connect = 0.0
             self._send(connection, now)
             return
+        wait = None
+        if self._pool.guarded and (wait := self._may_connect(server, True)) is None:
+            return
         self._phase = CONNECTING
         first = introduction.marked(facts, facts.tls, self._request.request_id)
         timeout = self._terms.timeouts.connect
         self._pending = connecting = self._connect(server, timeout, alone=True, first=first, whom=whom)
+        if wait is not None:
+            connecting.addBoth(wait.over)
         connecting.addCallbacks(self._connected, self._not_connected)
+
+    def _may_connect(self, server: Server, alone: bool) -> Wait | None:
+        """Return what a guarded pool counts while the connection is made; None: it must not be, and this is over."""
+        try:
+            return self._pool.connects(server, alone)
+        except ExchangeError as error:
+            self._leave_server(ok=True)
+            self._fail(error)
+            return None
 
     def _fit(self, connection: ServerSide) -> bool:
         """Whether a kept connection may carry this request: one that cannot be repeated wants a closer look."""
@@ -206,6 +229,8 @@ class Attempts:
         elif self._phase in (SENDING, RESPONDING):
             self._leave_server(ok=True)
         self._phase = DONE
+        if self._retrying:
+            self._retry_is_over()
 
     def _attempt_failed(self, error: ExchangeError, *, connecting: bool = False) -> None:
         if self._may_retry(error.reason):
@@ -228,12 +253,16 @@ class Attempts:
         exchange = self._request.exchange
         return self._replay is not None or (exchange is not None and exchange.body is not None)
 
-    def _retry(self, *, failed_connect: bool, ok: bool = False, asked: float = 0.0) -> None:
+    def _retry(self, *, failed_connect: bool, ok: bool = False, status: int = 0, asked: float = 0.0) -> None:
         """Leave the server and try again, after the back-off, or as long as the server has ``asked`` to wait."""
         assert self._server is not None
         self._tried.append(self._server)
-        self._leave_server(ok=ok, failed_connect=failed_connect)
+        self._leave_server(ok=ok, failed_connect=failed_connect, status=status)
         self._phase = CHOOSING
+        limit = self._terms.retry.limit
+        if limit is not None:
+            self._retrying = True
+            limit.add(1)
         wait = max(asked, self._terms.retry.delay(self._attempts))
         if wait:
             self._pending = self._terms.later(wait, self._go_on_choosing)
@@ -246,12 +275,20 @@ class Attempts:
             self._tried.clear()  # no other server: the same one again is better than none
         self._choose()
 
-    def _leave_server(self, *, ok: bool, failed_connect: bool = False) -> None:
+    def _retry_is_over(self) -> None:
+        self._retrying = False
+        limit = self._pool.retry.limit
+        assert limit is not None
+        limit.add(-1)
+
+    def _leave_server(self, *, ok: bool, failed_connect: bool = False, status: int = 0) -> None:
+        if self._retrying:
+            self._retry_is_over()
         server, self._server = self._server, None
         if server is None:
             return
         self._drop_connection()
-        self._pool.end(server, self._record.first_byte, ok, failed_connect)
+        self._pool.end(server, self._record.first_byte, ok, failed_connect, status)
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
@@ -265,6 +302,8 @@ class Attempts:
 
     def _fail(self, error: ExchangeError) -> None:
         self._phase = DONE
+        if self._retrying:
+            self._retry_is_over()
         self._record.attempts = self._attempts
         self._request.consumer = None
         self._request.fail(error)

@@ -69,7 +69,8 @@ class Call(Forward):
             if reader.head is not None and reader.body.ended and not reader.body.received:
                 code = self._code()
                 if code > 0 and self._may_retry(_answered(code)):
-                    self._retry(failed_connect=False, ok=self._judged(code, 200) not in GATEWAY_ERRORS)
+                    status = self._judged(code, 200)
+                    self._retry(failed_connect=False, ok=status not in GATEWAY_ERRORS, status=status)
                     return
         super().response_came()
 

@@ -181,7 +181,8 @@ class Flow:
             server = pool.choose(self._facts, self._tried, None if sticky is None else sticky.server_for(self._facts))
             if server is None:
                 if failed is None:
-                    self.end(errors.DESTINATION_UNAVAILABLE.code, pool.why_none())
+                    refusal = pool.refusal(self._facts)
+                    self.end(refusal.reason.code, refusal.detail)
                 else:
                     self.end(failed.reason.code, failed.detail)
                 return

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from balancer.model.address import Peer
 from balancer.net.unsent import unacknowledged
 
-__all__ = ["TransportEnd", "TunnelEnd"]
+__all__ = ["TransportEnd", "TunnelEnd", "to_peer"]
+
+
+def to_peer(address: Any) -> Peer:
+    """Return a Twisted address as a :class:`~balancer.model.address.Peer`; one of a unix socket has no host."""
+    host = getattr(address, "host", None)
+    return Peer("", 0) if host is None else Peer(host, address.port)
 
 
 class TunnelEnd(Protocol):

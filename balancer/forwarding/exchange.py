@@ -211,7 +211,9 @@ class Forward(Attempts):
         asked = retry.asked_delay(head.plain)
         if asked is None or not self._may_retry(_answered(head.status), retry.covers(head.plain)):
             return False
-        self._retry(failed_connect=False, ok=head.status not in GATEWAY_ERRORS, asked=asked)
+        self._retry(
+            failed_connect=False, ok=head.status not in GATEWAY_ERRORS, status=_judged(head.status), asked=asked
+        )
         return True
 
     def _begin_response(self, head: ResponseHead, body: Body) -> None:
@@ -270,7 +272,12 @@ class Forward(Attempts):
         record = self._record
         record.attempts = self._attempts
         self._request.consumer = None
-        self._pool.end(server, record.first_byte, status not in GATEWAY_ERRORS)
+        if self._retrying:
+            self._retry_is_over()
+        if status < 500:
+            self._pool.end(server, record.first_byte, True)
+        else:
+            self._pool.end(server, record.first_byte, status not in GATEWAY_ERRORS, False, status)
 
     def _switch(self, head: ResponseHead) -> None:
         """The server agreed to another protocol."""
@@ -306,6 +313,8 @@ class Forward(Attempts):
         record.bytes_in, record.bytes_out, record.attempts = tunnel.bytes_in, tunnel.bytes_out, self._attempts
         record.reason, record.detail = code, tunnel.detail
         assert self._server is not None
+        if self._retrying:
+            self._retry_is_over()
         self._pool.end(self._server, record.first_byte, True)
         self._request.tunnel_ended()
 
@@ -371,6 +380,10 @@ class Forward(Attempts):
                 self._attempt_failed(ExchangeError(errors.HTTP_RESPONSE_TIMEOUT))
             else:
                 self._attempt_failed(ExchangeError(errors.CONNECTION_WRITE_TIMEOUT))
+
+
+def _judged(status: int) -> int:
+    return status if status >= 500 else 0
 
 
 @lru_cache(maxsize=100)

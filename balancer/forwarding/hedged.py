@@ -135,7 +135,7 @@ class HedgedForward(LimitedForward):
             head = self._connection.reader.head
             if head is not None:
                 if head.status >= 500:
-                    self._fall_back(ok=head.status not in GATEWAY_ERRORS)
+                    self._fall_back(ok=head.status not in GATEWAY_ERRORS, status=head.status)
                     return
                 self._end_race()
         super().response_came()
@@ -146,13 +146,13 @@ class HedgedForward(LimitedForward):
         else:
             super()._attempt_failed(error, connecting=connecting)
 
-    def _fall_back(self, *, ok: bool, failed_connect: bool = False) -> None:
+    def _fall_back(self, *, ok: bool, failed_connect: bool = False, status: int = 0) -> None:
         """The first attempt has failed: the second goes on alone."""
         second = self._second
         assert second is not None
         assert self._server is not None
         self._tried.append(self._server)
-        self._leave_server(ok=ok, failed_connect=failed_connect)
+        self._leave_server(ok=ok, failed_connect=failed_connect, status=status)
         self._take_over(second)
 
     def hold(self) -> None:
@@ -255,7 +255,7 @@ class _Second(Attempts):
         if head.status < 500:
             self._first.second_answers(self)
         else:
-            self._end(ok=head.status not in GATEWAY_ERRORS)
+            self._end(ok=head.status not in GATEWAY_ERRORS, status=head.status)
 
     def server_failed(self, error: ExchangeError) -> None:
         """The connection broke; one that was kept may have been closed long before."""
@@ -270,9 +270,9 @@ class _Second(Attempts):
     def _attempt_failed(self, error: ExchangeError, *, connecting: bool = False) -> None:
         self._end(ok=error.reason.side is not errors.Side.SERVER, failed_connect=connecting)
 
-    def _end(self, *, ok: bool, failed_connect: bool = False) -> None:
+    def _end(self, *, ok: bool, failed_connect: bool = False, status: int = 0) -> None:
         server = self._server
-        self._leave_server(ok=ok, failed_connect=failed_connect)
+        self._leave_server(ok=ok, failed_connect=failed_connect, status=status)
         self._first.second_failed(server)
 
     def _fail(self, error: ExchangeError) -> None:

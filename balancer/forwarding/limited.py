@@ -83,9 +83,9 @@ class LimitedForward(Forward):
         self._end_limits()
         super()._part(status, now)
 
-    def _leave_server(self, *, ok: bool, failed_connect: bool = False) -> None:
+    def _leave_server(self, *, ok: bool, failed_connect: bool = False, status: int = 0) -> None:
         self._end_try()
-        super()._leave_server(ok=ok, failed_connect=failed_connect)
+        super()._leave_server(ok=ok, failed_connect=failed_connect, status=status)
 
     def client_went(self) -> None:
         """The client closed; the server need not go on."""

@@ -22,10 +22,12 @@ from balancer.forwarding.upgrades import Upgrades
 from balancer.model.headers import RawHeaders
 
 if TYPE_CHECKING:
+    from balancer.model.facts import RequestFacts
+    from balancer.model.queueing import Queueing
     from balancer.pools.pool import Pool
     from balancer.pools.terms import Terms
 
-__all__ = ["ProxyResource", "SharingProxy"]
+__all__ = ["AskingResource", "ProxyResource", "SharingProxy"]
 
 
 class _Way(NamedTuple):
@@ -68,6 +70,12 @@ class ProxyResource:
         if sharing is None:
             return ProxyResource(self._pools, self._connect, self._upgrades, terms)
         return SharingProxy(self._pools, self._connect, self._upgrades, terms, sharing)
+
+    def asking(self, labels: Mapping[str, str], queueing: Queueing | None) -> ProxyResource:
+        """Return the same for a route that asks the pool for something."""
+        if not labels and queueing is None:
+            return self
+        return AskingResource(self, labels, queueing)
 
     def terms(self, pool: str) -> Terms:
         """Return the terms on which requests are exchanged with ``pool``."""
@@ -164,3 +172,39 @@ class SharingProxy(ProxyResource):
         """Return, in words, whether such a request shares its answer with others."""
         why = self._sharing.alone(method, headers)
         return f"no: {why}" if why else "with requests that are alike"
+
+
+class AskingResource(ProxyResource):
+    """Forwards for a route that asks its pool for something.
+
+    Args:
+        leaf: what forwards.
+        labels: that servers must have, by name; they go before what the request asks for.
+        queueing: how those wait that have to.
+    """
+
+    def __init__(self, leaf: ProxyResource, labels: Mapping[str, str], queueing: Queueing | None) -> None:
+        super().__init__(leaf._pools, leaf._connect, leaf._upgrades, leaf._terms)
+        self._leaf = leaf
+        self._labels = labels
+        self._queueing = queueing
+
+    def ask(self, facts: RequestFacts) -> None:
+        """Note in ``facts`` what is asked for."""
+        if self._labels:
+            facts.subset = self._labels
+        if self._queueing is not None:
+            facts.queueing = self._queueing
+
+    def render(self, request: Any) -> int:
+        """Begin to forward ``request``."""
+        self.ask(request.facts)
+        return self._leaf.render(request)
+
+    def terms(self, pool: str) -> Terms:
+        """Return the terms on which requests are exchanged with ``pool``."""
+        return self._leaf.terms(pool)
+
+    def shares(self, method: str, headers: RawHeaders) -> str | None:
+        """Return, in words, whether such a request shares its answer with others; None where none does."""
+        return self._leaf.shares(method, headers)

@@ -35,6 +35,7 @@ from twisted.python.failure import Failure
 
 from balancer import errors
 from balancer.errors import ExchangeError
+from balancer.forwarding.ends import to_peer
 from balancer.forwarding.peeking import HelloPolicy, Peek
 from balancer.forwarding.side import Side
 from balancer.model.address import Address, Peer
@@ -62,12 +63,6 @@ LINGER = 30.0
 """Seconds that a connection closed for idleness has to take what is still queued for it."""
 
 _log = Logger()
-
-
-def to_peer(address: Any) -> Peer:
-    """Return a Twisted address as a :class:`~balancer.model.address.Peer`; one of a unix socket has no host."""
-    host = getattr(address, "host", None)
-    return Peer("", 0) if host is None else Peer(host, address.port)
 
 
 class _Phase(enum.Enum):
@@ -229,7 +224,7 @@ class Session:
         elif failed is not None:
             self._give_up_after(failed)
         else:
-            self._close(errors.DESTINATION_UNAVAILABLE.code, pool.why_none())
+            self._give_up_after(Failure(pool.refusal(facts)))
 
     def _granted(self, server: Server, pool: Pool, facts: SessionFacts, began: float) -> None:
         self._waiting = None
@@ -250,6 +245,11 @@ class Session:
         self.record.attempts += 1
         self.record.server = server.name
         self._connect_began = self._clock.seconds()
+        try:
+            wait = pool.session_connects(self.record.attempts > 1)
+        except ExchangeError as error:
+            self._close(error.reason.code, error.detail)
+            return
         address = server.next_endpoint()
         connect: Any = self._connect
         introduction, encryption = pool.introduction, server.encryption
@@ -258,6 +258,8 @@ class Session:
         if encryption is not None:
             connect = encryption.over(connect, server.address.host)
         self._waiting = connecting = connect(address, self.server, pool.timeouts.connect)
+        if wait is not None:
+            connecting.addBoth(wait.over)
         connecting.addCallbacks(self._connected, self._not_connected, errbackArgs=(pool, facts, server, address))
 
     def _not_connected(

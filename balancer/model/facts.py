@@ -7,12 +7,13 @@ frozen dataclasses because one is made per request, and freezing costs a microse
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from urllib.parse import unquote_plus
 
 from balancer.model.address import Peer
 from balancer.model.headers import RawHeaders
+from balancer.model.queueing import Queueing
 from balancer.model.target import BadTargetError, normalised_path, split_target
 from balancer.model.tls import TLSInfo
 
@@ -58,6 +59,11 @@ class RequestFacts:
     repeated. ``at`` is when it is to be taken to come, in seconds since 1970; None: now.
     """
 
+    queueing: Queueing
+    """How the route has it wait for a server; not set where it says nothing."""
+    subset: Mapping[str, str]
+    """Labels that the route asks for of servers; not set where it asks for none, as it costs where it is not needed."""
+
     __slots__ = (
         "_authority",
         "_cookies",
@@ -74,7 +80,9 @@ class RequestFacts:
         "noted",
         "noted_by",
         "peer",
+        "queueing",
         "scheme",
+        "subset",
         "target",
         "tls",
         "version",

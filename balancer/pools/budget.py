@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from balancer.pools.limits import Limit
+
 __all__ = ["Budget"]
 
 _WINDOW = 10.0
@@ -19,13 +21,14 @@ class Budget:
     Args:
         now: returns monotonic seconds.
 
-    ``requests`` are those of the present window; whoever begins one adds it there (it is done for every request).
+    ``limit`` is on those in flight, where there is one; whoever spends looks after it. ``requests`` are those of the present window; whoever begins one adds it there (it is done for every request).
     """
 
-    __slots__ = ("_before", "_now", "_since", "_spent", "_spent_before", "requests")
+    __slots__ = ("_before", "_now", "_since", "_spent", "_spent_before", "limit", "requests")
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.requests = 0
+        self.limit: Limit | None = None
         self._now = now
         self._since = now()
         self._spent = 0

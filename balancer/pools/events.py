@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 __all__ = [
+    "BreakerClosed",
+    "BreakerHalfOpened",
+    "BreakerOpened",
     "NameDidNotResolve",
     "NameResolved",
     "Observer",
@@ -20,6 +23,7 @@ __all__ = [
     "ServerDrained",
     "ServerEjected",
     "ServerReturned",
+    "ServerSuspected",
     "ServerUndrained",
     "ServerWentDown",
 ]
@@ -69,6 +73,16 @@ class ServerEjected(PoolEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class ServerSuspected(PoolEvent):
+    """The server was found to fail, and is used all the same: that kind of finding is not enforced."""
+
+    kind: ClassVar[str] = "server_suspected"
+
+    def _words(self) -> str:
+        return "is an outlier (not enforced)"
+
+
+@dataclass(frozen=True, slots=True)
 class ServerReturned(PoolEvent):
     """An ejected server takes traffic again."""
 
@@ -93,6 +107,37 @@ class ServerUndrained(PoolEvent):
 
     def _words(self) -> str:
         return "takes new clients again"
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerOpened(PoolEvent):
+    """Too much failed, or was slow: nothing goes there for ``seconds``."""
+
+    kind: ClassVar[str] = "breaker_opened"
+    seconds: float = 0.0
+
+    def _words(self) -> str:
+        return f"is cut off by its breaker for {self.seconds:.3g} s"
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerHalfOpened(PoolEvent):
+    """The breaker lets a few trials pass."""
+
+    kind: ClassVar[str] = "breaker_half_opened"
+
+    def _words(self) -> str:
+        return "is tried by its breaker"
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerClosed(PoolEvent):
+    """The trials went well: everything passes again."""
+
+    kind: ClassVar[str] = "breaker_closed"
+
+    def _words(self) -> str:
+        return "is trusted by its breaker again"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from balancer.hooks.interfaces import Choice
 from balancer.model.facts import RequestFacts, SessionFacts
@@ -21,9 +21,12 @@ def takes_known(server: Server) -> bool:
 
 
 def explain(
-    pool: Pool, facts: RequestFacts | SessionFacts, draw: Callable[[], float], now: float
+    pool: Pool, facts: RequestFacts | SessionFacts, draw: Callable[[], float], now: float, algorithm: Any = None
 ) -> list[tuple[Server, bool, str]]:
-    """Return all servers of ``pool``, in the order in which they would be tried, with whether and why (not)."""
+    """Return all servers of ``pool``, in the order in which they would be tried, with whether and why (not).
+
+    ``algorithm``: that of a subset, where one is asked for.
+    """
     found: list[tuple[Server, bool, str]] = []
     listed: set[Server] = set()
     sticky = pool.sticky
@@ -31,7 +34,7 @@ def explain(
     if sticky is not None and known is not None and takes_known(known):
         found.append((known, True, f"the client sticks to it by {sticky.describe()}"))
         listed.add(known)
-    algorithm = pool.algorithm
+    algorithm = algorithm or pool.algorithm
     key = None if algorithm.key is None else algorithm.key.of(facts)
     server: Server
     for rank, server in enumerate(algorithm.candidates(Choice(key, draw, now)), start=1):
@@ -43,6 +46,9 @@ def explain(
         if server not in listed:
             usable = server.open and not server.full
             found.append((server, usable, "left over by the algorithm" if usable else _why_not(server, now)))
+    barred = pool.barred(facts)
+    if barred:
+        return [(server, False, barred) for server, _, _ in found]
     if pool.in_panic:
         found = [(server, usable, f"{why}; no server is healthy" if usable else why) for server, usable, why in found]
     return found
@@ -50,6 +56,9 @@ def explain(
 
 def out(pool: Pool, now: float) -> list[tuple[str, str]]:
     """Return the servers of ``pool`` that take no new request, each with why."""
+    barred = pool.barred()
+    if barred:
+        return [(server.name, barred) for server in pool.servers]
     return [(server.name, _why_not(server, now)) for server in pool.servers if not server.open or server.full]
 
 
@@ -72,12 +81,16 @@ def why_none(pool: Pool) -> str:
 def _why_not(server: Server, now: float) -> str:
     reason = f": {server.reason}" if server.reason else ""
     if server.open:
+        if server.adaptive is not None and server.active >= server.adaptive:
+            return f"full: {server.active} in flight, and its adaptive limit is {server.adaptive}"
         return f"full: {server.active} of {server.max_connections} connections"
     state = server.state
     if state == "down":
         return f"down{reason}"
     if state == "ejected":
         return f"ejected for another {max(0.0, server.ejected_until - now):.1f} s{reason}"
+    if state == "tripped":
+        return f"tripped by its breaker: {server.tripped}"
     if state == "draining":
         return "draining"
     return "weight 0" if server.weight == 0 else "a backup, and others can be used"

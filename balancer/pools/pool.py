@@ -5,7 +5,7 @@
     choose ──> sticky? ──> the algorithm's candidates ──> the first that is open, not full and not tried
       │                                                              │
       │ nobody: all_full? ──> wait (queue) ──────────────────────────┤
-      │         else why_none()                                      ▼
+      │         else refusal()                                       ▼
                                                      begin ── exchange ──> end (latency, outcome, queue)
 
 What may be chosen changes seldom (a probe, an ejection, an operator), requests come all the time: so each change makes
@@ -24,11 +24,14 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IHostnameResolver, IReactorTime
 
+from balancer import errors
+from balancer.errors import ExchangeError
 from balancer.hooks.interfaces import Choice, IObservingAlgorithm
 from balancer.model.address import Address
 from balancer.model.facts import RequestFacts, SessionFacts
 from balancer.pools import explaining
 from balancer.pools.dialing import Connect
+from balancer.pools.eligible import eligible
 from balancer.pools.events import (
     NameDidNotResolve,
     NameResolved,
@@ -41,16 +44,17 @@ from balancer.pools.events import (
 )
 from balancer.pools.health import HealthChecks, HealthSettings
 from balancer.pools.introduction import Introduction
+from balancer.pools.limits import Wait
 from balancer.pools.outliers import Outliers, Passive
 from balancer.pools.queue import Queue, QueueSettings
 from balancer.pools.resolve import Names, ResolveSettings
 from balancer.pools.retry import RetryPolicy, RetrySettings
 from balancer.pools.server import Server
 from balancer.pools.sticky import Sticky
-from balancer.pools.terms import Later, Terms
+from balancer.pools.terms import Terms
 from balancer.pools.timeouts import PoolTimeouts
 
-__all__ = ["Pool", "PoolTimeouts"]
+__all__ = ["Facts", "Pool", "PoolTimeouts"]
 
 _LATENCY_DECAY = 10.0
 """Seconds in which a server's latency forgets a peak to 1/e."""
@@ -73,17 +77,16 @@ class Pool:
         draw: returns a float in [0, 1), the only source of randomness.
         observer: is told of every event, see :mod:`balancer.pools.events`.
         panic: whether all servers are used when none is well.
-        probe: an ``IProbe`` that asks servers whether they are well, None: they are not asked.
-        health: how often it asks.
+        probe, health: an ``IProbe`` that asks servers whether they are well, None: they are not asked; how often it does.
         passive: when failing servers are ejected, None: never.
         sticky: keeps clients on their servers, None: nothing does.
-        timeouts, retry, queue, resolve: see the classes.
-        introduction: what connections to the servers begin with, None: nothing.
-        later: calls after so many seconds, for what is due within less than one; by default the clock.
+        timeouts, retry, queue, resolve: see the classes; introduction: what connections to the servers begin with, None: nothing.
 
-    ``terms`` are those on which HTTP is exchanged, unless a route has others. ``all_full`` says, after :meth:`choose` returned None, that waiting makes sense; ``in_panic`` that health is
-    disregarded for now.
+    ``terms``: of HTTP, unless a route has others; ``guarded``: whoever makes a connection for an exchange asks :meth:`connects` first;
+    ``all_full``: after :meth:`choose` returned None, waiting makes sense; ``in_panic``: health is disregarded for now.
     """
+
+    guarded = False
 
     def __init__(
         self,
@@ -104,7 +107,6 @@ class Pool:
         queue: QueueSettings | None = None,
         resolve: ResolveSettings | None = None,
         introduction: Introduction | None = None,
-        later: Later | None = None,
     ) -> None:
         self.name = name
         self.servers: tuple[Server, ...] = tuple(servers)
@@ -113,15 +115,15 @@ class Pool:
         self.introduction = introduction
         self.timeouts = timeouts or PoolTimeouts()
         self.retry = RetryPolicy(retry or RetrySettings(), clock.seconds, draw=draw)
-        self.terms = Terms(self.timeouts, self.retry, later or clock.callLater)
+        self.terms = Terms(self.timeouts, self.retry, clock.callLater)
         self.queue = Queue(queue or QueueSettings(), clock, self._next_in_line)
         self.observe = observer
         self.all_full = False
         self.in_panic = False
         self._panic_allowed = panic
         self._now = clock.seconds
-        self._draw = draw
-        self._outliers = None if passive is None else Outliers(passive, self, clock)
+        self.draw = draw
+        self.outliers = None if passive is None else Outliers(passive, self, clock)
         self._checks = (
             None if probe is None else HealthChecks(health or HealthSettings(), probe, clock, draw, self._judged)
         )
@@ -152,8 +154,8 @@ class Pool:
         self._names.stop()
         if self._checks is not None:
             self._checks.stop()
-        if self._outliers is not None:
-            self._outliers.stop()
+        if self.outliers is not None:
+            self.outliers.stop()
 
     def close(self) -> None:
         """Stop, and close the idle connections of servers that no other pool has adopted."""
@@ -176,7 +178,7 @@ class Pool:
             return sticky_to
         key_of = self._key_of
         candidate: Server
-        for candidate in self._candidates(Choice(None if key_of is None else key_of(facts), self._draw, self._now())):
+        for candidate in self._candidates(Choice(None if key_of is None else key_of(facts), self.draw, self._now())):
             if (
                 candidate.open
                 and (candidate.active < candidate.limit or candidate.has_room())
@@ -205,15 +207,19 @@ class Pool:
         The first that may is the one that :meth:`choose` returns for the same draws. Nothing is counted or remembered,
         but an algorithm that takes turns spends one.
         """
-        return explaining.explain(self, facts, draw or self._draw, self._now())
+        return explaining.explain(self, facts, draw or self.draw, self._now())
 
     def explain_out(self) -> list[tuple[str, str]]:
         """Return the servers that take no new request now, each with why."""
         return explaining.out(self, self._now())
 
-    def why_none(self) -> str:
-        """Return, in words for the log, why :meth:`choose` found no server."""
-        return explaining.why_none(self)
+    def barred(self, facts: Facts | None = None) -> str:
+        """Return why nothing may begin, whatever the servers are like; empty if it may, as ever here."""
+        return ""
+
+    def refusal(self, facts: Facts) -> ExchangeError:
+        """Return what a request or session ends with that :meth:`choose` found no server for."""
+        return ExchangeError(errors.DESTINATION_UNAVAILABLE, self.barred(facts) or explaining.why_none(self))
 
     # Traffic.
 
@@ -224,7 +230,9 @@ class Pool:
         if server.share is not None:
             server.share.put(server.active)
 
-    def end(self, server: Server, seconds_to_first_byte: float, ok: bool, failed_connect: bool = False) -> None:
+    def end(
+        self, server: Server, seconds_to_first_byte: float, ok: bool, failed_connect: bool = False, status: int = 0
+    ) -> None:
         """Count the end of what was begun, and learn from it.
 
         Args:
@@ -232,9 +240,10 @@ class Pool:
             seconds_to_first_byte: negative if there was none.
             ok: False if the server failed.
             failed_connect: it could not even be connected to.
+            status: what it answered, if that is from 500.
         """
         if server.owner is not self and server.owner is not None:
-            server.owner.end(server, seconds_to_first_byte, ok, failed_connect)
+            server.owner.end(server, seconds_to_first_byte, ok, failed_connect, status)
             return
         server.active -= 1
         if server.share is not None:
@@ -252,12 +261,24 @@ class Pool:
             server.failures += 1
             if failed_connect:
                 server.connect_failures += 1
-            if self._outliers is not None:
-                self._outliers.failed(server, failed_connect)
+            if self.outliers is not None:
+                self.outliers.failed(server, failed_connect)
         if self._finished is not None:
             self._finished(server, seconds_to_first_byte, ok)
         if self.queue.waiting:
             self.queue.serve()
+
+    def connects(self, server: Server, alone: bool = False) -> Wait | None:
+        """Count an exchange that needs a connection (``alone``: of its own) until that is over, if anybody does.
+
+        Raises:
+            ExchangeError: if it must not have one.
+        """
+        return None
+
+    def session_connects(self, retry: bool) -> Wait | None:
+        """The same for a session; ``retry``: it has failed elsewhere."""
+        return None
 
     def wait(self, facts: Facts) -> Deferred[Server]:
         """Wait for a server with room; to be called when ``all_full``. See :meth:`.Queue.wait`."""
@@ -274,17 +295,12 @@ class Pool:
     def refresh(self) -> None:
         """Compute which servers are open, after any change of state or weight."""
         servers = self.servers
-        fresh = [server for server in servers if server.state == "up" and server.weight > 0]
-        group = [server for server in fresh if not server.backup] or fresh
-        panic = False
-        if not group and self._panic_allowed:
-            left = [server for server in servers if server.endpoints and not server.draining and server.weight > 0]
-            group = [server for server in left if not server.backup] or left
-            panic = bool(group)
+        group, panic = eligible(servers, self._panic_allowed)
         opened = set(group)
         for server in servers:
             server.open = server in opened
-            server.open_to_known = bool(server.endpoints) and (panic or (server.healthy and not server.ejected))
+            well = panic or (server.healthy and not server.ejected)
+            server.open_to_known = well and bool(server.endpoints) and not server.tripped
         if self.algorithm.stable:  # it wants to know those that are down as well
             backups = bool(group) and group[0].backup
             group = [server for server in servers if server.backup is backups and server.weight > 0]
@@ -306,7 +322,7 @@ class Pool:
         """
         if weight < 0:
             raise ValueError(f"expected a weight of 0 or more, got {weight}")
-        server.weight = weight
+        server.weight = server.full_weight = weight
         self.refresh()
 
     def adopt(self, old: Pool) -> None:
@@ -325,8 +341,9 @@ class Pool:
                 theirs.configure_as(mine)
                 if self._checks is None:
                     theirs.healthy, theirs.probed = True, False
-                if self._outliers is None:
+                if self.outliers is None:
                     theirs.ejected_until = 0.0
+                theirs.tripped = ""
             servers.append(theirs or mine)
         for gone in known.values():
             gone.close_idle()
@@ -335,11 +352,15 @@ class Pool:
             self.sticky.adopt(old.sticky)
         self.retry.retries, self.retry.refused = old.retry.retries, old.retry.refused
         self.in_panic = old.in_panic
+        self._take_states(old)
         self._own()
-        if self._outliers is not None:
-            self._outliers.take_over()
+        if self.outliers is not None:
+            self.outliers.take_over(old.outliers)
         self.queue.take_over(old.queue)
         self.queue.serve()
+
+    def _take_states(self, old: Pool) -> None:
+        """Take what the policies of ``old`` know; ``servers`` are the final ones."""
 
     def _own(self) -> None:
         for server in self.servers:

@@ -7,8 +7,9 @@ first in line, serves all of them.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, fail
@@ -21,7 +22,7 @@ from balancer.model.facts import RequestFacts, SessionFacts
 if TYPE_CHECKING:
     from balancer.pools.server import Server
 
-__all__ = ["Queue", "QueueSettings"]
+__all__ = ["Place", "Queue", "QueueSettings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class QueueSettings:
     timeout: float = 5.0
 
 
-class _Place:
+class Place:
     """One client's place in a queue; it may move to another queue at a reload."""
 
     __slots__ = ("due", "facts", "queue", "result")
@@ -55,7 +56,8 @@ class Queue:
         clock: the reactor's.
         choose: returns a server for those facts, already counted as begun, or None if there is none yet.
 
-    ``timed_out`` and ``refused`` count those who got none.
+    ``timed_out``, ``refused`` and ``shed`` count those who got none. ``mixed`` says that they wait for different servers: then one whose
+    servers are full does not keep those behind it waiting.
     """
 
     def __init__(
@@ -67,9 +69,11 @@ class Queue:
         self.settings = settings
         self.timed_out = 0
         self.refused = 0
+        self.shed = 0
+        self.mixed = False
         self._clock = clock
         self._choose = choose
-        self.waiting: OrderedDict[_Place, None] = OrderedDict()
+        self.waiting: OrderedDict[Place, None] = OrderedDict()
         self._timer: IDelayedCall | None = None
         self._serving = False
 
@@ -81,11 +85,11 @@ class Queue:
             ``CONNECTION_LIMIT_REACHED`` at once if the queue is full, ``QUEUE_TIMEOUT`` when the time is up. Cancel it
             to leave the queue.
         """
-        if len(self.waiting) >= self.settings.size:
+        if len(self.waiting) >= self.settings.size and not self._make_room(facts):
             self.refused += 1
             return fail(ExchangeError(errors.CONNECTION_LIMIT_REACHED, f"{len(self.waiting)} waiting already"))
-        place = _Place(self, facts, self._clock.seconds() + self.settings.timeout)
-        self.waiting[place] = None
+        place = Place(self, facts, self._clock.seconds() + self.patience(facts))
+        self._add(place)
         self._watch()
         return place.result
 
@@ -96,11 +100,13 @@ class Queue:
         self._serving = True
         try:
             while self.waiting:
-                place = next(iter(self.waiting))
-                server = self._choose(place.facts)
+                for place in [*self._in_order()] if self.mixed else self._in_order():
+                    server = self._choose(place.facts)
+                    if server is not None or not self.mixed:
+                        break
                 if server is None:
                     break
-                del self.waiting[place]
+                self._remove(place)
                 place.result.callback(server)
         finally:
             self._serving = False
@@ -108,43 +114,67 @@ class Queue:
 
     def take_over(self, other: Queue) -> None:
         """Let those who wait in ``other`` wait here, with the deadlines they have."""
-        places = sorted([*other.waiting, *self.waiting], key=lambda place: place.due)
-        other.waiting.clear()
-        other._watch()
-        self.waiting.clear()
-        self._watch()
+        places = sorted([*other._take_all(), *self._take_all()], key=lambda place: place.due)
+        self.timed_out, self.refused, self.shed = other.timed_out, other.refused, other.shed
         for place in places:
             place.queue = self
-            self.waiting[place] = None
+            self._add(place)
         self._watch()
+
+    def _take_all(self) -> list[Place]:
+        places = list(self.waiting)
+        for place in places:
+            self._remove(place)
+        self._watch()
+        return places
+
+    # What a queue with another order does otherwise.
+
+    def patience(self, facts: RequestFacts | SessionFacts) -> float:
+        """Return how many seconds a request or session may wait."""
+        return self.settings.timeout
+
+    def _make_room(self, facts: RequestFacts | SessionFacts) -> bool:
+        """Let somebody give way to ``facts``, if anybody must."""
+        return False
+
+    def _add(self, place: Place) -> None:
+        self.waiting[place] = None
+
+    def _remove(self, place: Place) -> bool:
+        """Take ``place`` out; False if it was not there any more."""
+        return self.waiting.pop(place, self) is None
+
+    def _in_order(self) -> Iterable[Place]:
+        """Return those who wait, who is to be served first first."""
+        return self.waiting
+
+    def _soonest(self) -> float:
+        """Return when the first of those who wait has waited enough; there are some."""
+        return next(iter(self.waiting)).due
+
+    def _late(self, now: float) -> list[Place]:
+        return list(takewhile(lambda place: place.due <= now, self.waiting))
 
     def __len__(self) -> int:
         return len(self.waiting)
 
-    def _drop(self, place: _Place) -> None:
-        self.waiting.pop(place, None)
+    def _drop(self, place: Place) -> None:
+        self._remove(place)
         self._watch()
 
     def _watch(self) -> None:
         """Have one delayed call as long as anybody waits."""
         if self.waiting and self._timer is None:
-            due = next(iter(self.waiting)).due
-            self._timer = self._clock.callLater(max(0.0, due - self._clock.seconds()), self._expire)
+            self._timer = self._clock.callLater(max(0.0, self._soonest() - self._clock.seconds()), self._expire)
         elif not self.waiting and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _expire(self) -> None:
         self._timer = None
-        now = self._clock.seconds()
-        late = []
-        for place in self.waiting:
-            if place.due > now:
-                break
-            late.append(place)
-        for place in late:
-            if place in self.waiting:  # not served or cancelled by what came of those before
-                del self.waiting[place]
+        for place in self._late(self._clock.seconds()):
+            if self._remove(place):  # not served or cancelled by what came of those before
                 self.timed_out += 1
                 place.result.errback(ExchangeError(errors.QUEUE_TIMEOUT, "the queue's time limit"))
         self._watch()

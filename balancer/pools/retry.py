@@ -19,6 +19,7 @@ from balancer.errors import Reason
 from balancer.hooks.settings import StringMatch
 from balancer.model.headers import RawHeaders, first
 from balancer.pools.budget import Budget
+from balancer.pools.limits import Limit
 from balancer.wire.grpc.status import RETRIABLE
 
 __all__ = ["GATEWAY_ERRORS", "IDEMPOTENT", "RETRIABLE_4XX", "RetryPolicy", "RetrySettings"]
@@ -115,8 +116,8 @@ class RetryPolicy:
         budget: of the pool, where the policy is one of several; by default one of its own.
         draw: returns a float in [0, 1).
 
-    ``retries`` counts those allowed, ``refused`` those that only the budget forbade. ``floor`` is the lowest status of a response
-    that may have to be retried.
+    ``retries`` counts those allowed, ``refused`` those that only the budget forbade; ``limit`` is on those in flight, which who makes them
+    counts there. ``floor`` is the lowest status of a response that may have to be retried.
     """
 
     __slots__ = ("_codes", "_draw", "_headers", "_unread", "budget", "floor", "now", "refused", "retries", "settings")
@@ -154,6 +155,15 @@ class RetryPolicy:
         """Return another policy, which shares the budget."""
         return RetryPolicy(settings, self.now, self.budget, self._draw)
 
+    @property
+    def limit(self) -> Limit | None:
+        """The limit on retries in flight, one for all policies with the same budget."""
+        return self.budget.limit
+
+    @limit.setter
+    def limit(self, limit: Limit | None) -> None:
+        self.budget.limit = limit
+
     def note_request(self) -> None:
         """Count a request, which adds to the budget."""
         self.budget.requests += 1
@@ -186,6 +196,10 @@ class RetryPolicy:
             and reason not in _UNREAD
             and reason.code not in _GRPC_CODES  # whoever lists one knows: every call is a POST
         ):
+            return False
+        limit = self.budget.limit
+        if limit is not None and limit.full:
+            limit.refused += 1
             return False
         if not self.budget.take(settings.budget, settings.minimum):
             self.refused += 1

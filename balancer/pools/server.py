@@ -4,6 +4,7 @@
 
     open             takes new clients now; the pool sets it from all that follows
     ├─ up            probes say it is well, and its address is known
+    ├─ tripped       its breaker is open
     ├─ ejected       real traffic said it is not, until ``ejected_until``
     ├─ draining      an operator wants no new clients on it
     ├─ weight        0: no new clients either
@@ -16,6 +17,7 @@ the same, so that exchanges in flight, idle connections and what is known of its
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zope.interface import implementer
@@ -74,6 +76,7 @@ class Server:
         "_turn",
         "_written",
         "active",
+        "adaptive",
         "address",
         "backup",
         "connect_failures",
@@ -86,15 +89,19 @@ class Server:
         "failures",
         "failures_in_row",
         "failures_since",
+        "full_weight",
         "healthy",
         "heard",
         "idle",
+        "labels",
         "latency",
         "limit",
+        "most",
         "name",
         "open",
         "open_to_known",
         "owner",
+        "priority",
         "probed",
         "protocol",
         "reason",
@@ -102,7 +109,9 @@ class Server:
         "returned",
         "share",
         "shared",
+        "tripped",
         "weight",
+        "zone",
     )
 
     def __init__(
@@ -119,10 +128,14 @@ class Server:
     ) -> None:
         self.address = address
         self.name = name or str(address)
-        self.weight = weight
+        self.weight = weight  # what algorithms go by
+        self.priority = 0  # servers of higher numbers get what those of lower ones cannot take
+        self.zone = ""
+        self.labels: Mapping[str, str] = {}
+        self.full_weight = weight  # what it comes to when the server has started
         self._written = weight  # in the configuration; the weight in use may have been set by hand since
         self.backup = backup
-        self.limit = _NO_LIMIT if max_connections is None else max_connections
+        self.limit = self.most = _NO_LIMIT if max_connections is None else max_connections  # as it is, as configured
         self.idle = IdleConnections(keep_alive or KeepAlive())
         self.protocol = protocol
         self.shared = None if protocol == "http1" else SharedConnections(http2 or HTTP2Settings())
@@ -130,6 +143,7 @@ class Server:
         self.owner: Pool | None = None
         # Traffic.
         self.active = 0
+        self.adaptive: int | None = None  # the most in flight, as its answers tell; limit goes by it
         self.share: Share | None = None  # with it, limit is 0 and says nothing
         self.requests = 0
         self.failures = 0
@@ -144,6 +158,7 @@ class Server:
         self.probed = False  # whether a probe has ever said so
         self.reason = ""  # why it is in its present state: the last probe's words, or the resolver's
         self.ejected_until = 0.0  # 0.0: not ejected
+        self.tripped = ""  # why its breaker lets nothing pass; empty: it does
         self.ejections = 0
         self.returned = 0.0
         self.failures_in_row = 0
@@ -159,11 +174,11 @@ class Server:
         """Most exchanges and sessions at a time, or None."""
         if self.share is not None:
             return self.share.most
-        return None if self.limit == _NO_LIMIT else self.limit
+        return None if self.most == _NO_LIMIT else self.most
 
     @max_connections.setter
     def max_connections(self, value: int | None) -> None:
-        self.limit = _NO_LIMIT if value is None else value
+        self.limit = self.most = _NO_LIMIT if value is None else value
         if self.owner is not None:
             self.owner.refresh()
 
@@ -178,13 +193,20 @@ class Server:
         return self.ejected_until > 0.0
 
     @property
+    def may_panic(self) -> bool:
+        """Whether it may be used while no server is well."""
+        return bool(self.endpoints) and not self.draining and not self.tripped and self.weight > 0
+
+    @property
     def full(self) -> bool:
         """Whether it is at its ``max_connections``."""
         return self.active >= self.limit and not self.has_room()
 
     def has_room(self) -> bool:
         """Whether the limit that is kept to together with other processes allows one more; False if there is none."""
-        return self.share is not None and self.share.has_room()
+        if self.share is None or (self.adaptive is not None and self.active >= self.adaptive):
+            return False
+        return self.share.has_room()
 
     def share_limit(self, share: Share | None) -> None:
         """Keep to ``max_connections`` together with other processes from now on, or (None) alone."""
@@ -197,10 +219,12 @@ class Server:
 
     @property
     def state(self) -> str:
-        """One of ``down``, ``ejected``, ``draining`` and ``up``."""
+        """One of ``down``, ``ejected``, ``tripped``, ``draining`` and ``up``."""
         if not self.up:
             return "down"
-        return "ejected" if self.ejected_until > 0.0 else "draining" if self.draining else "up"
+        if self.ejected_until > 0.0:
+            return "ejected"
+        return "tripped" if self.tripped else "draining" if self.draining else "up"
 
     def drain(self) -> None:
         """Take no new clients; those who stick to this server are still served, exchanges in flight go on."""
@@ -221,9 +245,12 @@ class Server:
     def configure_as(self, other: Server) -> None:
         """Take the settings of ``other``, which stands for the same server in a newer configuration."""
         if other._written != self._written:
-            self.weight = self._written = other._written
+            self.full_weight = self._written = other._written
+        self.weight = self.full_weight
         self.backup = other.backup
-        self.limit = other.limit
+        self.priority, self.zone, self.labels = other.priority, other.zone, other.labels
+        self.limit = self.most = other.most
+        self.adaptive = None
         if other.protocol != self.protocol:
             self.close_idle()
             self.protocol, self.shared = other.protocol, other.shared
@@ -286,7 +313,7 @@ class Server:
         state = f"{self.state} ({self.reason})" if self.reason and self.state == "down" else self.state
         limit = "" if self.max_connections is None else f" of {self.max_connections}"
         backup = " backup" if self.backup else ""
-        return f"<Server {name} {state} weight={self.weight}{backup} active={self.active}{limit}>"
+        return f"<Server {name} {state} weight={self.full_weight}{backup} active={self.active}{limit}>"
 
 
 def _speaks(server: Server) -> Any:

@@ -132,6 +132,11 @@ class SharedConnections:
             return next((opening for opening in self._openings if opening.has_room), None)
         return found
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether who comes next waits for a connection that is being made for others."""
+        return not self.unshared and any(opening.has_room for opening in self._openings)
+
     # Making connections.
 
     def open(self) -> Opening:

@@ -202,7 +202,19 @@ class _Builder:
                 runtime.observe_pool,
                 encryption,
                 runtime.soon.schedule,
+                another=partial(
+                    self._registry.build, "algorithms", settings.algorithm.name, settings.algorithm.settings
+                ),
             )
+
+    def _queueing(self, pool: str) -> bool:
+        """Whether a route to ``pool`` says how its requests wait."""
+        return any(
+            route.queue is not None and pool in route.pools
+            for listener in self._config.listeners.values()
+            if isinstance(listener, HttpListener)
+            for route in listener.routes
+        )
 
     def _plugged(self, place: tuple[str | int, ...], kind: str, wanted: Plugged, made: dict[str, Any]) -> None:
         """Build what ``wanted`` names, and keep it in ``made`` under its kind; report at ``place`` if that fails."""

@@ -120,5 +120,5 @@ def change_server(
                 found.set_weight(each, weight)
             if drain is not None:
                 (each.drain if drain else each.undrain)()
-            return {"name": each.name, "state": each.state, "draining": each.draining, "weight": each.weight}
+            return {"name": each.name, "state": each.state, "draining": each.draining, "weight": each.full_weight}
     raise BalancerError(f"pool {pool!r} has no server {server!r}; servers: {', '.join(s.name for s in found.servers)}")

@@ -29,7 +29,7 @@ from balancer.forwarding.headers import (
 from balancer.forwarding.hops import SPECIAL, hop
 from balancer.forwarding.http2.heads import asking_fields, outgoing_fields
 from balancer.forwarding.http2.stream_end import is_asked
-from balancer.forwarding.proxy import ProxyResource
+from balancer.forwarding.proxy import AskingResource, ProxyResource
 from balancer.forwarding.upgrades import check
 from balancer.hooks.interfaces import IFilter
 from balancer.listeners.http.site import Site
@@ -244,6 +244,9 @@ class _Walk:
         if decision.pool is not None:
             check(head)
             found.upgrade = None if head.upgrade is None else head.upgrade.decode("latin-1")
+            leaf = getattr(entry, "leaf", None)
+            if isinstance(leaf, AskingResource):
+                leaf.ask(facts)
             self._explain_pool(decision.pool, facts)
             if isinstance(entry.leaf, ProxyResource):
                 found.terms = entry.leaf.terms(decision.pool).describe()

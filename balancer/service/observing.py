@@ -15,6 +15,7 @@ from balancer.observe.metrics import Metrics, counter, gauge
 from balancer.observe.records import ExchangeRecord, SessionRecord
 from balancer.pools.events import PoolEvent
 from balancer.service.http2 import http2_metrics
+from balancer.service.pool_metrics import policy_metrics
 from balancer.service.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["BATCH", "WAIT", "Observing", "log_event"]
 
-_STATES = ("up", "down", "ejected", "draining")
-_BAD_NEWS = frozenset(["server_went_down", "server_ejected", "name_did_not_resolve", "panic_began"])
+_STATES = ("up", "down", "ejected", "tripped", "draining")
+_BAD_NEWS = frozenset(
+    ["server_went_down", "server_ejected", "server_suspected", "breaker_opened", "name_did_not_resolve", "panic_began"]
+)
 
 _log = Logger()
 
@@ -192,7 +195,7 @@ class Observing:
                     state.add_metric((name, server.name, each), int(server.state == each))
                 active.add_metric((name, server.name), server.active)
                 idle.add_metric((name, server.name), len(server.idle))
-                weight.add_metric((name, server.name), server.weight)
+                weight.add_metric((name, server.name), server.full_weight)
                 for protocol, count in server.connections.items():
                     opened.add_metric((name, server.name, protocol), count)
                 if server.shared is not None:
@@ -202,6 +205,7 @@ class Observing:
         yield from (connections, refused, dropped, pauses, state, active, idle, opened, streams, weight)
         yield from (waiting, panic, lost, taken, bad)
         yield from http2_metrics(listeners)
+        yield from policy_metrics(snapshot.pools)
         yield from self._plugin_metrics(snapshot)
         yield from self._certificate_metrics(snapshot)
         yield from self._handshake_metrics(listeners)

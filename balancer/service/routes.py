@@ -18,6 +18,7 @@ from balancer.hooks.interfaces import IFilter
 from balancer.hooks.plugged import Plugged
 from balancer.hooks.registry import Registry
 from balancer.model.exchange import Reply
+from balancer.model.queueing import Queueing
 from balancer.routing.answer import fixed_reply
 from balancer.routing.conditions import Conditions
 from balancer.routing.l4 import L4Route, L4Routes
@@ -116,9 +117,9 @@ def _route(
     conditions = matches.conditions(route.match, below(report, "match"))
     filters = tuple(_filters_of_route(route, conditions, registry, report))
     name, priority = route.name, route.priority
-    terms = route_terms(route)
-    sharing = route_sharing(route)
+    terms, sharing, queue = route_terms(route), route_sharing(route), route.queue
     leaf = proxy if terms is None and sharing is None else proxy.on(terms, sharing)
+    leaf = leaf.asking(route.subset, Queueing(queue.priority, queue.timeout) if queue is not None else None)
     if route.pool is not None:
         return Route(name, order, conditions, priority=priority, filters=filters, pool=route.pool, leaf=leaf)
     if route.split is not None:

@@ -22,7 +22,7 @@ def state_of(pool: Pool, servers: Iterable[Server] | None = None) -> list[list[A
             server.healthy,
             server.reason if server.state == "down" else "",
             [[each.host, each.port, each.path] for each in server.endpoints],
-            server.weight,
+            server.full_weight,
             server.draining,
         ]
         for server in (pool.servers if servers is None else servers)
@@ -37,6 +37,6 @@ def take_over(pools: Mapping[str, Pool], state: Iterable[list[Any]], *, weights:
             if server.name == name and str(server.address) == address:
                 assert pool is not None
                 if weights:
-                    server.weight = weight
+                    server.weight = server.full_weight = weight
                 server.draining = draining
                 pool.tell(server, healthy, reason, tuple(Address(*each) for each in endpoints))

@@ -89,13 +89,14 @@ def _pool(pool: Pool, settings: PoolSettings) -> dict[str, Any]:
         if settings.passive is not None
         else "none",
         "protocol": settings.spoken,
+        "barred": pool.barred(),
         "servers": [
             {
                 "name": server.name,
                 "address": str(server.address),
                 "state": server.state,
                 "draining": server.draining,
-                "weight": server.weight,
+                "weight": server.full_weight,
                 "active": server.active,
                 "idle": len(server.idle),
                 "http1_connections": server.connections["http1"],
@@ -103,7 +104,7 @@ def _pool(pool: Pool, settings: PoolSettings) -> dict[str, Any]:
                 "streams": server.shared.in_flight if server.shared is not None else 0,
                 "requests": server.requests,
                 "failures": server.failures,
-                "reason": server.reason,
+                "reason": server.tripped or server.reason,
             }
             for server in pool.servers
         ],

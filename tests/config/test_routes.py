@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationError
 from twisted.trial.unittest import SynchronousTestCase
 
-from balancer.config.routes import Redirect, Respond, Route, Split
+from balancer.config.routes import Redirect, Respond, Route, RouteQueue, Split
 from balancer.model.keys import Key
 from tests.config.samples import config_of, route_problems
 
@@ -112,3 +113,14 @@ class RouteTests(SynchronousTestCase):
         ]:
             with self.subTest(route):
                 self.assertEqual(sorted(route_problems(route)), sorted(expected))
+
+
+class AskingTests(SynchronousTestCase):
+    """What a route asks its pool for."""
+
+    def test_queue(self) -> None:
+        """A number alone is the priority; others must be in range."""
+        self.assertEqual(RouteQueue.model_validate(9), RouteQueue(priority=9))
+        self.assertEqual(RouteQueue.model_validate({"timeout": "2s"}).timeout, 2.0)
+        for value in (11, -1, True, "high"):
+            self.assertRaises(ValidationError, RouteQueue.model_validate, value)

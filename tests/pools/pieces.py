@@ -14,6 +14,7 @@ from balancer.model.address import Address, Peer
 from balancer.model.facts import RequestFacts, SessionFacts
 from balancer.pools.algorithms.p2c import P2C
 from balancer.pools.events import PoolEvent
+from balancer.pools.guarded import GuardedPool
 from balancer.pools.pool import Pool
 from balancer.pools.server import Server
 
@@ -82,12 +83,14 @@ def key_shares(algorithm: Any, some: Iterable[bytes]) -> Counter[str]:
 class Watched:
     """A pool on a clock, with its events."""
 
+    made: type[Pool] = Pool
+
     def __init__(self, members: str | Sequence[Server] = "abc", algorithm: Any = None, **options: Any) -> None:
         self.clock: Clock = options.pop("clock", None) or Clock()
         self.events: list[PoolEvent] = []
         self.servers = servers(members) if isinstance(members, str) else list(members)
         options.setdefault("draw", draws())
-        self.pool = Pool(
+        self.pool = self.made(
             "web", self.servers, algorithm or P2C(), clock=self.clock, observer=self.events.append, **options
         )
 
@@ -116,3 +119,10 @@ class Watched:
         """Let ``one`` serve an exchange."""
         self.pool.begin(one)
         self.pool.end(one, 0.01, ok=True)
+
+
+class Guarded(Watched):
+    """The same of a pool with policies."""
+
+    pool: GuardedPool
+    made = GuardedPool

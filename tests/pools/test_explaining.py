@@ -90,8 +90,8 @@ class ExplainTests(TestCase):
         watched.servers[0].healthy = False
         watched.servers[1].drain()
         watched.servers[2].max_connections = 0
-        self.assertEqual(watched.pool.why_none(), "pool web: 1 down, 1 draining, 1 full")
-        self.assertEqual(Watched([]).pool.why_none(), "pool web has no servers")
+        self.assertEqual(watched.pool.refusal(session()).detail, "pool web: 1 down, 1 draining, 1 full")
+        self.assertEqual(Watched([]).pool.refusal(session()).detail, "pool web has no servers")
 
     @settings(max_examples=60, deadline=None)
     @given(

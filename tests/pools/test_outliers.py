@@ -6,9 +6,10 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
+from balancer.pools.deviation import Deviation
 from balancer.pools.events import ServerEjected
 from balancer.pools.outliers import Passive
-from tests.pools.pieces import Watched
+from tests.pools.pieces import Guarded, Watched
 
 
 class OutlierTests(TestCase):
@@ -138,3 +139,113 @@ class OutlierTests(TestCase):
         watched.fail(watched.servers[0])
         watched.pool.stop()
         self.assertEqual(watched.clock.getDelayedCalls(), [])
+
+    def test_longest(self) -> None:
+        """However often it fails, a server stays out no longer than ``max_eject``."""
+        watched = self.watched(failures=1, eject=10.0, max_eject=15.0, window=1000.0)
+        bad = watched.servers[0]
+        for _ in range(3):
+            watched.fail(bad)
+            watched.clock.advance(20.0)
+        spans = [event.seconds for event in watched.events if isinstance(event, ServerEjected)]
+        self.assertEqual(spans, [10.0, 15.0, 15.0])
+
+    def test_not_enforced(self) -> None:
+        """What is not enforced is told and counted, and changes nothing."""
+        watched = self.watched(failures=2, enforce={"failures": 0.0})
+        watched.fail(watched.servers[0], 4)
+        self.assertEqual(watched.kinds(), ["server_suspected", "server_suspected"])
+        outliers = watched.pool.outliers
+        assert outliers is not None
+        self.assertEqual((outliers.found["failures"], outliers.ejected["failures"]), (2, 0))
+        self.assertEqual(watched.chosen(), {"a", "b"})
+
+
+class ComparingTests(TestCase):
+    """Servers that do worse than the others."""
+
+    def watched(self, names: str = "abcde", **settings: Any) -> Watched:
+        """A pool that looks at everything."""
+        return Guarded(names, passive=Passive(**settings))
+
+    def answer(self, watched: Watched, index: int, count: int, status: int = 200, seconds: float = 0.01) -> None:
+        """Let a server answer so many times."""
+        one = watched.servers[index]
+        for _ in range(count):
+            watched.pool.begin(one)
+            watched.pool.end(one, seconds, status not in (502, 503, 504), False, status if status >= 500 else 0)
+
+    def test_5xx_in_row(self) -> None:
+        """Answers of 500 in a row eject; one of 200 in between begins the row again; after its return one is enough."""
+        watched = self.watched("ab", consecutive_5xx=3)
+        for status, count in ((500, 2), (200, 1), (501, 2)):
+            self.answer(watched, 0, count, status)
+        self.assertEqual(watched.kinds(), [])
+        self.answer(watched, 0, 1, 500)
+        self.assertEqual(watched.servers[0].reason, "answered 5xx or not at all, 3 in a row")
+        watched.clock.advance(10.0)
+        self.answer(watched, 0, 1, 500)
+        self.assertEqual(watched.kinds(), ["server_ejected", "server_returned", "server_ejected"])
+
+    def test_success_rate(self) -> None:
+        """Who answers a share of requests with 500 that the others do not is found each interval."""
+        watched = self.watched(success_rate=Deviation(min_requests=100))
+        for index in range(5):
+            self.answer(watched, index, 99)
+            self.answer(watched, index, 1, 500 if index == 2 else 200)
+        self.assertEqual(watched.kinds(), [])
+        watched.clock.advance(10.0)
+        self.assertEqual([one.state for one in watched.servers], ["up", "up", "ejected", "up", "up"])
+        self.assertEqual(watched.servers[2].reason, "99.0% went well, less than 99.0%")
+        watched.clock.advance(10.0)
+        self.assertEqual(watched.servers[2].failures_in_row, 0)
+        self.assertEqual(watched.kinds(), ["server_ejected", "server_returned"])
+
+    def test_all_alike(self) -> None:
+        """When all fail alike nobody is an outlier."""
+        watched = self.watched(success_rate=Deviation())
+        for index in range(5):
+            self.answer(watched, index, 50)
+            self.answer(watched, index, 50, 500)
+        watched.clock.advance(10.0)
+        self.assertEqual(watched.kinds(), [])
+
+    def test_volume(self) -> None:
+        """Servers with few requests are left out, and if too few are left, nothing is compared."""
+        watched = self.watched(success_rate=Deviation(min_requests=100))
+        for index in range(4):
+            self.answer(watched, index, 100)
+        self.answer(watched, 4, 99, 500)
+        watched.clock.advance(10.0)
+        self.assertEqual(watched.kinds(), [])
+
+    def test_intervals(self) -> None:
+        """Each interval is for itself, and nothing is scheduled while there is no traffic."""
+        watched = self.watched(success_rate=Deviation(min_requests=100))
+        for _ in range(2):
+            for index in range(5):
+                self.answer(watched, index, 60, 500 if index == 0 else 200)
+            watched.clock.advance(10.0)
+        self.assertEqual(watched.kinds(), [])
+        self.assertEqual(watched.clock.getDelayedCalls(), [])
+
+    def test_latency(self) -> None:
+        """Who is far slower than the others is ejected."""
+        watched = self.watched(latency=Deviation(min_requests=10, ratio=2.0))
+        for index in range(5):
+            self.answer(watched, index, 10, seconds=0.5 if index == 4 else 0.01)
+        watched.clock.advance(10.0)
+        self.assertEqual(watched.servers[4].state, "ejected")
+        self.assertEqual(watched.servers[4].reason, "took 0.5 s on average, more than 0.48 s")
+
+    def test_reload(self) -> None:
+        """A reload keeps what was counted, of servers that stay."""
+        before = self.watched(consecutive_5xx=3)
+        self.answer(before, 0, 2, 500)
+        after = Guarded("abcde", clock=before.clock, passive=Passive(consecutive_5xx=3))
+        after.pool.adopt(before.pool)
+        after.servers = list(after.pool.servers)
+        self.answer(after, 0, 1, 500)
+        self.assertEqual(after.kinds(), ["server_ejected"])
+        after.pool.stop()
+        self.assertEqual(before.clock.getDelayedCalls(), [])

@@ -74,7 +74,7 @@ class ChooseTests(TestCase):
         self.assertIs(watched.pool.choose(session(), (one, two)), three)
         self.assertIsNone(watched.pool.choose(session(), watched.servers))
         self.assertFalse(watched.pool.all_full)
-        self.assertEqual(watched.pool.why_none(), "pool web: 3 tried before")
+        self.assertEqual(watched.pool.refusal(session()).detail, "pool web: 3 tried before")
 
     def test_full(self) -> None:
         """A server at its limit is passed over."""
@@ -182,7 +182,7 @@ class OpenTests(TestCase):
         watched = Watched("ab", panic=False)
         self.down(watched, "ab")
         self.assertIsNone(watched.pool.choose(session()))
-        self.assertEqual(watched.pool.why_none(), "pool web: 2 down")
+        self.assertEqual(watched.pool.refusal(session()).detail, "pool web: 2 down")
 
     def test_panic_needs_an_address(self) -> None:
         """A server whose name does not resolve cannot be used in panic either."""

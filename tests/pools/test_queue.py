@@ -134,7 +134,7 @@ class PoolQueueTests(TestCase):
         """When every server is full, nobody is chosen, and waiting makes sense."""
         self.assertIsNone(self.pool.choose(session()))
         self.assertTrue(self.pool.all_full)
-        self.assertEqual(self.pool.why_none(), "pool web: 1 full")
+        self.assertEqual(self.pool.refusal(session()).detail, "pool web: 1 full")
 
     def test_served_at_the_end_of_another(self) -> None:
         """The end of one exchange begins the next in line, already counted."""

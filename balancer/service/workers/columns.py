@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from balancer.errors import BalancerError
+from balancer.pools.limits import Limit
 from balancer.pools.server import Server
 
-__all__ = ["EVERYTHING", "Columns", "listener_column", "server_column"]
+__all__ = ["EVERYTHING", "Columns", "limit_column", "listener_column", "server_column"]
 
 EVERYTHING = "everything"
 """The name of what all connections are counted under."""
@@ -24,6 +25,11 @@ def listener_column(listener: str) -> str:
 def server_column(pool: str, server: Server) -> str:
     """Return the name of the column for ``server`` of ``pool``."""
     return f"server {pool} {server.name} {server.address}"
+
+
+def limit_column(pool: str, limit: Limit) -> str:
+    """Return the name of the column for ``limit`` of ``pool``."""
+    return f"limit {pool} {limit.name}"
 
 
 class Columns:
@@ -53,7 +59,9 @@ class Columns:
                 if not self._free:
                     self._collect()
                 if not self._free:
-                    raise BalancerError("too many listeners, and servers with 'max_connections', for 'workers'")
+                    raise BalancerError(
+                        "too many listeners, servers with 'max_connections' and pools with 'breaker', for 'workers'"
+                    )
                 column = self._named[name] = self._free.pop()
             found[name] = column
         return found

@@ -15,13 +15,14 @@ from typing import Any
 from balancer.config.loading import Loaded
 from balancer.config.schema import MOST_WORKERS, Config, cpus
 from balancer.errors import BalancerError
+from balancer.pools.guarded import GuardedPool
 from balancer.service.build import built, loaded
 from balancer.service.inheritance import Inheritance, Left
 from balancer.service.runtime import Runtime, default_connections
 from balancer.service.server_state import state_of
 from balancer.service.side_ports import SidePorts
 from balancer.service.snapshot import Snapshot
-from balancer.service.workers.columns import Columns, listener_column, server_column
+from balancer.service.workers.columns import Columns, limit_column, listener_column, server_column
 from balancer.service.workers.listening_sockets import ListeningSockets
 from balancer.service.workers.shared_counts import BUCKET, Geometry, SharedCounts, shared_memory
 from balancer.tls.kept import Kept
@@ -181,4 +182,6 @@ def _counted(snapshot: Snapshot) -> list[str]:
         for settings, server in zip(config.pools[name].servers, pool.servers, strict=True):
             if settings.max_connections is not None:
                 names.append(server_column(name, server))
+        if isinstance(pool, GuardedPool):
+            names += [limit_column(name, limit) for limit in pool.limits.all if limit.most is not None]
     return names

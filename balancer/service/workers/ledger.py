@@ -13,10 +13,13 @@ from prometheus_client.metrics_core import Metric
 
 __all__ = ["Ledger", "plain"]
 
-_STATES = ("down", "ejected", "draining", "up")
+_STATES = ("down", "ejected", "tripped", "draining", "up")
 """From the worst on."""
 
 _OTHERWISE: dict[str, Callable[[float, float], float]] = {
+    "balancer_breaker_open": max,
+    "balancer_pool_section_share": max,
+    "balancer_server_share": min,
     "balancer_server_weight": max,
     "balancer_pool_panic": max,
     "balancer_plugin_tripped": max,

@@ -7,7 +7,7 @@ from typing import Any
 
 __all__ = ["merged_plugins", "merged_status"]
 
-_WORST = ("down", "ejected", "draining", "up")
+_WORST = ("down", "ejected", "tripped", "draining", "up")
 _LISTENER_SUMS = ("connections", "refused")
 _SERVER_SUMS = ("active", "idle", "http1_connections", "h2_connections", "streams", "requests", "failures")
 _ACCOUNT_SUMS = ("calls", "errors", "overruns", "seconds", "skipped")
@@ -31,6 +31,7 @@ def merged_status(outline: dict[str, Any], parts: Iterable[dict[str, Any]]) -> d
         for pool in outline["pools"]:
             its = pools.get(pool["name"], {})
             _unite(pool, its)
+            pool["barred"] = pool.get("barred") or its.get("barred", "")
             servers = {server["name"]: server for server in its.get("servers", ())}
             for server in pool["servers"]:
                 theirs = servers.get(server["name"])

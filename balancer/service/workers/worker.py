@@ -25,6 +25,7 @@ from balancer.listeners.opening import Opening
 from balancer.model.units import format_duration
 from balancer.net.memory import settle
 from balancer.pools.events import PoolEvent
+from balancer.pools.guarded import GuardedPool
 from balancer.pools.pool import Pool
 from balancer.service.beside import Beside
 from balancer.service.build import built, registry_for
@@ -34,7 +35,7 @@ from balancer.service.questions import answer
 from balancer.service.runtime import Runtime, default_connections
 from balancer.service.server_state import take_over
 from balancer.service.snapshot import Snapshot
-from balancer.service.workers.columns import EVERYTHING, listener_column, server_column
+from balancer.service.workers.columns import EVERYTHING, limit_column, listener_column, server_column
 from balancer.service.workers.ledger import plain
 from balancer.service.workers.limits import ServerShare, SharedGate
 from balancer.service.workers.protocol import (
@@ -65,7 +66,12 @@ CONNECTION = 3
 MEMORY = 4
 """The descriptor of the shared counts."""
 
-_OURS = frozenset(["server_ejected", "server_returned", "panic_began", "panic_ended"])
+_OURS = frozenset(
+    [
+        *("server_ejected", "server_suspected", "server_returned", "panic_began", "panic_ended"),
+        *("breaker_opened", "breaker_half_opened", "breaker_closed"),
+    ]
+)
 """Events that only this worker knows of; the others are the master's to log."""
 
 _LOOK_FOR_ROOM = 0.02
@@ -108,6 +114,12 @@ class WorkerRuntime(Runtime):
                 most = settings.max_connections
                 share = None if most is None else ServerShare(self.row, self.columns[server_column(name, server)], most)
                 server.share_limit(share)
+            for each in pool.limits.all if isinstance(pool, GuardedPool) else ():
+                column = self.columns.get(limit_column(name, each))
+                if each.most is None or column is None:
+                    each.keep_with_others(None)
+                else:
+                    each.keep_with_others(ServerShare(self.row, column, each.most))
 
     def start(self, pool: Pool) -> None:
         """Begin nothing: the master probes and resolves."""
