@@ -65,7 +65,7 @@ class Forward(Attempts):
         exchange = self._request.exchange
         if exchange is not None and NOTE in exchange.notes:
             exchange.notes[NOTE].pool(self._pool.explain_out())
-        self._terms.retry.note_request()
+        self._terms.retry.budget.requests += 1
         self._choose()
 
     # Sending the request.

@@ -111,6 +111,16 @@ class Metrics(Collector):
         cell.buckets[bisect_left(BUCKETS, total)] += 1
         cell.bytes_in += record.bytes_in
         cell.bytes_out += record.bytes_out
+        if record.attempts != 1:
+            self._count_attempts(cell, record)
+        if record.reason:
+            self._count_reason(record.listener, record.reason)
+        if record.grpc:
+            self._calls.count(record)
+
+    @staticmethod
+    def _count_attempts(cell: _Cell, record: ExchangeRecord) -> None:
+        """Count what is not one attempt, as it is of most."""
         if record.attempts > 1:
             cell.retries += record.attempts - 1
             if record.hedged:
@@ -119,10 +129,6 @@ class Metrics(Collector):
                 cell.hedges_won += record.hedged == 2
         elif record.coalesced:
             cell.coalesced += 1
-        if record.reason:
-            self._count_reason(record.listener, record.reason)
-        if record.grpc:
-            self._calls.count(record)
 
     def session(self, record: SessionRecord) -> None:
         """Count a finished session or flow."""
