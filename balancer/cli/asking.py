@@ -127,6 +127,15 @@ def show(asked: Asked, answer: dict[str, Any]) -> None:
         _show(console, asked.sample, found)
 
 
+def _said(name: str, value: Any) -> str:
+    """Return a term of an exchange as the configuration would have it."""
+    if isinstance(value, list):
+        return ", ".join(_said(name, each) for each in value)
+    if isinstance(value, float):
+        return f"{value:.0%}" if name.endswith("budget") else f"{value:g}s"
+    return "no limit" if value is None else str(value)
+
+
 def _show(console: Console, sample: Sample, found: Explanation) -> None:
     console.print(f"[bold]{escape(sample.method)} {escape(sample.url)}[/] from {escape(sample.client_ip)}")
     console.print(f"listener  {escape(found.listener)}")
@@ -164,6 +173,9 @@ def _show(console: Console, sample: Sample, found: Explanation) -> None:
             console.print(f"  {mark} {escape(candidate['server'])}  {escape(candidate['because'])}")
         if found.server is None:
             console.print("    [red]no server can take it[/]")
+    for name, term in found.terms.items():
+        if term["from"] != "default":
+            console.print(f"  {escape(name)}: {escape(_said(name, term['value']))}  [dim](of the {term['from']})[/]")
     if found.request:
         console.print("request as it would be sent:")
         console.print(

@@ -13,7 +13,7 @@ from typing import Any
 from balancer.config.binds import admin, binds
 from balancer.config.document import BROKEN, Document, Loc
 from balancer.config.raw import entries_of, get, items_of, protocol_of
-from balancer.config.routes import ACTIONS
+from balancer.config.routes import ACTIONS, SERVER_KEYS
 from balancer.config.tls import encryption
 from balancer.errors import Problem
 from balancer.model.address import Address
@@ -118,6 +118,33 @@ def _actions(document: Document) -> Iterator[Problem]:
         for extra in given[1:]:
             message = f"expected one action, got '{extra}' beside '{given[0]}'"
             yield document.problem((*loc, extra), message, "action", key=True)
+
+
+def _exchanges(document: Document) -> Iterator[Problem]:
+    """How servers are dealt with is said where there are any."""
+    for loc, protocol, route in _routes(document.data):
+        if protocol != "http" or not any(route.get(key) is not None for key in ACTIONS):
+            continue
+        for key in SERVER_KEYS:
+            if route.get(key) is not None and route.get("pool") is None and route.get("split") is None:
+                message = f"expected '{key}' beside 'pool' or 'split' only: no server is asked here"
+                yield document.problem((*loc, key), message, "action", key=True)
+
+
+def _hedges(document: Document) -> Iterator[Problem]:
+    """Clients that stick to a server are not sent to another meanwhile."""
+    pools = get(document.data, "pools")
+    message = "expected no 'hedge' where clients stick to their servers ('sticky' of the pool{})"
+    for name, pool in items_of(pools):
+        if get(pool, "hedge") not in (None, False) and get(pool, "sticky") is not None:
+            yield document.problem(("pools", name, "hedge"), message.format(""), "action", key=True)
+    for loc, _, route in _routes(document.data):
+        split = route.get("split")
+        weights = get(split, "weights")
+        names = [route.get("pool"), *(name for name, _ in items_of(weights if isinstance(weights, dict) else split))]
+        sticky = [name for name in names if isinstance(name, str) and get(pools, name, "sticky") is not None]
+        if route.get("hedge") not in (None, False) and sticky:
+            yield document.problem((*loc, "hedge"), message.format(f" '{sticky[0]}'"), "action", key=True)
 
 
 def _destinations(document: Document) -> Iterator[Problem]:
@@ -297,6 +324,8 @@ _PARTS: tuple[Callable[[Document], Iterator[Problem]], ...] = (
     _unknown_pools,
     _named_matches,
     _actions,
+    _exchanges,
+    _hedges,
     _destinations,
     encryption,
     _names,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from balancer.config.attempts_lint import pointless_attempts
 from balancer.config.listeners import AnyListener, HttpListener, UdpListener
 from balancer.config.matches import Match, SessionMatch, StreamMatch
 from balancer.config.paths import missing_paths
@@ -240,5 +241,6 @@ _RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _exposed,
     _loops,
     pointless_policies,
+    pointless_attempts,
     missing_paths,
 )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, PlainValidator, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from balancer.config.attempts import Hedge, PoolTimeouts, Retry
 from balancer.config.breakers import Breaker
 from balancer.config.concurrency import Concurrency
 from balancer.config.fields import (
@@ -31,7 +32,6 @@ from balancer.config.routes import QueuePriority
 from balancer.config.slow_start import SlowStart
 from balancer.config.subsets import Labels, Subset
 from balancer.hooks.settings import Duration, KeySetting, LocalPath, Settings
-from balancer.wire.grpc.status import RETRIABLE
 
 __all__ = [
     "ClientCertificate",
@@ -54,16 +54,6 @@ __all__ = [
 ]
 
 Priority = Annotated[Count, Field(le=100)]
-
-_RETRY_REASONS = ("connect_failure", "reset", *RETRIABLE)
-
-
-def _retry_on(value: Any) -> str | int:
-    if value in _RETRY_REASONS:
-        return str(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 500 <= value <= 599:
-        return value
-    raise ValueError(f"expected {', '.join(_RETRY_REASONS)} or a status from 500 to 599, got {value!r}")
 
 
 class Server(Settings):
@@ -173,44 +163,12 @@ class Queue(Settings):
     )
 
 
-class PoolTimeouts(Settings):
-    """How long servers may take."""
-
-    connect: PositiveDuration = Field(default=3.0, description="Until a connection is there.")
-    first_byte: PositiveDuration = Field(
-        default=60.0, description="From the request sent to the first byte of the response."
-    )
-    idle: PositiveDuration = Field(default=60.0, description="Between two pieces of the response.")
-    write: PositiveDuration = Field(default=30.0, description="While the server takes nothing of the request's body.")
-
-
 class KeepAlive(Settings):
     """Idle connections kept for the next request; false: none."""
 
     size: Count = Field(default=1024, description="Most idle connections to each server.")
     idle: PositiveDuration = Field(default=50.0, description="How long a connection may be idle.")
     max_age: PositiveDuration = Field(default=3600.0, description="How old a connection may become, with jitter.")
-
-
-class Retry(Settings):
-    """Trying again on another server, before any byte of the response; false: never."""
-
-    attempts: Count = Field(default=1, description="Most further attempts.")
-    budget: Percent = Field(default=0.2, description="Most retries, as a share of the requests.")
-    on: tuple[
-        Annotated[
-            str | int,
-            PlainValidator(_retry_on),
-            WithJsonSchema(
-                {"anyOf": [{"enum": list(_RETRY_REASONS)}, {"type": "integer", "minimum": 500, "maximum": 599}]}
-            ),
-        ],
-        ...,
-    ] = Field(
-        default=("connect_failure", "reset", 503),
-        description="What is retried: connect_failure, reset, statuses of HTTP; and of gRPC, of calls without any message:"
-        " unavailable, resource_exhausted, cancelled, deadline_exceeded, internal.",
-    )
 
 
 class Ping(Settings):
@@ -306,6 +264,9 @@ class Pool(Settings):
     )
     retry: Annotated[Retry, Switch({"attempts": 0})] = Field(
         default=Retry(), description="Trying again on another server; false: never."
+    )
+    hedge: Annotated[Hedge | None, Switch()] = Field(
+        default=None, description="Asking a second server while the first takes its time; true: with all defaults."
     )
     resolve: Resolve = Field(default=Resolve(), description="Servers given by name.")
     protocol: Literal["http1", "h2", "auto"] | None = Field(

@@ -9,8 +9,9 @@ from pydantic import Field, GetJsonSchemaHandler, StrictInt, field_validator, mo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from balancer.config.attempts import Coalesce, Hedge, Retry, RouteTimeouts
 from balancer.config.fields import Count, Filter, HeaderName, HeaderValue, Name, Port, PositiveDuration, Resource
-from balancer.config.forms import given, one_of, short
+from balancer.config.forms import Switch, given, one_of, short
 from balancer.config.matches import Match, SessionMatch, StreamMatch
 from balancer.config.subsets import Labels
 from balancer.hooks.settings import KeySetting, Settings
@@ -20,6 +21,7 @@ from balancer.rewriting.queries import QuerySetting
 
 __all__ = [
     "ACTIONS",
+    "SERVER_KEYS",
     "QueuePriority",
     "Redirect",
     "Respond",
@@ -32,6 +34,9 @@ __all__ = [
 
 ACTIONS = ("pool", "split", "redirect", "respond", "resource")
 """The keys of a route of which it has exactly one."""
+
+SERVER_KEYS = ("timeouts", "retry", "hedge", "coalesce")
+"""The keys of a route that say how servers are dealt with: of one with ``pool`` or ``split``."""
 
 
 class Split(Settings):
@@ -151,6 +156,19 @@ class Route(Settings):
     redirect: Redirect | None = Field(default=None, description="Action: send the client elsewhere.")
     respond: Respond | None = Field(default=None, description="Action: a fixed response.")
     resource: Resource | None = Field(default=None, description="Action: a Twisted resource: name or {name: settings}.")
+    timeouts: RouteTimeouts | None = Field(
+        default=None, description="How long servers may take with these requests, where that differs from their pool."
+    )
+    retry: Annotated[Retry | None, Switch({"attempts": 0})] = Field(
+        default=None, description="What of 'retry' differs from the pool for these requests; false: never."
+    )
+    hedge: Annotated[Hedge | None, Switch()] = Field(
+        default=None,
+        description="Asking a second server while the first takes its time, instead of what the pool has; false: never.",
+    )
+    coalesce: Annotated[Coalesce | None, Switch()] = Field(
+        default=None, description="Requests that are alike share one answer; true: with all defaults."
+    )
 
     queue: RouteQueue | None = Field(
         default=None, description="Priority and longest wait of those that wait for a server."

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from balancer.pools.limits import Wait
     from balancer.pools.pool import Pool
     from balancer.pools.server import Server
+    from balancer.pools.terms import Cancellable, Terms
 
 __all__ = ["CHOOSING", "CONNECTING", "DONE", "RESPONDING", "SENDING", "WAITING", "Attempts", "Connector"]
 
@@ -51,6 +52,7 @@ class Attempts:
         request: the client's side.
         pool: whose servers are tried.
         connect: opens a connection where none is kept.
+        terms: how long that may take, and how often it is tried.
     """
 
     __slots__ = (
@@ -68,20 +70,22 @@ class Attempts:
         "_server",
         "_since",
         "_streaming",
+        "_terms",
         "_tried",
     )
 
-    def __init__(self, request: ClientSide, pool: Pool, connect: Connector) -> None:
+    def __init__(self, request: ClientSide, pool: Pool, connect: Connector, terms: Terms) -> None:
         self._request = request
         self._record = request.record
         self._pool = pool
+        self._terms = terms
         self._connect = connect
         self._phase = CHOOSING
         self._attempts = 0
         self._tried: list[Server] = []
         self._server: Server | None = None
         self._connection: ServerSide | None = None
-        self._pending: Deferred[ServerSide] | Deferred[Server] | None = None
+        self._pending: Deferred[ServerSide] | Deferred[Server] | Cancellable | None = None
         self._replay: list[bytes] | None = []
         """The pieces of the body sent so far, None when there were too many to keep."""
         self._streaming = False
@@ -160,7 +164,7 @@ class Attempts:
         if self._pool.guarded and (wait := self._may_connect(server, alone)) is None:
             return
         self._phase = CONNECTING
-        self._pending = connecting = self._connect(server, self._pool.timeouts.connect, alone=alone)
+        self._pending = connecting = self._connect(server, self._terms.timeouts.connect, alone=alone)
         if wait is not None:
             connecting.addBoth(wait.over)
         connecting.addCallbacks(self._connected, self._not_connected)
@@ -179,7 +183,7 @@ class Attempts:
             return
         self._phase = CONNECTING
         first = introduction.marked(facts, facts.tls, self._request.request_id)
-        timeout = self._pool.timeouts.connect
+        timeout = self._terms.timeouts.connect
         self._pending = connecting = self._connect(server, timeout, alone=True, first=first, whom=whom)
         if wait is not None:
             connecting.addBoth(wait.over)
@@ -235,10 +239,10 @@ class Attempts:
         self._leave_server(ok=error.reason.side is not errors.Side.SERVER, failed_connect=connecting)
         self._fail(error)
 
-    def _may_retry(self, reason: Reason) -> bool:
+    def _may_retry(self, reason: Reason, covered: bool = False) -> bool:
         if not self._can_replay():
             return False
-        if not self._pool.retry.allow(self._request.facts.method, reason, self._attempts):
+        if not self._terms.retry.allow(self._request.facts.method, reason, self._attempts, covered):
             return False
         exchange = self._request.exchange
         if exchange is not None and NOTE in exchange.notes and self._server is not None:
@@ -249,15 +253,24 @@ class Attempts:
         exchange = self._request.exchange
         return self._replay is not None or (exchange is not None and exchange.body is not None)
 
-    def _retry(self, *, failed_connect: bool, ok: bool = False, status: int = 0) -> None:
+    def _retry(self, *, failed_connect: bool, ok: bool = False, status: int = 0, asked: float = 0.0) -> None:
+        """Leave the server and try again, after the back-off, or as long as the server has ``asked`` to wait."""
         assert self._server is not None
         self._tried.append(self._server)
         self._leave_server(ok=ok, failed_connect=failed_connect, status=status)
         self._phase = CHOOSING
-        limit = self._pool.retry.limit
+        limit = self._terms.retry.limit
         if limit is not None:
             self._retrying = True
             limit.add(1)
+        wait = max(asked, self._terms.retry.delay(self._attempts))
+        if wait:
+            self._pending = self._terms.later(wait, self._go_on_choosing)
+        else:
+            self._go_on_choosing()
+
+    def _go_on_choosing(self) -> None:
+        self._pending = None
         if self._pool.choose(self._request.facts, self._tried) is None:
             self._tried.clear()  # no other server: the same one again is better than none
         self._choose()

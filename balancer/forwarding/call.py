@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 from balancer import errors
 from balancer.errors import ExchangeError, Reason
 from balancer.forwarding.attempts import DONE, SENDING, Connector
-from balancer.forwarding.exchange import GATEWAY_ERRORS, Forward
+from balancer.forwarding.exchange import Forward
 from balancer.model.headers import first
+from balancer.pools.retry import GATEWAY_ERRORS
 from balancer.wire.grpc import status as statuses
 from balancer.wire.grpc.status import Status
 from balancer.wire.grpc.timeout import parse_timeout
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from balancer.forwarding.server_side import ServerSide
     from balancer.forwarding.upgrades import Upgrades
     from balancer.pools.pool import Pool
+    from balancer.pools.terms import Terms
 
 __all__ = ["Call"]
 
@@ -39,8 +41,8 @@ class Call(Forward):
 
     __slots__ = ("_deadline",)
 
-    def __init__(self, request: ClientSide, pool: Pool, connect: Connector, upgrades: Upgrades) -> None:
-        super().__init__(request, pool, connect, upgrades)
+    def __init__(self, request: ClientSide, pool: Pool, connect: Connector, upgrades: Upgrades, terms: Terms) -> None:
+        super().__init__(request, pool, connect, upgrades, terms)
         self._deadline: Limit | None = None
 
     def start(self) -> None:
@@ -55,7 +57,7 @@ class Call(Forward):
     def _send(self, connection: ServerSide, now: float) -> None:
         super()._send(connection, now)
         if self._streaming:
-            connection.limit(self._pool.timeouts.idle)
+            connection.limit(self._terms.timeouts.idle)
 
     # The outcome.
 

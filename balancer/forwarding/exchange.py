@@ -10,8 +10,8 @@
                                    (until the head came)
 
 Nothing is given up to the client before the final head is there, so up to then a failure may be retried on another
-server, as far as the pool's policy and the body allow: pieces of the body that were sent are kept up to
-:data:`REPLAY_SIZE` bytes. From the first byte of the response on, a failure cuts the client's connection.
+server, as far as the terms and the body allow: pieces of the body that were sent are kept up to
+``retry.replay`` bytes. From the first byte of the response on, a failure cuts the client's connection.
 """
 
 from __future__ import annotations
@@ -24,35 +24,34 @@ from balancer import errors
 from balancer.errors import ExchangeError, Reason
 from balancer.filters.trace import NOTE
 from balancer.forwarding.attempts import DONE, RESPONDING, SENDING, Attempts, Connector
-from balancer.forwarding.client_side import ClientSide
+from balancer.forwarding.client_side import ClientSide, Limit
 from balancer.forwarding.headers import is_event_stream
 from balancer.forwarding.server_side import ServerSide
 from balancer.forwarding.tunnel import Tunnel
 from balancer.forwarding.upgrades import Upgrades, check
-from balancer.pools.retry import IDEMPOTENT
+from balancer.pools.retry import GATEWAY_ERRORS, IDEMPOTENT
 from balancer.wire.http1.body import Body
 from balancer.wire.http1.dates import http_date
 from balancer.wire.http1.responses import ResponseHead
 
 if TYPE_CHECKING:
     from balancer.pools.pool import Pool
+    from balancer.pools.terms import Cancellable, Terms
 
-__all__ = ["GATEWAY_ERRORS", "REPLAY_SIZE", "Forward"]
-
-REPLAY_SIZE = 64 * 1024
-"""Bytes of a request body kept for a retry."""
-
-GATEWAY_ERRORS = frozenset([502, 503, 504])
-"""Statuses that count against a server."""
+__all__ = ["Forward"]
 
 
 class Forward(Attempts):
     """One exchange on its way through a pool. Made per request: slotted, no Deferred on the plain path."""
 
-    __slots__ = ("_excuses", "_unsent_before", "_upgrades")
+    _trying: Cancellable | None
+    _whole: Limit | None
+    # Those two are of exchanges with limits alone (:mod:`.limited`), which have no slots of their own: calls are among them.
 
-    def __init__(self, request: ClientSide, pool: Pool, connect: Connector, upgrades: Upgrades) -> None:
-        super().__init__(request, pool, connect)
+    __slots__ = ("_excuses", "_trying", "_unsent_before", "_upgrades", "_whole")
+
+    def __init__(self, request: ClientSide, pool: Pool, connect: Connector, upgrades: Upgrades, terms: Terms) -> None:
+        super().__init__(request, pool, connect, terms)
         self._upgrades = upgrades
         self._unsent_before = 0
         self._excuses = 2
@@ -66,7 +65,7 @@ class Forward(Attempts):
         exchange = self._request.exchange
         if exchange is not None and NOTE in exchange.notes:
             exchange.notes[NOTE].pool(self._pool.explain_out())
-        self._pool.retry.note_request()
+        self._terms.retry.budget.requests += 1
         self._choose()
 
     # Sending the request.
@@ -88,7 +87,7 @@ class Forward(Attempts):
             return
         data = request.plain_bytes() if connection.plain else None
         if data is not None:
-            connection.limit(self._pool.timeouts.first_byte)
+            connection.limit(self._terms.timeouts.first_byte)
             connection.send_plain(self, head.method, data)
             if request.is_held_back:
                 self.hold()
@@ -103,7 +102,7 @@ class Forward(Attempts):
             if exchange.request_transform is not None:
                 length = None
         headers = request.outgoing_headers()
-        connection.limit(self._pool.timeouts.first_byte if body.ended else self._pool.timeouts.write)
+        connection.limit(self._terms.timeouts.first_byte if body.ended else self._terms.timeouts.write)
         if whole is not None:
             connection.send(self, method, target, headers, head, len(whole), [whole], None)
         else:
@@ -129,7 +128,7 @@ class Forward(Attempts):
         if self._replay is not None:
             if replay:
                 pieces = self._replay + fresh
-            if body.received <= REPLAY_SIZE:
+            if body.received <= self._terms.retry.settings.replay:
                 self._replay += fresh
             else:
                 self._replay = None
@@ -152,7 +151,7 @@ class Forward(Attempts):
             connection.streamed()
             if self._phase == SENDING:
                 self._since = time.monotonic()
-                connection.limit(self._pool.timeouts.first_byte)
+                connection.limit(self._terms.timeouts.first_byte)
         else:
             connection.touch()
 
@@ -176,7 +175,7 @@ class Forward(Attempts):
             if (
                 body.ended
                 and head.content_length is not None
-                and head.status < 500
+                and head.status < self._terms.retry.floor
                 and head.dated
                 and body.trailers is None
                 and not self._streaming
@@ -190,8 +189,7 @@ class Forward(Attempts):
             if head.status == 101:
                 self._switch(head)
                 return
-            if head.status >= 500 and self._may_retry(_answered(head.status)):
-                self._retry(failed_connect=False, status=head.status)
+            if head.status >= self._terms.retry.floor and self._tries_again(head):
                 return
             try:
                 self._begin_response(head, reader.body)
@@ -208,6 +206,17 @@ class Forward(Attempts):
         else:
             connection.touch()
             request.flush()
+
+    def _tries_again(self, head: ResponseHead) -> bool:
+        """Leave an answer that is not good enough for another try, if there may be one; return whether that was done."""
+        retry = self._terms.retry
+        asked = retry.asked_delay(head.plain)
+        if asked is None or not self._may_retry(_answered(head.status), retry.covers(head.plain)):
+            return False
+        self._retry(
+            failed_connect=False, ok=head.status not in GATEWAY_ERRORS, status=_judged(head.status), asked=asked
+        )
+        return True
 
     def _begin_response(self, head: ResponseHead, body: Body) -> None:
         self._phase = RESPONDING
@@ -235,7 +244,7 @@ class Forward(Attempts):
         if not body.ended:
             connection = self._connection
             assert connection is not None
-            connection.limit(self._pool.timeouts.idle)
+            connection.limit(self._terms.timeouts.idle)
             request.stream_from(connection.producer)
             if length is None and is_event_stream(headers):
                 request.live()
@@ -364,18 +373,22 @@ class Forward(Attempts):
             if unsent and unsent != self._unsent_before:  # the client is slow, but it moves
                 self._unsent_before = unsent
                 assert self._connection is not None
-                self._connection.limit(self._pool.timeouts.idle)
+                self._connection.limit(self._terms.timeouts.idle)
                 return
             self._leave_server(ok=bool(unsent))
             self._fail(ExchangeError(errors.CLIENT_TOO_SLOW if unsent else errors.CONNECTION_READ_TIMEOUT))
         elif self._phase == SENDING:
             if self._held:  # who knows what the server has said
                 assert self._connection is not None
-                self._connection.limit(self._pool.timeouts.first_byte)
+                self._connection.limit(self._terms.timeouts.first_byte)
             elif not self._streaming:
                 self._attempt_failed(ExchangeError(errors.HTTP_RESPONSE_TIMEOUT))
             else:
                 self._attempt_failed(ExchangeError(errors.CONNECTION_WRITE_TIMEOUT))
+
+
+def _judged(status: int) -> int:
+    return status if status >= 500 else 0
 
 
 @lru_cache(maxsize=100)

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
+from balancer.errors import ExchangeError
 from balancer.forwarding.attempts import Connector
 from balancer.forwarding.call import Call
 from balancer.forwarding.exchange import Forward
+from balancer.forwarding.flight import Flight, asked_with
+from balancer.forwarding.hedged import HedgedForward
+from balancer.forwarding.limited import LimitedCall, LimitedForward
+from balancer.forwarding.sharing import Key, Sharing
 from balancer.forwarding.upgrades import Upgrades
+from balancer.model.headers import RawHeaders
 
 if TYPE_CHECKING:
     from balancer.model.facts import RequestFacts
-from balancer.model.queueing import Queueing
-from balancer.pools.pool import Pool
+    from balancer.model.queueing import Queueing
+    from balancer.pools.pool import Pool
+    from balancer.pools.terms import Terms
 
-__all__ = ["AskingResource", "ProxyResource"]
+__all__ = ["AskingResource", "ProxyResource", "SharingProxy"]
+
+
+class _Way(NamedTuple):
+    """How exchanges get to a pool: what brings them there."""
+
+    pool: Pool
+    terms: Terms
+    exchange: type[Forward]
+    call: type[Call]
 
 
 @implementer(IResource)
@@ -30,26 +47,62 @@ class ProxyResource:
         pools: every pool by name.
         connect: opens a connection to a server.
         upgrades: makes tunnels of connections that change protocols.
+        terms: those on which requests are exchanged with a pool; by default its own.
     """
 
     isLeaf = True
 
-    def __init__(self, pools: Mapping[str, Pool], connect: Connector, upgrades: Upgrades) -> None:
+    def __init__(
+        self,
+        pools: Mapping[str, Pool],
+        connect: Connector,
+        upgrades: Upgrades,
+        terms: Callable[[Pool], Terms] | None = None,
+    ) -> None:
         self._pools = pools
         self._connect = connect
         self._upgrades = upgrades
+        self._terms = terms
+        self._ways: dict[str, _Way] = {}
+
+    def on(self, terms: Callable[[Pool], Terms] | None, sharing: Sharing | None = None) -> ProxyResource:
+        """Return the leaf of a route with terms of its own, and one whose requests share answers."""
+        if sharing is None:
+            return ProxyResource(self._pools, self._connect, self._upgrades, terms)
+        return SharingProxy(self._pools, self._connect, self._upgrades, terms, sharing)
 
     def asking(self, labels: Mapping[str, str], queueing: Queueing | None) -> ProxyResource:
         """Return the same for a route that asks the pool for something."""
         if not labels and queueing is None:
             return self
-        return AskingResource(self._pools, self._connect, self._upgrades, labels, queueing)
+        return AskingResource(self, labels, queueing)
+
+    def terms(self, pool: str) -> Terms:
+        """Return the terms on which requests are exchanged with ``pool``."""
+        return self._way(pool).terms
+
+    def _way(self, name: str) -> _Way:
+        way = self._ways.get(name)
+        if way is None:
+            pool = self._pools[name]
+            terms = pool.terms if self._terms is None else self._terms(pool)
+            exchange, call = (LimitedForward, LimitedCall) if terms.limited else (Forward, Call)
+            if terms.hedge is not None:
+                exchange = HedgedForward
+            way = self._ways[name] = _Way(pool, terms, exchange, call)
+        return way
 
     def render(self, request: Any) -> int:
         """Begin to forward ``request``, one of our own; it is answered in its own time."""
-        kind = Call if request.record.grpc and request.head.upgrade is None else Forward
-        kind(request, self._pools[request.decision.pool], self._connect, self._upgrades).start()
+        name = request.decision.pool
+        pool, terms, exchange, call = self._ways.get(name) or self._way(name)
+        kind = call if request.record.grpc and request.head.upgrade is None else exchange
+        kind(request, pool, self._connect, self._upgrades, terms).start()
         return NOT_DONE_YET
+
+    def shares(self, method: str, headers: RawHeaders) -> str | None:
+        """Return, in words, whether such a request shares its answer with others; None where none does."""
+        return None
 
     def getChildWithDefault(self, name: bytes, request: Any) -> IResource:
         """Every path below leads here."""
@@ -64,24 +117,75 @@ class ProxyResource:
         raise TypeError("a pool serves every path below its route; mount other resources on routes of their own")
 
 
-class AskingResource(ProxyResource):
-    """Forwards for a route that asks its pool for something.
-
-    Args:
-        labels: that servers must have, by name; they go before what the request asks for.
-        queueing: how those wait that have to.
-        others: as of :class:`ProxyResource`.
-    """
+class SharingProxy(ProxyResource):
+    """Has requests that are alike, and in flight at the same time, share one request to a server; the rest as :class:`ProxyResource`."""
 
     def __init__(
         self,
         pools: Mapping[str, Pool],
         connect: Connector,
         upgrades: Upgrades,
-        labels: Mapping[str, str],
-        queueing: Queueing | None,
+        terms: Callable[[Pool], Terms] | None,
+        sharing: Sharing,
     ) -> None:
-        super().__init__(pools, connect, upgrades)
+        super().__init__(pools, connect, upgrades, terms)
+        self._sharing = sharing
+        self._flights: dict[tuple[str, Key], Flight] = {}
+
+    def render(self, request: Any) -> int:
+        """Begin to forward ``request``, or let it wait for the answer to another."""
+        facts, exchange, sharing = request.facts, request.exchange, self._sharing
+        headers = asked_with(request)
+        if (
+            not request.body.ended
+            or request.body.received
+            or request.is_held_back
+            or request.head.upgrade is not None
+            or sharing.alone(facts.method, headers)
+            or (facts.tls is not None and facts.tls.client is not None)
+            or (exchange is not None and (exchange.body or exchange.method != facts.method))
+        ):
+            return super().render(request)
+        target = request.target if exchange is None else exchange.target
+        name = request.decision.pool
+        key = (name, sharing.key(facts.method, f"{facts.scheme}://{facts.host}", target, headers))
+        flight = self._flights.get(key)
+        if flight is not None:
+            flight.board(request)
+            return NOT_DONE_YET
+        flight = self._flights[key] = Flight(request, sharing, self._alone, partial(self._landed, key))
+        pool, terms, kind, _ = self._way(name)
+        kind(flight, pool, self._connect, self._upgrades, terms).start()
+        return NOT_DONE_YET
+
+    def _landed(self, key: tuple[str, Key]) -> None:
+        del self._flights[key]
+
+    def _alone(self, request: Any) -> None:
+        """Forward a request for which the answer to another was not."""
+        try:
+            super().render(request)
+        except ExchangeError as error:
+            request.fail(error)
+
+    def shares(self, method: str, headers: RawHeaders) -> str:
+        """Return, in words, whether such a request shares its answer with others."""
+        why = self._sharing.alone(method, headers)
+        return f"no: {why}" if why else "with requests that are alike"
+
+
+class AskingResource(ProxyResource):
+    """Forwards for a route that asks its pool for something.
+
+    Args:
+        leaf: what forwards.
+        labels: that servers must have, by name; they go before what the request asks for.
+        queueing: how those wait that have to.
+    """
+
+    def __init__(self, leaf: ProxyResource, labels: Mapping[str, str], queueing: Queueing | None) -> None:
+        super().__init__(leaf._pools, leaf._connect, leaf._upgrades, leaf._terms)
+        self._leaf = leaf
         self._labels = labels
         self._queueing = queueing
 
@@ -95,4 +199,12 @@ class AskingResource(ProxyResource):
     def render(self, request: Any) -> int:
         """Begin to forward ``request``."""
         self.ask(request.facts)
-        return super().render(request)
+        return self._leaf.render(request)
+
+    def terms(self, pool: str) -> Terms:
+        """Return the terms on which requests are exchanged with ``pool``."""
+        return self._leaf.terms(pool)
+
+    def shares(self, method: str, headers: RawHeaders) -> str | None:
+        """Return, in words, whether such a request shares its answer with others; None where none does."""
+        return self._leaf.shares(method, headers)

@@ -54,12 +54,13 @@ class ServerSide(Protocol):
 
     ``plain`` says whether requests may be given as bytes of HTTP/1.1 (:meth:`send_plain`). ``version`` is what it speaks:
     ``"http1"`` or ``"h2"``. ``used`` counts the exchanges that its connection carried, with this one; ``closed`` says that
-    nothing can be sent any more.
+    nothing can be sent any more. ``owner`` is told what comes; there may be another in the course of an exchange.
     """
 
     plain: bool
     version: str
     server: Server
+    owner: Owner | None
     used: int
     closed: bool
 

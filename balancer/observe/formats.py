@@ -176,6 +176,12 @@ class Json:
                 facts.noted_by, facts.noted = self, request
         if r.h2_stream:
             more += f',"h2_stream":{r.h2_stream}'
+        if r.attempts == 1:
+            pass
+        elif r.coalesced:
+            more += ',"coalesced":true'
+        elif r.hedged:
+            more += f',"hedged":"{"won" if r.hedged == 2 else "lost"}"'
         if r.grpc:
             more += f',"grpc_status":{r.grpc_status}'
         if r.websocket is not None:

@@ -46,7 +46,7 @@ _LABELS = ("listener", "route", "pool", "server")
 class _Cell:
     """Exchanges of one combination of labels."""
 
-    __slots__ = ("buckets", "bytes_in", "bytes_out", "count", "retries", "seconds")
+    __slots__ = ("buckets", "bytes_in", "bytes_out", "coalesced", "count", "hedges", "hedges_won", "retries", "seconds")
 
     def __init__(self) -> None:
         self.count = 0
@@ -54,6 +54,9 @@ class _Cell:
         self.bytes_in = 0
         self.bytes_out = 0
         self.retries = 0
+        self.coalesced = 0
+        self.hedges = 0
+        self.hedges_won = 0
         self.buckets = [0] * (len(BUCKETS) + 1)
 
 
@@ -108,12 +111,24 @@ class Metrics(Collector):
         cell.buckets[bisect_left(BUCKETS, total)] += 1
         cell.bytes_in += record.bytes_in
         cell.bytes_out += record.bytes_out
-        if record.attempts > 1:
-            cell.retries += record.attempts - 1
+        if record.attempts != 1:
+            self._count_attempts(cell, record)
         if record.reason:
             self._count_reason(record.listener, record.reason)
         if record.grpc:
             self._calls.count(record)
+
+    @staticmethod
+    def _count_attempts(cell: _Cell, record: ExchangeRecord) -> None:
+        """Count what is not one attempt, as it is of most."""
+        if record.attempts > 1:
+            cell.retries += record.attempts - 1
+            if record.hedged:
+                cell.retries -= 1
+                cell.hedges += 1
+                cell.hedges_won += record.hedged == 2
+        elif record.coalesced:
+            cell.coalesced += 1
 
     def session(self, record: SessionRecord) -> None:
         """Count a finished session or flow."""
@@ -174,12 +189,20 @@ class Metrics(Collector):
         requests = CounterMetricFamily("balancer_http_requests", "Finished exchanges.", labels=(*_LABELS, "status"))
         received = CounterMetricFamily("balancer_http_request_bytes", "Bytes of request bodies.", labels=_LABELS)
         sent = CounterMetricFamily("balancer_http_response_bytes", "Bytes of response bodies.", labels=_LABELS)
-        retries = CounterMetricFamily("balancer_http_retries", "Attempts after the first.", labels=_LABELS)
+        retries = CounterMetricFamily("balancer_http_retries", "Attempts after the first failed.", labels=_LABELS)
+        hedges = CounterMetricFamily(
+            "balancer_http_hedges", "Attempts beside one that took its time.", labels=(*_LABELS, "outcome")
+        )
+        coalesced = CounterMetricFamily(
+            "balancer_http_coalesced", "Exchanges answered with the answer to another.", labels=_LABELS
+        )
+        hedged: dict[tuple[str, str, str, str], list[int]] = {}
         seconds = HistogramMetricFamily(
             "balancer_http_request_duration_seconds",
             "From the first byte of a request to the last of its response.",
             labels=("listener", "route", "pool"),
         )
+        shared: dict[tuple[str, str, str, str], int] = {}
         sums: dict[tuple[str, str, str, str], list[int]] = {}
         durations: dict[tuple[str, ...], tuple[list[int], float]] = {}
         for (listener, route, pool, server, status), cell in self._exchanges.items():
@@ -187,6 +210,12 @@ class Metrics(Collector):
             labels = (listener, route, pool, server)
             before = sums.get(labels, [0, 0, 0])
             sums[labels] = [a + b for a, b in zip(before, (cell.bytes_in, cell.bytes_out, cell.retries), strict=True)]
+            if cell.coalesced:
+                shared[labels] = shared.get(labels, 0) + cell.coalesced
+            if cell.hedges:
+                others = hedged.setdefault(labels, [0, 0])
+                others[0] += cell.hedges_won
+                others[1] += cell.hedges - cell.hedges_won
             counts, total = durations.get((listener, route, pool), ([0] * len(cell.buckets), 0.0))
             durations[listener, route, pool] = (
                 [a + b for a, b in zip(counts, cell.buckets, strict=True)],
@@ -196,10 +225,15 @@ class Metrics(Collector):
             received.add_metric(labels, bytes_in)
             sent.add_metric(labels, bytes_out)
             retries.add_metric(labels, again)
+        for labels, (won, lost) in hedged.items():
+            hedges.add_metric((*labels, "won"), won)
+            hedges.add_metric((*labels, "lost"), lost)
+        for labels, count in shared.items():
+            coalesced.add_metric(labels, count)
         bounds = [*map(str, BUCKETS), "+Inf"]
         for keys, (counts, total) in durations.items():
             seconds.add_metric(keys, list(zip(bounds, accumulate(counts), strict=True)), total)
-        yield from (requests, received, sent, retries, seconds)
+        yield from (requests, received, sent, retries, hedges, coalesced, seconds)
 
     def _collect_sessions(self) -> Iterator[Metric]:
         labels = (*_LABELS, "protocol")

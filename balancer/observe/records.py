@@ -39,6 +39,8 @@ class ExchangeRecord:
     detail: str = ""
     request_id: str = ""
     attempts: int = 0  # connections tried or requests sent to servers; > 1 after a retry
+    hedged: int = 0  # whether a second server was asked meanwhile: 1, it was slower; 2, it answered
+    coalesced: bool = False  # its answer is the one to another's request
     bytes_in: int = 0  # request body
     bytes_out: int = 0  # response body
     head: float = -1.0  # first byte of the request to end of its head ("accept" in the log)

@@ -51,6 +51,7 @@ from balancer.pools.resolve import Names, ResolveSettings
 from balancer.pools.retry import RetryPolicy, RetrySettings
 from balancer.pools.server import Server
 from balancer.pools.sticky import Sticky
+from balancer.pools.terms import Terms
 from balancer.pools.timeouts import PoolTimeouts
 
 __all__ = ["Facts", "Pool", "PoolTimeouts"]
@@ -76,15 +77,13 @@ class Pool:
         draw: returns a float in [0, 1), the only source of randomness.
         observer: is told of every event, see :mod:`balancer.pools.events`.
         panic: whether all servers are used when none is well.
-        probe: an ``IProbe`` that asks servers whether they are well, None: they are not asked.
-        health: how often it asks.
+        probe, health: an ``IProbe`` that asks servers whether they are well, None: they are not asked; how often it does.
         passive: when failing servers are ejected, None: never.
         sticky: keeps clients on their servers, None: nothing does.
-        timeouts, retry, queue, resolve: see the classes.
-        introduction: what connections to the servers begin with, None: nothing.
+        timeouts, retry, queue, resolve: see the classes; introduction: what connections to the servers begin with, None: nothing.
 
-    ``guarded`` says that whoever makes a connection for an exchange asks :meth:`connects` first. ``all_full`` says, after :meth:`choose` returned None, that waiting makes sense; ``in_panic`` that health is
-    disregarded for now.
+    ``terms``: of HTTP, unless a route has others; ``guarded``: whoever makes a connection for an exchange asks :meth:`connects` first;
+    ``all_full``: after :meth:`choose` returned None, waiting makes sense; ``in_panic``: health is disregarded for now.
     """
 
     guarded = False
@@ -115,7 +114,8 @@ class Pool:
         self.sticky = sticky
         self.introduction = introduction
         self.timeouts = timeouts or PoolTimeouts()
-        self.retry = RetryPolicy(retry or RetrySettings(), clock.seconds)
+        self.retry = RetryPolicy(retry or RetrySettings(), clock.seconds, draw=draw)
+        self.terms = Terms(self.timeouts, self.retry, clock.callLater)
         self.queue = Queue(queue or QueueSettings(), clock, self._next_in_line)
         self.observe = observer
         self.all_full = False

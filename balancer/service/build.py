@@ -201,6 +201,7 @@ class _Builder:
                 secret,
                 runtime.observe_pool,
                 encryption,
+                runtime.soon.schedule,
                 another=partial(
                     self._registry.build, "algorithms", settings.algorithm.name, settings.algorithm.settings
                 ),

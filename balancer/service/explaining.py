@@ -29,7 +29,7 @@ from balancer.forwarding.headers import (
 from balancer.forwarding.hops import SPECIAL, hop
 from balancer.forwarding.http2.heads import asking_fields, outgoing_fields
 from balancer.forwarding.http2.stream_end import is_asked
-from balancer.forwarding.proxy import AskingResource
+from balancer.forwarding.proxy import AskingResource, ProxyResource
 from balancer.forwarding.upgrades import check
 from balancer.hooks.interfaces import IFilter
 from balancer.listeners.http.site import Site
@@ -78,6 +78,7 @@ class Explanation:
     what is in that answer, None where it would be an error page.
 
     ``certificates`` are those that could be shown, one for each kind of key, with ``name``, ``names``, ``kind``, ``expires`` and ``days``.
+    ``terms`` are those of the exchange with a server: ``value``, and ``from`` where it comes (default, pool, route).
     """
 
     listener: str
@@ -96,6 +97,7 @@ class Explanation:
     body: str | None = None
     filters: list[dict[str, str]] = field(default_factory=list)
     candidates: list[dict[str, Any]] = field(default_factory=list)
+    terms: dict[str, dict[str, Any]] = field(default_factory=dict)
     rejected: list[dict[str, str]] = field(default_factory=list)
     certificates: list[dict[str, Any]] = field(default_factory=list)
     sni: str | None = None
@@ -120,6 +122,7 @@ class Explanation:
             "request": self.request,
             "filters": self.filters,
             "candidates": self.candidates,
+            "terms": self.terms,
             "rejected": self.rejected,
             "sni": self.sni,
             "certificates": self.certificates,
@@ -245,6 +248,11 @@ class _Walk:
             if isinstance(leaf, AskingResource):
                 leaf.ask(facts)
             self._explain_pool(decision.pool, facts)
+            if isinstance(entry.leaf, ProxyResource):
+                found.terms = entry.leaf.terms(decision.pool).describe()
+                shares = entry.leaf.shares(exchange.method, exchange.headers)
+                if shares is not None:
+                    found.terms["coalesce"] = {"value": shares, "from": "route"}
         found.request = self._as_sent(exchange, head)
 
     def _as_sent(self, exchange: Exchange, head: RequestHead) -> dict[str, Any]:

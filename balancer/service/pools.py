@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from balancer.config.pools import Pool as PoolSettings
@@ -22,13 +23,14 @@ from balancer.pools.pool import Pool, PoolTimeouts
 from balancer.pools.priority_queue import PrioritySettings
 from balancer.pools.queue import QueueSettings
 from balancer.pools.resolve import ResolveSettings
-from balancer.pools.retry import RetrySettings
 from balancer.pools.sections import Sections, SectionSettings
 from balancer.pools.server import Server
 from balancer.pools.shared import HTTP2Settings
 from balancer.pools.slow_start import SlowStartSettings
 from balancer.pools.sticky import Sticky, StickyCookie, StickyTable
 from balancer.pools.subsets import Subsets, SubsetSettings
+from balancer.pools.terms import Later
+from balancer.service.terms import hedging, retry_settings, said_by_pool
 
 __all__ = ["built_pool"]
 
@@ -43,6 +45,7 @@ def built_pool(
     secret: str,
     observer: Observer,
     encryption: Any = None,
+    later: Later | None = None,
     *,
     another: Callable[[], Any],
     queueing: bool = False,
@@ -50,7 +53,8 @@ def built_pool(
     """Return the pool, not started.
 
     ``algorithm`` and ``probe`` are built, ``secret`` signs sticky cookies, ``encryption`` is how TLS is spoken with its servers,
-    ``another`` makes one more algorithm like that, ``queueing`` says that routes have their own priorities in the queue.
+    ``later`` calls what is due within less than a second, ``another`` makes one more algorithm like that, ``queueing`` says that routes
+    have their own priorities in the queue.
     """
     keep_alive = KeepAlive(settings.keep_alive.size, settings.keep_alive.idle, settings.keep_alive.max_age)
     ping = settings.http2.ping
@@ -86,7 +90,7 @@ def built_pool(
         wanted = SubsetSettings(subset.by, subset.sources, subset.default, subset.fallback)
         policies["subsets"] = Subsets(wanted, (lambda: Sections(where, another(), another)) if sectioned else another)
     made = GuardedPool if policies or (passive is not None and passive.watches_all) else Pool
-    return made(
+    pool = made(
         name,
         servers,
         algorithm,
@@ -100,13 +104,16 @@ def built_pool(
         else None,
         passive=passive,
         sticky=_sticky(name, settings.sticky, clock, secret) if settings.sticky is not None else None,
-        timeouts=PoolTimeouts(timeouts.connect, timeouts.first_byte, timeouts.idle, timeouts.write),
-        retry=RetrySettings(settings.retry.attempts, settings.retry.budget, on=settings.retry.on),
+        timeouts=PoolTimeouts(**timeouts.model_dump()),
+        retry=retry_settings(settings.retry),
         queue=QueueSettings(settings.queue.size, settings.queue.timeout),
         resolve=ResolveSettings(settings.resolve.interval),
         introduction=Introduction(told.version, frozenset(told.tlvs), told.crc32c) if told is not None else None,
         **policies,
     )
+    terms = pool.terms if later is None else replace(pool.terms, later=later)
+    pool.terms = replace(terms, hedge=hedging(settings.hedge, clock.seconds), said=said_by_pool(settings))
+    return pool
 
 
 def _passive(settings: PoolSettings) -> Passive | None:

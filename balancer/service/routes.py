@@ -27,6 +27,7 @@ from balancer.routing.route import Route, captured_by, unfit_paths, unknown_name
 from balancer.routing.split import Split
 from balancer.routing.table import RouteTable
 from balancer.service.matches import Matches, Report, below
+from balancer.service.terms import route_sharing, route_terms
 
 __all__ = ["built_filters", "http_table", "session_routes", "websocket_policy"]
 
@@ -122,18 +123,11 @@ def _route(
     conditions = matches.conditions(route.match, below(report, "match"))
     filters = tuple(_filters_of_route(route, conditions, registry, report))
     name, priority = route.name, route.priority
-    queue = route.queue
-    leaf = proxy.asking(route.subset, Queueing(queue.priority, queue.timeout) if queue is not None else None)
+    terms, sharing, queue = route_terms(route), route_sharing(route), route.queue
+    leaf = proxy if terms is None and sharing is None else proxy.on(terms, sharing)
+    leaf = leaf.asking(route.subset, Queueing(queue.priority, queue.timeout) if queue is not None else None)
     if route.pool is not None:
-        return Route(
-            name,
-            order,
-            conditions,
-            priority=priority,
-            filters=filters,
-            pool=route.pool,
-            leaf=leaf,
-        )
+        return Route(name, order, conditions, priority=priority, filters=filters, pool=route.pool, leaf=leaf)
     if route.split is not None:
         split = Split(route.split.weights, route.split.key)
         return Route(name, order, conditions, priority=priority, filters=filters, split=split, leaf=leaf)

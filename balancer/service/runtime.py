@@ -77,6 +77,8 @@ class Runtime:
         self.observe_pool: Observer = log_event
         """Is told what happens to servers."""
         self.wheel = Wheel(reactor)
+        self.soon = Wheel(reactor, 0.005)
+        """For what is due within less than a second, and comes seldom."""
         self.certificates = Certificates(self.wheel, threads_of(reactor))
         self.certificates.changed = self._shows_another
         self.certificates.pool_changed = self._believes_others

@@ -45,6 +45,23 @@ class ExplainTests(CommandTestCase):
             self.assertIn(words, text)
         self.assertRegex(text, r"old +.*path")
 
+    def test_terms(self) -> None:
+        """How long, how often, and who says so; what is the default is not said in words."""
+        file = self.file(
+            _TEXT.replace(
+                "method: [GET]}, pool: users", "method: [GET]}, pool: users, timeouts: {request: 2s}, coalesce: true"
+            ).replace("algorithm: maglev", "algorithm: maglev, timeouts: {idle: 5s}, retry: {budget: 10%}")
+        )
+        text = self.balancer("explain", file, "/users/7").stdout
+        for words in ("timeouts.request: 2s  (of the route)", "idle: 5s  (of the pool)", "budget: 10%  (of the pool)"):
+            self.assertIn(words, text)
+        self.assertNotIn("first_byte", text)
+        self.assertIn("coalesce: with requests that are alike", text)
+        text = self.balancer("explain", file, "-H", "Cookie: a=b", "/users/7").stdout
+        self.assertIn("coalesce: no: it has a field Cookie", text)
+        terms = json.loads(self.balancer("explain", file, "--json", "/users/7").stdout)["terms"]
+        self.assertEqual(terms["timeouts.first_byte"], {"value": 60.0, "from": "default"})
+
     def test_answers(self) -> None:
         self.assertIn("301", self.explain("/old"))
         self.assertIn("/new", self.explain("/old"))

@@ -22,9 +22,23 @@ class PoolTests(SynchronousTestCase):
         self.assertIsNone(pool.health)
         self.assertIsNone(pool.sticky)
         self.assertTrue(pool.panic)
-        self.assertEqual(pool.timeouts.model_dump(), {"connect": 3.0, "first_byte": 60.0, "idle": 60.0, "write": 30.0})
         self.assertEqual(
-            pool.retry.model_dump(), {"attempts": 1, "budget": 0.2, "on": ("connect_failure", "reset", 503)}
+            pool.timeouts.model_dump(),
+            {"connect": 3.0, "first_byte": 60.0, "idle": 60.0, "write": 30.0, "request": 0.0, "per_try": 0.0},
+        )
+        self.assertEqual(
+            pool.retry.model_dump(),
+            {
+                "attempts": 1,
+                "budget": 0.2,
+                "minimum": 10,
+                "on": ("connect_failure", "reset", 503),
+                "headers": {},
+                "methods": ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"),
+                "replay": 65536,
+                "backoff": None,
+                "retry_after": 0.0,
+            },
         )
         self.assertEqual(pool.keep_alive.model_dump(), {"size": 1024, "idle": 50.0, "max_age": 3600.0})
         self.assertEqual((pool.queue.size, pool.queue.timeout, pool.queue.priority), (100, 5.0, None))
@@ -100,10 +114,12 @@ class PoolTests(SynchronousTestCase):
             ),
             ("sticky: {header: {}}", ["sticky.header.name: expected 'name': the header's name"]),
             (
-                "retry: {on: [timeout, 404]}",
+                "retry: {on: [time, 304]}",
                 [
-                    "retry.on[0]: expected connect_failure, reset, cancelled, deadline_exceeded, internal, resource_exhausted, unavailable or a status from 500 to 599, got 'timeout'",
-                    "retry.on[1]: expected connect_failure, reset, cancelled, deadline_exceeded, internal, resource_exhausted, unavailable or a status from 500 to 599, got 404",
+                    f"retry.on[{at}]: expected connect_failure, reset, refused_stream, timeout, gateway_error, 5xx, retriable_4xx,"
+                    " cancelled, deadline_exceeded, internal, resource_exhausted, unavailable or a status from 400 to 599,"
+                    f" got {got}"
+                    for at, got in enumerate(("'time'", "304"))
                 ],
             ),
             (

@@ -7,6 +7,7 @@ from twisted.trial.unittest import TestCase
 
 from balancer import errors
 from balancer.errors import Reason, Side
+from balancer.hooks.settings import StringMatch
 from balancer.pools.retry import RetryPolicy, RetrySettings
 
 ANSWERED_503 = Reason("http_response_503", 503, Side.SERVER, True, "The server answered 503.")
@@ -86,6 +87,70 @@ class RetryTests(TestCase):
             self.assertFalse(self.policy(on=(503,)).allow("POST", reason, 1))
         self.assertFalse(self.policy().allow("POST", errors.STREAM_RESET, 1))
         self.assertTrue(self.policy().allow("GET", errors.STREAM_RESET, 1))
+
+    def test_named_conditions(self) -> None:
+        """Names stand for statuses, and for failures."""
+        for name, statuses, others in (
+            ("gateway_error", (502, 503, 504), (500, 429)),
+            ("5xx", (500, 503, 599), (429,)),
+            ("retriable_4xx", (409, 429), (404, 503)),
+        ):
+            policy = self.policy(on=(name,), minimum=100)
+            for status in statuses + others:
+                reason = Reason(f"http_response_{status}", status, Side.SERVER, True, "")
+                self.assertEqual(policy.allow("GET", reason, 1), status in statuses, (name, status))
+                self.assertTrue(status >= policy.floor or status not in statuses)
+        policy = self.policy(on=("5xx",))
+        for reason in (errors.HTTP_RESPONSE_TIMEOUT, errors.CONNECTION_TERMINATED, errors.CONNECTION_REFUSED):
+            self.assertTrue(policy.allow("GET", reason, 1))
+        self.assertTrue(self.policy(on=("timeout",)).allow("GET", errors.HTTP_RESPONSE_TIMEOUT, 1))
+
+    def test_refused_streams(self) -> None:
+        """Those alone, where resets are not retried."""
+        policy = self.policy(on=("refused_stream",))
+        self.assertTrue(policy.allow("POST", errors.STREAM_REFUSED, 1))
+        self.assertFalse(policy.allow("GET", errors.CONNECTION_TERMINATED, 1))
+
+    def test_methods(self) -> None:
+        """Those that may be repeated can be chosen."""
+        policy = self.policy(methods=frozenset({"POST"}))
+        self.assertTrue(policy.allow("POST", ANSWERED_503, 1))
+        self.assertFalse(policy.allow("GET", ANSWERED_503, 1))
+
+    def test_headers(self) -> None:
+        """A header of the response may be the reason, whatever its status."""
+        policy = self.policy(headers={"x-retry": StringMatch(exact="yes")})
+        self.assertTrue(policy.covers([(b"X-Retry", b"yes")]))
+        self.assertFalse(policy.covers([(b"X-Retry", b"no")]))
+        answered = Reason("http_response_200", 200, Side.SERVER, True, "")
+        self.assertTrue(policy.allow("GET", answered, 1, covered=True))
+        self.assertFalse(policy.allow("GET", answered, 1))
+        self.assertEqual((policy.floor, self.policy().floor, self.policy(on=(409,)).floor), (200, 500, 409))
+
+    def test_backoff(self) -> None:
+        """Waits are drawn from a span that doubles up to the longest; none by default."""
+        self.assertEqual(self.policy().delay(1), 0.0)
+        settings = RetrySettings(backoff=0.1, backoff_max=0.3)
+        policy = RetryPolicy(settings, self.clock.seconds, draw=lambda: 0.5)
+        self.assertEqual([policy.delay(attempts) for attempts in (1, 2, 3, 9)], [0.05, 0.1, 0.15, 0.15])
+
+    def test_retry_after(self) -> None:
+        """What a server asks for is heard up to a bound, as seconds or as a date; what is neither is not."""
+
+        def asked(value: bytes, longest: float = 10.0) -> float | None:
+            return self.policy(retry_after=longest).asked_delay([(b"Retry-After", value)])
+
+        self.assertEqual([asked(b"3"), asked(b"11"), asked(b"3", 0.0), asked(b"soon")], [3.0, None, 0.0, 0.0])
+        self.assertEqual(asked(b"Sun, 06 Nov 1994 08:49:37 GMT"), 0.0)
+        self.assertIsNone(asked(b"Sun, 06 Nov 2094 08:49:37 GMT"))
+        self.assertEqual(self.policy(retry_after=10.0).asked_delay([]), 0.0)
+
+    def test_otherwise(self) -> None:
+        """Policies of the same pool share its budget."""
+        policy = self.policy()
+        other = policy.otherwise(RetrySettings(attempts=5))
+        self.assertEqual(sum(other.allow("GET", ANSWERED_503, 1) for _ in range(20)), 10)
+        self.assertFalse(policy.allow("GET", ANSWERED_503, 1))
 
     def test_sessions(self) -> None:
         """At layer 4 only connecting is repeated."""

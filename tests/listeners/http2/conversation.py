@@ -177,12 +177,13 @@ class ConversationTestCase(SynchronousTestCase):
         return self.listener
 
     def site(self, listener: str = "pool: web", change: Callable[[Site], Site] = lambda site: site) -> Site:
-        text = (
-            f"listeners: {{web: {{bind: '127.0.0.1:1', protocol: http, {listener}}}}}\n"
-            "pools: {web: {servers: ['127.0.0.1:2'], retry: false, passive: false}}\n"
-        )
+        text = f"listeners: {{web: {{bind: '127.0.0.1:1', protocol: http, {listener}}}}}\n" + self.pools()
         site: Any = built(load_text(text, registry_for(installed=False)), self.runtime).listeners["web"]
         return change(replace(site, now=self.clock.seconds))
+
+    def pools(self) -> str:
+        """Return what the configuration says of pools."""
+        return "pools: {web: {servers: ['127.0.0.1:2'], retry: false, passive: false}}\n"
 
     def client(self, room: int = 1 << 30, **settings: int) -> Client:
         """Open a connection by prior knowledge."""
