@@ -45,7 +45,7 @@ class Exchange:
     ``facts`` is the request as received and never changes. ``method``, ``target`` (text, latin-1) and ``headers``
     are the request as it will be sent. ``body`` is the whole request body where a filter of the route declared
     that it needs it, else None. ``status`` and ``response_headers`` are set, and may be changed, once the response
-    head is there. ``route`` and ``captures`` come from the decision (``""`` and empty before routing). ``notes`` is
+    head is there. ``route``, ``pool`` and ``captures`` come from the decision (``""``, None and empty before routing). ``notes`` is
     for filters of one exchange to leave each other word; its items under ``"log"`` go to the JSON access log.
     ``request_transform`` and ``response_transform`` change the bodies as they stream, where a filter has set them with
     its part of the request or the response: then nobody knows a length any more. ``ran``
@@ -59,6 +59,7 @@ class Exchange:
         "headers",
         "method",
         "notes",
+        "pool",
         "ran",
         "request_transform",
         "response_headers",
@@ -74,6 +75,7 @@ class Exchange:
         self.target = facts.target
         self.headers = headers
         self.route = route
+        self.pool: str | None = None
         self.captures: dict[str, str] = {}
         self.body: bytes | None = None
         self.status = 0

@@ -287,7 +287,9 @@ class _Builder:
         trusted = self._config.trusted_proxies if settings.trusted_proxies is None else settings.trusted_proxies
         return Site(
             listener=name,
-            table=http_table(settings, self._registry, self._matches, proxy, report),
+            table=http_table(
+                settings, self._registry, self._matches, proxy, self._config.secret or runtime.secret, report
+            ),
             observe=runtime.observe_exchange,
             draw=runtime.draw,
             new_id=runtime.new_id,

@@ -78,12 +78,15 @@ class Explanation:
     what is in that answer, None where it would be an error page.
 
     ``certificates`` are those that could be shown, one for each kind of key, with ``name``, ``names``, ``kind``, ``expires`` and ``days``.
+    ``split`` says, where pools share the requests, ``because`` of what the pool was taken, the ``shares`` in percent, and in a ``note`` why
+    these are not the file's.
     """
 
     listener: str
     route: str = ""
     action: str = "none"
     pool: str | None = None
+    split: dict[str, Any] | None = None
     protocol: str | None = None
     server: str | None = None
     status: int = 0
@@ -108,6 +111,7 @@ class Explanation:
             "route": self.route or None,
             "action": self.action,
             "pool": self.pool,
+            "split": self.split,
             "protocol": self.protocol,
             "server": self.server,
             "status": self.status or None,
@@ -229,7 +233,10 @@ class _Walk:
         decision = decide(site.table, facts, self._draw)
         self._explain_routes(facts, decision)
         found.route, found.action, found.captures = decision.route, decision.action, dict(decision.captures)
-        exchange.route, exchange.captures = decision.route, dict(decision.captures)
+        exchange.route, exchange.pool, exchange.captures = decision.route, decision.pool, dict(decision.captures)
+        split = decision.entry.split if decision.entry is not None else None
+        if split is not None:
+            found.split = {"because": split.why(facts), "shares": split.shares, "note": split.note}
         entry = decision.entry
         reply = self._run("route", entry.filters, exchange) if entry is not None else None
         if reply is None and decision.action in ("redirect", "respond", "none"):

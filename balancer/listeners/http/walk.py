@@ -110,7 +110,7 @@ def _route(request: ClientRequest) -> None:
     if entry is None:
         raise ExchangeError(errors.DESTINATION_NOT_FOUND)
     if exchange is not None:
-        exchange.route = decision.route
+        exchange.route, exchange.pool = decision.route, decision.pool
         exchange.captures = dict(decision.captures)
     if entry.filters:
         _through(request, entry.filters, _serve)
@@ -174,7 +174,7 @@ def _exchange(request: ClientRequest) -> Exchange:
     exchange.target = request.target
     decision = request.decision
     if decision is not None:
-        exchange.route = decision.route
+        exchange.route, exchange.pool = decision.route, decision.pool
         exchange.captures = dict(decision.captures)
     return exchange
 
