@@ -20,6 +20,7 @@ __all__ = [
     "orders_table",
     "packages_table",
     "servers_table",
+    "split_in_words",
     "spoken",
     "state_in_words",
     "terminal",
@@ -70,6 +71,14 @@ def state_in_words(server: Mapping[str, Any]) -> str:
     """Return the state of a server; one that is down or ejected may be drained besides."""
     state = str(server["state"])
     return f"{state}, draining" if server.get("draining") and state != "draining" else state
+
+
+def split_in_words(split: Mapping[str, Any]) -> str:
+    """Return ``split web/shop: blue 0 %, green 100 % (set by an operator; in the file: blue 100, green 0)``."""
+    shares = ", ".join(f"{pool} {share:.4g} %" for pool, share in split["shares"].items())
+    there = ", ".join(f"{pool} {weight:g}" for pool, weight in split["configured"].items())
+    note = f" ({split['note']}; in the file: {there})" if split["note"] else ""
+    return f"split {split['listener']}/{split['route']}: {shares}{note}"
 
 
 def accounts_table(accounts: Iterable[Mapping[str, Any]]) -> Table:

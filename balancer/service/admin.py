@@ -8,6 +8,7 @@
 ``POST /upgrade``                     start the command anew and let it take over
 ``GET /plugins``                      the packages that are loaded, and how their calls went
 ``POST /pools/POOL/servers/SERVER``   ``{"weight": 3}``, ``{"drain": true}`` or ``{"drain": false}``
+``POST /splits/LISTENER/ROUTE``       ``{"weights": {"blue": 0, "green": 1}}``, ``{"switch": "green"}`` or ``{"reset": true}``
 ====================================  ==================================================================
 """
 
@@ -56,6 +57,9 @@ class Administered(Protocol):
     def change_server(self, pool: str, server: str, *, weight: int | None, drain: bool | None) -> Any:
         """Change a server's weight, or drain it or take it back."""
 
+    def change_split(self, listener: str, route: str, wanted: Any) -> Any:
+        """Change the weights by which a route splits."""
+
 
 class AdminResource(Resource):
     """The root of the admin API.
@@ -99,6 +103,8 @@ class AdminResource(Resource):
                 return _Call(service.plugins)
             case ["POST", "pools", pool, "servers", server]:
                 return _Change(lambda content: self._change(pool, server, content), self._audit)
+            case ["POST", "splits", listener, route]:
+                return _Change(lambda content: service.change_split(listener, route, content), self._audit)
         return _Answer(404, {"error": "there is nothing here; see the documentation of the admin API"})
 
     def _change(self, pool: str, server: str, wanted: Any) -> Any:

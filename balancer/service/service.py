@@ -33,6 +33,7 @@ from balancer.service.beside import Beside
 from balancer.service.build import built, loaded
 from balancer.service.data_plane import DataPlane, change_server
 from balancer.service.questions import answer
+from balancer.service.releases import Releases, Releasing
 from balancer.service.runtime import Runtime
 from balancer.service.server_state import state_of, take_over
 from balancer.service.side_ports import SidePorts
@@ -46,7 +47,7 @@ __all__ = ["BalancerService"]
 _log = Logger()
 
 
-class BalancerService(Service):
+class BalancerService(Releasing, Service):
     """The balancer as a Twisted service.
 
     Args:
@@ -93,7 +94,7 @@ class BalancerService(Service):
         inheritance.began()
         opening = Opening(self._reactor, inheritance.take)
         plane = DataPlane(Runtime(self._reactor, inheritance.secret), opening)
-        plane.runtime.inherit(inheritance.tls)
+        plane.runtime.inherit(inheritance.tls, inheritance.splits)
         snapshot = built(found, plane.runtime)
         found.config.forget_places()
         side = SidePorts(self._reactor, plane.runtime.observing.metrics.text, self, opening)
@@ -225,6 +226,9 @@ class BalancerService(Service):
     def plugins(self) -> dict[str, Any]:
         """Return the packages that are loaded and how their calls went, as plain values."""
         return self._running().plugins()
+
+    def _releases(self) -> Releases:
+        return self._running().runtime.releases
 
     def change_server(self, pool: str, server: str, *, weight: int | None, drain: bool | None) -> dict[str, Any]:
         """Change a server's weight, or drain it (True) or take it back (False).

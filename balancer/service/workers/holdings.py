@@ -164,6 +164,11 @@ class Holdings:
         """Return how all servers are doing."""
         return [state for pool in self.in_force.snapshot.pools.values() for state in state_of(pool)]
 
+    def told(self, state: list[Any] | None = None) -> dict[str, Any]:
+        """Return what workers are told: ``state``, by default that of all servers, and how requests are shared."""
+        splits = self._runtime.releases.state()
+        return {"state": self.state() if state is None else state, "splits": splits}
+
     def state_of(self, pool: str, server: str) -> list[Any]:
         """Return how one server is doing."""
         found = None if self.now is None else self.now.snapshot.pools.get(pool)
