@@ -26,6 +26,7 @@ from balancer.cli.tables import (
 )
 from balancer.model.address import Address
 from balancer.model.units import counted, format_duration
+from balancer.routing.canary import COMMANDS
 
 __all__ = ["ctl"]
 
@@ -274,3 +275,14 @@ def split(admin: Admin, listener: str, route: str, weights: dict[str, float], re
 def switch(admin: Admin, listener: str, route: str, pool: str) -> None:
     """Send everything that a route splits to one of its pools: from blue to green, and back."""
     _split(admin, listener, route, {"switch": pool})
+
+
+@ctl.command()
+@click.argument("listener")
+@click.argument("route")
+@click.argument("command", type=click.Choice(COMMANDS))
+@click.pass_obj
+def canary(admin: Admin, listener: str, route: str, command: str) -> None:
+    """Pause the canary of a route, resume it, promote it to its next step, finish with its last, abort or restart it."""
+    place = f"{quote(listener, safe='')}/{quote(route, safe='')}"
+    click.echo(split_in_words(admin.ask("POST", f"/canaries/{place}", {"do": command})))

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, field_validat
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from balancer.config.canaries import Canary
 from balancer.config.cookies import CookieName, StickyCookie
 from balancer.config.fields import Cidr, HeaderName
 from balancer.config.forms import Many, given, short
@@ -77,6 +78,7 @@ class Split(Settings):
         default=None, description="Keeps a client on its side, whatever becomes of the weights, while that has any."
     )
     override: Override | None = Field(default=None, description="Lets requests choose their side.")
+    canary: Canary | None = Field(default=None, description="A pool that gets more and more of the requests.")
 
     @model_validator(mode="before")
     @classmethod
@@ -95,3 +97,14 @@ class Split(Settings):
         if not any(weights.values()):
             raise ValueError("expected at least one pool with a weight above 0")
         return weights
+
+    @model_validator(mode="after")
+    def _canary_beside_others(self) -> Self:
+        canary = self.canary
+        if canary is None:
+            return self
+        if canary.pool not in self.weights:
+            raise ValueError(f"expected the canary's pool to be one of the split's, got '{canary.pool}'")
+        if not any(weight for name, weight in self.weights.items() if name != canary.pool):
+            raise ValueError("expected another pool than the canary's with a weight above 0")
+        return self

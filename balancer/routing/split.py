@@ -19,6 +19,7 @@ from math import log
 
 from balancer.model.facts import RequestFacts
 from balancer.model.keys import Key
+from balancer.routing.canary import Canary, CanaryPlan
 from balancer.routing.sides import Override, SideCookie
 
 __all__ = ["Split"]
@@ -37,12 +38,28 @@ class Split:
         key: what sticks.
         side: a cookie that keeps clients on their side.
         override: by what requests choose their side.
+        plan: of a canary, whose first step is in force to begin with.
+
+    ``configured`` are the file's weights.
 
     Raises:
         ValueError: for no pools, a negative weight, or weights that are all 0.
     """
 
-    __slots__ = ("_asks", "_bounds", "_names", "_salts", "_total", "key", "note", "override", "side", "weights")
+    __slots__ = (
+        "_asks",
+        "_bounds",
+        "_names",
+        "_salts",
+        "_total",
+        "configured",
+        "key",
+        "note",
+        "override",
+        "plan",
+        "side",
+        "weights",
+    )
 
     def __init__(
         self,
@@ -51,12 +68,18 @@ class Split:
         *,
         side: SideCookie | None = None,
         override: Override | None = None,
+        plan: CanaryPlan | None = None,
     ) -> None:
         self.key = key
         self.side = side
         self.override = override
         self._asks = side is not None or override is not None
-        self.use(weights)
+        self.configured = dict(weights)
+        self.plan = plan
+        if plan is None:
+            self.use(weights)
+        else:
+            self.use(plan.weights(weights, plan.steps[0]), Canary(plan, 0.0).note)
 
     def use(self, weights: Mapping[str, float], note: str = "") -> None:
         """Share by ``weights`` from now on; raises ValueError as the constructor does, and changes nothing then."""

@@ -41,7 +41,7 @@ class Inheritance:
     Args:
         left: the sockets, with descriptors of this process.
         rest: ``secret``, ``state``, and for TLS ``tls``, the keys of session tickets and the answers of authorities; ``splits``, the weights
-            in force.
+            in force and where canaries stand.
         reports: where the process before listens.
     """
 

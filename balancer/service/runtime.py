@@ -92,7 +92,8 @@ class Runtime:
         self._connector = ServerConnector(self._dial, self.wheel, gathering(reactor))
         self.overload = Overload(reactor, random.random)
         self.observing = Observing(reactor, self.overload.look)
-        self.releases = Releases()
+        self.releases = Releases(reactor)
+        self.releases.watching.gather = self.observing.metrics.collect
         self.observing.metrics.watch(self.told)
         self.observe_exchange = self.observing.exchange
         self.observe_session = self.observing.session
@@ -280,11 +281,16 @@ class Runtime:
         self.given_up += given_up
         return given_up
 
+    def rest(self) -> None:
+        """Do no more of what one process does for all: another does, or nobody needs it."""
+        self.ordering.stop()
+        self.releases.stop()
+
     def close(self) -> None:
         """Measure and watch no more, and write out what is not written yet."""
         self._rotate_each(None)
         self.certificates.stop()
         self.stapler.stop()
-        self.ordering.stop()
+        self.rest()
         self.overload.lag.stop()
         self.observing.close()

@@ -263,7 +263,7 @@ class BalancerService(Releasing, Service):
         def hand_over() -> None:
             plane.listeners.hand_over()
             side.hand_over()
-            plane.runtime.ordering.stop()
+            plane.runtime.rest()
 
         state = [state for pool in plane.snapshot.pools.values() for state in state_of(pool)]
         left = [*plane.listeners.left(), *side.left()]
@@ -283,6 +283,6 @@ class BalancerService(Releasing, Service):
         in_flight, limit = plane.listeners.in_flight(), plane.snapshot.config.graceful_timeout
         if in_flight:
             _log.info("stopping: {limit} for {what} to finish", what=in_flight, limit=format_duration(limit))
-        plane.runtime.ordering.stop()
+        plane.runtime.rest()
         self._stopping = gatherResults([plane.drain(limit), *side.close()]).addCallback(lambda _: _log.info("stopped"))
         return self._stopping

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections import Counter
+from typing import Any
 
 from tests.live.balancers import BIN, RunningBalancer, answering, wait_until
 from tests.live.processes import free_port
@@ -16,16 +17,19 @@ _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
 
 
 class ReleasesTestCase(WorkersTestCase):
-    def release(self, split: str, workers: int = 1, top: str = "") -> tuple[RunningBalancer, int]:
+    def release(
+        self, split: str, workers: int = 1, top: str = "", green: bytes = _ANSWER
+    ) -> tuple[RunningBalancer, int]:
         port, folder = free_port(), self.folder()
-        blue, green = (self.server(answering(_ANSWER + name)) for name in (b"blue.", b"green"))
+        servers = {b"blue.": _ANSWER, b"green": green}
+        blue, new = (self.server(answering(head + name)) for name, head in servers.items())
         self.socket = f"{folder}/admin.sock"
         self.audit = folder / "audit.log"
         running = self.run_balancer(
             f"secret: sesame-open-0123456789\nlimits: {{shed_after: false}}\nworkers: {workers}\naccess_log: {{path: '@log@'}}\n{top}"
             f"admin: {{bind: 'unix:{self.socket}', audit_log: '{self.audit}'}}\n"
             f"listeners:\n  web: {{bind: '127.0.0.1:{port}', routes: [{{name: shop, split: {split}}}]}}\n"
-            f"pools:\n  blue: {{servers: ['{blue.address}']}}\n  green: {{servers: ['{green.address}']}}\n"
+            f"pools:\n  blue: {{servers: ['{blue.address}']}}\n  green: {{servers: ['{new.address}'], passive: false}}\n"
         )
         running.wait_for(port)
         wait_until(lambda: len(self.ready()) == workers)
@@ -131,3 +135,57 @@ class LiveChangeTests(ReleasesTestCase):
             refused = self.ctl(*words)
             self.assertNotEqual(refused.returncode, 0)
             self.assertIn(message, refused.stderr)
+
+
+_CANARY = (
+    "{weights: {blue: 1, green: 1}, canary: {pool: green, steps: [50, 100], interval: 500ms, abort: {minimum: 10}}}"
+)
+
+
+class CanaryTests(ReleasesTestCase):
+    def canary(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.ask("GET", "/status")["splits"][0]
+        return found
+
+    def until(self, port: int, state: str) -> dict[str, Any]:
+        """Serve until the canary is there."""
+
+        def there() -> bool:
+            for _ in range(10):
+                self.get(port)
+            return bool(self.canary()["canary"]["state"] == state)
+
+        wait_until(there)
+        return self.canary()
+
+    def test_promotion(self) -> None:
+        """What both workers serve is counted; both share as is decided."""
+        metrics = free_port()
+        _, port = self.release(_CANARY, 2, f"metrics: {{bind: '127.0.0.1:{metrics}'}}\n")
+        self.assertEqual(self.ask("POST", "/explain", {"url": "/"})["split"]["note"], "canary at 50 %")
+        found = self.until(port, "done")
+        self.assertEqual(found["shares"], {"blue": 0, "green": 100})
+        self.assertEqual(self.bodies(port), {b"green"})
+        self.assertEqual(self.metric(metrics, "balancer_canary_percent"), 100)
+        self.ask("POST", "/reload")
+        self.assertEqual(self.canary()["canary"]["state"], "done")
+        self.assertEqual(self.bodies(port), {b"green"})
+        lines = [json.loads(line) for line in self.audit.read_text().splitlines()]
+        told = [line["content"]["canary"].partition(":")[0] for line in lines if line.get("by") == "canary"]
+        self.assertEqual(told, ["from 50 % to 100 %", "done at 100 %"])
+        self.assertIn("canary green done, step 2 of 2", self.ctl("status").stdout)
+
+    def test_roll_back(self) -> None:
+        """A pool that fails is taken out of both workers, and stays out until it is told to begin anew."""
+        failing = _ANSWER.replace(b"200 OK", b"500 Oh")
+        _, port = self.release(_CANARY, 2, green=failing)
+        found = self.until(port, "aborted")
+        self.assertIn("100 % errors", found["canary"]["reason"])
+        self.assertEqual(self.bodies(port), {b"blue."})
+        self.assertIn("was rolled back: 100 % errors", self.ctl("status").stdout)
+        self.assertIn("nothing to pause", self.ctl("canary", "web", "shop", "pause").stderr)
+        self.assertEqual(self.ctl("canary", "web", "shop", "restart").returncode, 0)
+        self.assertEqual(self.canary()["canary"]["state"], "running")
+        self.assertIn("in charge", self.ctl("switch", "web", "shop", "blue").stderr)
+        self.assertIn("rolled back: by an operator", self.ctl("canary", "web", "shop", "abort").stdout)
+        self.assertEqual(self.bodies(port), {b"blue."})

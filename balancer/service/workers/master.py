@@ -94,6 +94,7 @@ class Master(Reporting, Releasing, Service):
         self._runtime.observe_pool = self._happened
         self._runtime.observe_tls = self._share_tls
         self._runtime.releases.tell = lambda: self._tell([])
+        self._runtime.releases.watching.gather = lambda: self._metrics.gathered()
         self._runtime.ordering.is_ready = lambda: self._accepting
         self._metrics = SummedMetrics(self._runtime.observing.metrics, self._gather_metrics)
         self._side = SidePorts(reactor, self._metrics.text, self, Opening(reactor, inheritance.take))
@@ -356,7 +357,7 @@ class Master(Reporting, Releasing, Service):
 
             def hand_over() -> None:
                 crew.stop(holdings.in_force.config.graceful_timeout, HAND_OVER)
-                self._runtime.ordering.stop()
+                self._runtime.rest()
                 self._side.hand_over()
 
             rest = self._runtime.left(holdings.state())
@@ -377,7 +378,7 @@ class Master(Reporting, Releasing, Service):
         if self._gathering.running:
             self._gathering.stop()
         self._pulse.stop()
-        self._runtime.ordering.stop()
+        self._runtime.rest()
         limit = self._holdings.now.config.graceful_timeout
         _log.info("stopping: workers have {limit:g} s for connections to finish", limit=limit)
         handed_over = self._succession.is_over
