@@ -14,7 +14,7 @@ from balancer.model.exchange import Exchange, Reply
 from balancer.model.header_rules import header_name, safe_value
 from balancer.model.verdict import Finding, Verdict
 
-__all__ = ["sound_line", "sound_reply", "sound_request", "sound_response", "sound_truth", "sound_verdict"]
+__all__ = ["sound_flag", "sound_line", "sound_reply", "sound_request", "sound_response", "sound_truth", "sound_verdict"]
 
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _TARGET = re.compile(r"(/[\x21-\x7e\x80-\xff]*|\*)\Z")
@@ -29,6 +29,14 @@ def sound_truth(found: Any) -> bool:
         _close(found)
         raise TypeError(f"matches() must return a bool at once, not a {type(found).__name__}")
     return bool(found)
+
+
+def sound_flag(found: Any) -> str | None:
+    """Return what a flag is: text, or None for no such flag."""
+    if found is not None and not isinstance(found, str):
+        _close(found)
+        raise TypeError(f"a flag must be a string or None, not {_named(found)}")
+    return found
 
 
 def sound_line(found: Any) -> str:
