@@ -51,7 +51,9 @@ def take_splits(snapshot: Snapshot, state: Iterable[list[Any]]) -> None:
     splits = dict(splits_of(snapshot))
     for listener, route, weights, note in state:
         split = splits.get((listener, route))
-        if split is not None and split.weights.keys() == weights.keys():
+        if split is None or (split.weights == weights and split.note == note):
+            continue
+        if split.weights.keys() == weights.keys():
             split.use(weights, note)
 
 

@@ -6,9 +6,11 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections import Counter
 from typing import Any
 
+from balancer.filters.trace import signed
 from tests.live.balancers import BIN, RunningBalancer, answering, wait_until
 from tests.live.processes import free_port
 from tests.live.test_workers import WorkersTestCase, alive
@@ -26,7 +28,7 @@ class ReleasesTestCase(WorkersTestCase):
         self.socket = f"{folder}/admin.sock"
         self.audit = folder / "audit.log"
         running = self.run_balancer(
-            f"secret: sesame-open-0123456789\nlimits: {{shed_after: false}}\nworkers: {workers}\naccess_log: {{path: '@log@'}}\n{top}"
+            f"secret: sesame-open-0123456789\nlimits: {{shed_after: false}}\ndebug: {{key: sesame-open-0123456789}}\nworkers: {workers}\naccess_log: {{path: '@log@'}}\n{top}"
             f"admin: {{bind: 'unix:{self.socket}', audit_log: '{self.audit}'}}\n"
             f"listeners:\n  web: {{bind: '127.0.0.1:{port}', routes: [{{name: shop, split: {split}}}]}}\n"
             f"pools:\n  blue: {{servers: ['{blue.address}']}}\n  green: {{servers: ['{new.address}'], passive: false}}\n"
@@ -45,6 +47,10 @@ class ReleasesTestCase(WorkersTestCase):
 
 
 class SideTests(ReleasesTestCase):
+    def debug_token(self) -> dict[str, str]:
+        """Return the header that asks for a trace."""
+        return {"X-Balancer-Debug": signed("sesame-open-0123456789", int(time.time()) + 600, "127.0.0.1")}
+
     def test_keys_everywhere(self) -> None:
         """The same keys are on the same sides on a node with two workers, on another with one, and after a restart."""
         split = "{weights: {blue: 70, green: 30}, key: {header: X-User}}"
@@ -71,6 +77,9 @@ class SideTests(ReleasesTestCase):
             for _ in range(10):
                 again = self.get(at, Cookie=cookie)
                 self.assertEqual((again.body, again.headers["Set-Cookie"]), (answer.body, None))
+        head = self.debug_token()
+        told = json.loads(self.get(port, Cookie=cookie, **head).headers["X-Balancer-Trace"])
+        self.assertEqual(told["split"], "kept by cookie side")
         visit = self.get(port, Cookie=cookie, X_Version="green" if answer.body == b"blue." else "blue")
         self.assertNotEqual(visit.body, answer.body)
 

@@ -201,6 +201,9 @@ def _note_decision(request: ClientRequest, decision: Decision, trace: Trace) -> 
         if each.route is not decision.entry
     ]
     trace.decided(request.site.listener, decision.route, decision.action, decision.pool, others)
+    split = decision.entry.split if decision.entry is not None else None
+    if split is not None:
+        trace.side(split.why(request.facts), split.note)
 
 
 def _run(request: ClientRequest, filters: tuple[IFilter, ...], then: Callable[[ClientRequest], None]) -> None:

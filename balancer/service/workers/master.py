@@ -93,7 +93,7 @@ class Master(Reporting, Releasing, Service):
         self._runtime.inherit(inheritance.tls, inheritance.splits)
         self._runtime.observe_pool = self._happened
         self._runtime.observe_tls = self._share_tls
-        self._runtime.releases.tell = lambda: self._tell([])
+        self._runtime.releases.tell = lambda: self._tell([], self._runtime.releases.state())
         self._runtime.releases.watching.gather = lambda: self._metrics.gathered()
         self._runtime.ordering.is_ready = lambda: self._accepting
         self._metrics = SummedMetrics(self._runtime.observing.metrics, self._gather_metrics)
@@ -176,7 +176,7 @@ class Master(Reporting, Releasing, Service):
             worker.signal("KILL")
             return
         worker.becomes_ready()
-        self._tell(self._holdings.state())  # what has happened since, of which only those that are ready are told
+        self._tell(**self._holdings.told())  # what has happened since, of which only those that are ready are told
         self._share_tls()
         _log.info("{worker} serves, pid {pid}", worker=worker.name, pid=worker.pid)
         crew, _ = self._running()
@@ -209,10 +209,10 @@ class Master(Reporting, Releasing, Service):
         if event.server:
             self._tell(self._holdings.state_of(event.pool, event.server))
 
-    def _tell(self, state: list[Any]) -> Deferred[Any]:
+    def _tell(self, state: list[Any], splits: list[Any] | None = None) -> Deferred[Any]:
         if self._crew is None:
             return succeed(None)
-        return self._crew.say(Tell, ANSWERING, **self._holdings.told(state))
+        return self._crew.say(Tell, ANSWERING, state=state, splits=splits or [])
 
     def _share_tls(self) -> Deferred[Any]:
         if self._crew is None:

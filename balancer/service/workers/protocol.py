@@ -108,7 +108,7 @@ class Abandon(_Command):
 
 
 class Tell(_Command):
-    """How servers are doing, a list of values as of :mod:`.server_state`, and how requests are shared, as of :mod:`.releases`."""
+    """How servers are doing, a list of values as of :mod:`.server_state`, and how requests are shared, as of :mod:`.releases`; none: as before."""
 
     arguments = [(b"state", Large()), (b"splits", Large())]
 
