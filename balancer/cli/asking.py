@@ -165,6 +165,10 @@ def _show(console: Console, sample: Sample, found: Explanation) -> None:
             console.print(f"location  {escape(found.location)}")
     if found.upgrade is not None:
         console.print(f"upgrade   to {escape(found.upgrade)}, if the server agrees")
+    if found.split is not None:
+        shares = ", ".join(f"{name} {share:.4g} %" for name, share in found.split["shares"].items())
+        note = f"; {found.split['note']}" if found.split["note"] else ""
+        console.print(f"split     {escape(found.split['because'])}  ({escape(shares + note)})")
     if found.pool:
         spoken = f"  (speaks {found.protocol})" if found.protocol not in (None, "http1") else ""
         console.print(f"pool      [green]{escape(found.pool)}[/]{spoken}")

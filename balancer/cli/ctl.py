@@ -19,12 +19,14 @@ from balancer.cli.tables import (
     orders_table,
     packages_table,
     servers_table,
+    split_in_words,
     spoken,
     state_in_words,
     terminal,
 )
 from balancer.model.address import Address
 from balancer.model.units import counted, format_duration
+from balancer.routing.canary import COMMANDS
 
 __all__ = ["ctl"]
 
@@ -135,6 +137,8 @@ def status(admin: Admin, as_json: bool) -> None:
     if found["acme"]:
         screen.print("certificates from authorities")
         screen.print(orders_table(found["acme"]))
+    for split in found["splits"]:
+        screen.print(escape(split_in_words(split)))
     for pool in found["pools"]:
         speaks = "" if pool["protocol"] == "http1" else f", speaks {pool['protocol']}"
         screen.print(f"pool [bold]{escape(pool['name'])}[/] {escape(pool['algorithm'])}{speaks}")
@@ -228,3 +232,57 @@ def drain(admin: Admin, pool: str, server: str) -> None:
 def undrain(admin: Admin, pool: str, server: str) -> None:
     """Send a drained server traffic again."""
     _change(admin, pool, server, {"drain": False})
+
+
+def _split(admin: Admin, listener: str, route: str, wanted: dict[str, Any]) -> None:
+    click.echo(split_in_words(admin.ask("POST", f"/splits/{quote(listener, safe='')}/{quote(route, safe='')}", wanted)))
+
+
+def _weights(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
+    found = {}
+    for text in values:
+        pool, equals, weight = text.rpartition("=")
+        try:
+            found[pool] = float(weight)
+        except ValueError:
+            equals = ""
+        if not equals or not pool:
+            raise click.BadParameter(f"expected POOL=WEIGHT, got {text!r}")
+    return found
+
+
+@ctl.command()
+@click.argument("listener")
+@click.argument("route")
+@click.argument("weights", nargs=-1, callback=_weights, metavar="POOL=WEIGHT...")
+@click.option("--reset", is_flag=True, help="Go back to the weights of the file.")
+@click.pass_obj
+def split(admin: Admin, listener: str, route: str, weights: dict[str, float], reset: bool) -> None:
+    """Change the weights by which a route splits, until the next restart or a reload that changes them in the file.
+
+    Pools that are not named keep theirs.
+    """
+    if reset == bool(weights):
+        raise click.UsageError("expected POOL=WEIGHT..., or --reset")
+    _split(admin, listener, route, {"reset": True} if reset else {"weights": weights})
+
+
+@ctl.command()
+@click.argument("listener")
+@click.argument("route")
+@click.argument("pool")
+@click.pass_obj
+def switch(admin: Admin, listener: str, route: str, pool: str) -> None:
+    """Send everything that a route splits to one of its pools: from blue to green, and back."""
+    _split(admin, listener, route, {"switch": pool})
+
+
+@ctl.command()
+@click.argument("listener")
+@click.argument("route")
+@click.argument("command", type=click.Choice(COMMANDS))
+@click.pass_obj
+def canary(admin: Admin, listener: str, route: str, command: str) -> None:
+    """Pause the canary of a route, resume it, promote it to its next step, finish with its last, abort or restart it."""
+    place = f"{quote(listener, safe='')}/{quote(route, safe='')}"
+    click.echo(split_in_words(admin.ask("POST", f"/canaries/{place}", {"do": command})))

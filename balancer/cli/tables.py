@@ -14,12 +14,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from balancer.model.units import counted, format_duration
+
 __all__ = [
     "accounts_table",
     "certificates_table",
     "orders_table",
     "packages_table",
     "servers_table",
+    "split_in_words",
     "spoken",
     "state_in_words",
     "terminal",
@@ -70,6 +73,28 @@ def state_in_words(server: Mapping[str, Any]) -> str:
     """Return the state of a server; one that is down or ejected may be drained besides."""
     state = str(server["state"])
     return f"{state}, draining" if server.get("draining") and state != "draining" else state
+
+
+def split_in_words(split: Mapping[str, Any]) -> str:
+    """Return ``split web/shop: blue 0 %, green 100 % (set by an operator; in the file: blue 100, green 0)``."""
+    shares = ", ".join(f"{pool} {share:.4g} %" for pool, share in split["shares"].items())
+    there = ", ".join(f"{pool} {weight:g}" for pool, weight in split["configured"].items())
+    note = f" ({split['note']}; in the file: {there})" if split["note"] else ""
+    return f"split {split['listener']}/{split['route']}: {shares}{note}{_canary(split.get('canary'))}"
+
+
+def _canary(canary: Mapping[str, Any] | None) -> str:
+    if canary is None:
+        return ""
+    if canary["state"] == "aborted":
+        return f"\n  canary {canary['pool']} was rolled back: {canary['reason']}"
+    text = f"\n  canary {canary['pool']} {canary['state']}, step {canary['step']} of {len(canary['steps'])}"
+    if canary["state"] == "done":
+        return text
+    return (
+        f"{text}, for {format_duration(int(canary['since']))} of {format_duration(canary['interval'])}:"
+        f" {canary['requests']} of at least {counted(canary['minimum'], 'request')}, {canary['error_ratio']:.2%} errors"
+    )
 
 
 def accounts_table(accounts: Iterable[Mapping[str, Any]]) -> Table:

@@ -31,6 +31,7 @@ __all__ = [
     "Count",
     "Filter",
     "Flag",
+    "FlagSource",
     "GivenName",
     "HeaderName",
     "HeaderValue",
@@ -317,3 +318,4 @@ Filter = Annotated[Plugged, Pluggable("filters")]
 Probe = Annotated[Plugged, Pluggable("probes")]
 Resource = Annotated[Plugged, Pluggable("resources")]
 AccessLogFormat = Annotated[Plugged, Pluggable("access_log_formats")]
+FlagSource = Annotated[Plugged, Pluggable("flags")]

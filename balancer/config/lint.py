@@ -151,6 +151,29 @@ def _sticky(config: Config) -> Iterator[Problem]:
             )
 
 
+def _sides(config: Config) -> Iterator[Problem]:
+    for name, listener in config.listeners.items():
+        for at, route in enumerate(listener.routes if isinstance(listener, HttpListener) else ()):
+            split, place = route.split, ("listeners", name, "routes", at, "split")
+            if split is None:
+                continue
+            cookie = split.sticky.cookie if split.sticky is not None else None
+            if cookie is not None and config.secret is None:
+                yield config.problem(
+                    (*place, "sticky"),
+                    "sticky cookies without a 'secret' are void after a restart and on other nodes",
+                    "sticky-without-secret",
+                )
+            if cookie is not None and cookie.same_site == "none" and not cookie.secure:
+                yield config.problem(
+                    (*place, "sticky", "cookie", "same_site"),
+                    "browsers drop a cookie with same_site: none that is not secure",
+                    "cookie-dropped",
+                )
+            if len(split.weights) == 1:
+                yield config.problem(place, "a split of one pool divides nothing: use 'pool'", "pointless-split")
+
+
 def _trust(config: Config) -> Iterator[Problem]:
     places = [(("trusted_proxies",), config.trusted_proxies)] + [
         (("listeners", name, "trusted_proxies"), listener.trusted_proxies or ())
@@ -236,6 +259,7 @@ _RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _shadowed_routes,
     _loose_regexes,
     _sticky,
+    _sides,
     _trust,
     _proxy_protocol,
     _exposed,

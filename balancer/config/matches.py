@@ -64,6 +64,10 @@ class Match(Settings):
         default=(),
         description="Names of 'matches' of the whole configuration that must hold; a list means all of them.",
     )
+    flag: Mapping[str, StringMatch] = Field(
+        default_factory=dict,
+        description="Feature flags by name, of the source in 'flags': a string, or {prefix, suffix, contains, regex, present}.",
+    )
     all: Annotated[tuple[Match, ...], Filled()] = Field(default=(), description="Conditions that must all hold.")
     any: Annotated[tuple[Match, ...], Filled()] = Field(default=(), description="Conditions of which one must hold.")
     not_: Match | None = Field(default=None, alias="not", description="Conditions that must not all hold.")

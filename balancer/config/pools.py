@@ -11,6 +11,7 @@ from pydantic_core import CoreSchema
 from balancer.config.attempts import Hedge, PoolTimeouts, Retry
 from balancer.config.breakers import Breaker
 from balancer.config.concurrency import Concurrency
+from balancer.config.cookies import StickyCookie
 from balancer.config.fields import (
     Algorithm,
     Count,
@@ -31,7 +32,7 @@ from balancer.config.proxy_protocol import SentProxyProtocol
 from balancer.config.routes import QueuePriority
 from balancer.config.slow_start import SlowStart
 from balancer.config.subsets import Labels, Subset
-from balancer.hooks.settings import Duration, KeySetting, LocalPath, Settings
+from balancer.hooks.settings import KeySetting, LocalPath, Settings
 
 __all__ = [
     "ClientCertificate",
@@ -89,18 +90,6 @@ class Health(Settings):
     rise: Positive = Field(default=2, description="Good probes in a row that bring a server back.")
     fall: Positive = Field(default=3, description="Bad probes in a row that take a server out.")
     jitter: Percent = Field(default=0.2, description="How far the interval is varied, up and down.")
-
-
-class StickyCookie(Settings):
-    """A signed cookie of ours names the server, without revealing its address."""
-
-    name: Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")] = Field(
-        default="lb", description="The cookie's name."
-    )
-    ttl: Duration | None = Field(default=None, description="How long the browser keeps it; none: for its session.")
-    path: Annotated[str, Field(pattern=r"^/[^;\x00-\x20\x7f]*$")] = Field(default="/", description="The cookie's path.")
-    secure: Flag = Field(default=False, description="Send it over HTTPS only.")
-    same_site: Literal["lax", "strict", "none"] | None = Field(default="lax", description="The SameSite attribute.")
 
 
 class StickySourceIp(Settings):

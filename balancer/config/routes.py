@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, GetJsonSchemaHandler, StrictInt, field_validator, model_validator
+from pydantic import Field, GetJsonSchemaHandler, StrictInt, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -13,8 +13,9 @@ from balancer.config.attempts import Coalesce, Hedge, Retry, RouteTimeouts
 from balancer.config.fields import Count, Filter, HeaderName, HeaderValue, Name, Port, PositiveDuration, Resource
 from balancer.config.forms import Switch, given, one_of, short
 from balancer.config.matches import Match, SessionMatch, StreamMatch
+from balancer.config.splits import Split
 from balancer.config.subsets import Labels
-from balancer.hooks.settings import KeySetting, Settings
+from balancer.hooks.settings import Settings
 from balancer.model.queueing import HIGHEST
 from balancer.rewriting.paths import PathSetting
 from balancer.rewriting.queries import QuerySetting
@@ -28,7 +29,6 @@ __all__ = [
     "Route",
     "RouteQueue",
     "SessionRoute",
-    "Split",
     "StreamRoute",
 ]
 
@@ -37,33 +37,6 @@ ACTIONS = ("pool", "split", "redirect", "respond", "resource")
 
 SERVER_KEYS = ("timeouts", "retry", "hedge", "coalesce")
 """The keys of a route that say how servers are dealt with: of one with ``pool`` or ``split``."""
-
-
-class Split(Settings):
-    """Shares requests between pools by weight. ``{a: 90, b: 10}`` is short for ``{weights: {a: 90, b: 10}}``."""
-
-    weights: Mapping[str, Count] = Field(description="Pools with their weights.")
-    key: KeySetting | None = Field(
-        default=None, description="What sticks to its pool: client_ip, {cookie: NAME}, {header: NAME}…; none: chance."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare(cls, value: Any) -> Any:
-        if isinstance(value, dict) and not isinstance(value.get("weights"), dict):
-            return {"weights": value}
-        return value
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return short(handler(schema), {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}})
-
-    @field_validator("weights")
-    @classmethod
-    def _some(cls, weights: Mapping[str, int]) -> Mapping[str, int]:
-        if not any(weights.values()):
-            raise ValueError("expected at least one pool with a weight above 0")
-        return weights
 
 
 class Redirect(Settings):

@@ -16,6 +16,7 @@ from balancer.config.fields import (
     AccessLogFormat,
     BindAddress,
     Cidr,
+    FlagSource,
     GivenName,
     HeaderName,
     Name,
@@ -158,6 +159,10 @@ class Config(Settings):
     pools: Mapping[Name, Pool] = Field(default={}, description="Pools by name.")
     matches: Mapping[Name, Match] = Field(
         default={}, description="Conditions by name, for 'named' in the match of a route."
+    )
+    flags: FlagSource | None = Field(
+        default=None,
+        description="Where feature flags come from, for 'flag' in the match of a route: name or {name: settings}.",
     )
     tests: tuple[RoutingTest, ...] = Field(default=(), description="Routing tests, run by 'balancer test'.")
 

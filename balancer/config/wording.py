@@ -190,7 +190,8 @@ def _expected(kind: str, context: Mapping[str, Any], shapes: list[Any]) -> str |
         return _WORDS[kind]
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
-        return words.format(context[bound])
+        number = context[bound]
+        return words.format(int(number) if isinstance(number, float) and number.is_integer() else number)
     if kind in ("literal_error", "enum"):
         return str(context["expected"]).replace("'", "")
     if kind in ("too_short", "too_long"):

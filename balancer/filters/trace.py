@@ -86,6 +86,10 @@ class Trace:
         if others:
             self._found["rejected"] = [{"route": name, "because": why} for name, why in others[:_MOST_ROUTES]]
 
+    def side(self, because: str, note: str) -> None:
+        """Note what a side of a split was taken for, and why the shares are not the file's."""
+        self._found["split"] = f"{because}; {note}" if note else because
+
     def pool(self, out: Sequence[tuple[str, str]]) -> None:
         """Note the servers that cannot be used, with why."""
         if out:

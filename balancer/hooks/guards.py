@@ -13,6 +13,7 @@ filter              ``on_error: allow``: the exchange goes on as it was; ``deny`
 check               ``allow``: nothing was found; ``deny``: the request is blocked
 probe               nothing is learnt of the server, which stays up or down as it was
 access log format   the line is written as JSON
+source of flags     there is no such flag
 resource            500, as for any resource that raises; there is no guard
 ==================  =============================================================================================
 
@@ -38,12 +39,14 @@ from balancer.hooks.interfaces import (
     IAlgorithm,
     ICheck,
     IFilter,
+    IFlags,
     IMatcher,
     IObservingAlgorithm,
     IProbe,
     IServer,
 )
 from balancer.hooks.soundness import (
+    sound_flag,
     sound_line,
     sound_reply,
     sound_request,
@@ -347,6 +350,19 @@ class _Format(_Guard):
         return self._plain_session(record) if line is None else line  # type: ignore[no-any-return]
 
 
+@implementer(IFlags)
+class _Flags(_Guard):
+    """A source that knows no flag where it cannot say."""
+
+    def __init__(self, inner: Any, account: Account, deny: bool, clock: Clock) -> None:
+        super().__init__(inner, account, deny, clock)
+        self._value = inner.value
+
+    def value(self, name: str, facts: RequestFacts) -> str | None:
+        """Return what the source says."""
+        return self._call(self._value, name, facts, sound=sound_flag)  # type: ignore[no-any-return]
+
+
 def guarded(kind: str, made: Any, account: Account, *, deny: bool, clock: Clock, fallback: Callable[[], Any]) -> Any:
     """Return ``made``, an object of ``kind``, behind its guard.
 
@@ -379,5 +395,6 @@ GUARDS: dict[str, type[_Guard] | None] = {
     "probes": _Probe,
     "resources": None,  # a resource that raises is answered with 500 already
     "access_log_formats": _Format,
+    "flags": _Flags,
 }
 """Who guards what the factories of a kind make."""

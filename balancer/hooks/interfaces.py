@@ -34,6 +34,7 @@ __all__ = [
     "ICheck",
     "IFactory",
     "IFilter",
+    "IFlags",
     "IMatcher",
     "IObservingAlgorithm",
     "IProbe",
@@ -183,6 +184,16 @@ class IAccessLogFormat(Interface):
 
     def session(record: Any) -> str:
         """Return the line, without newline, for a finished session (balancer.observe.records.SessionRecord)."""
+
+
+class IFlags(Interface):
+    """A source of feature flags."""
+
+    def value(name: str, facts: RequestFacts) -> str | None:
+        """Return what the flag ``name`` is for this request, None if there is no such flag. Fast, no I/O that could wait.
+
+        The same request is to get the same value, whatever process asks; it may change in time.
+        """
 
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from balancer.model.suggestions import did_you_mean
 
 __all__ = ["Factories", "Pluggable", "Plugged", "invalid", "plugged_settings", "registry_of", "singular"]
 
-_SINGULAR = {"access_log_formats": "access log format"}
+_SINGULAR = {"access_log_formats": "access log format", "flags": "source of flags"}
 
 
 class Factories(Protocol):

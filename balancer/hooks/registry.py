@@ -20,6 +20,7 @@ from balancer.hooks.interfaces import (
     ICheck,
     IFactory,
     IFilter,
+    IFlags,
     IMatcher,
     IObservingAlgorithm,
     IProbe,
@@ -38,6 +39,7 @@ INTERFACES: Mapping[str, type[Interface]] = {
     "probes": IProbe,
     "resources": IResource,
     "access_log_formats": IAccessLogFormat,
+    "flags": IFlags,
 }
 """What the factories of each kind make."""
 

@@ -16,6 +16,7 @@ from balancer.model.verdict import Finding, Verdict
 
 __all__ = [
     "sound_end",
+    "sound_flag",
     "sound_line",
     "sound_piece",
     "sound_reply",
@@ -39,6 +40,14 @@ def sound_truth(found: Any) -> bool:
         _close(found)
         raise TypeError(f"matches() must return a bool at once, not a {type(found).__name__}")
     return bool(found)
+
+
+def sound_flag(found: Any) -> str | None:
+    """Return what a flag is: text, or None for no such flag."""
+    if found is not None and not isinstance(found, str):
+        _close(found)
+        raise TypeError(f"a flag must be a string or None, not {_named(found)}")
+    return found
 
 
 def sound_line(found: Any) -> str:

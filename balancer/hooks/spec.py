@@ -44,6 +44,10 @@ class Hooks:
     def balancer_access_log_formats(self) -> Iterable[IFactory]:  # type: ignore[empty-body]
         """Return factories of :class:`~.interfaces.IAccessLogFormat`, used as ``access_log: {format: NAME}``."""
 
+    @hookspec
+    def balancer_flags(self) -> Iterable[IFactory]:  # type: ignore[empty-body]
+        """Return factories of :class:`~.interfaces.IFlags`, used as ``flags: NAME`` at the top, and asked by ``match: {flag: …}``."""
 
-KINDS = ("algorithms", "matchers", "filters", "checks", "probes", "resources", "access_log_formats")
+
+KINDS = ("algorithms", "matchers", "filters", "checks", "probes", "resources", "access_log_formats", "flags")
 """The kinds of factories, each the tail of its hook's name."""

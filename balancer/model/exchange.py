@@ -65,8 +65,8 @@ class Exchange:
     ``facts`` is the request as received and never changes. ``method``, ``target`` (text, latin-1) and ``headers``
     are the request as it will be sent. ``body`` is the whole request body where a filter of the route declared
     that it needs it, else None. ``status`` and ``response_headers`` are set, and may be changed, once the response
-    head is there; ``origin`` is then the server it came from, as ``http://10.0.0.1:8000``, ``""`` for our own. ``route``, ``captures`` and ``entry``, the compiled route, come from the decision (``""``, empty and None
-    before routing). ``notes`` is
+    head is there; ``origin`` is then the server it came from, as ``http://10.0.0.1:8000``, ``""`` for our own. ``route``, ``pool``,
+    ``captures`` and ``entry``, the compiled route, come from the decision (``""``, None, empty and None before routing). ``notes`` is
     for filters of one exchange to leave each other word; its items under ``"log"`` go to the JSON access log.
     ``request_transform`` and ``response_transform`` change the bodies as they stream, where a filter has set them with
     its part of the request or the response: then nobody knows a length any more. ``ran``
@@ -82,6 +82,7 @@ class Exchange:
         "method",
         "notes",
         "origin",
+        "pool",
         "ran",
         "request_transform",
         "response_headers",
@@ -97,6 +98,7 @@ class Exchange:
         self.target = facts.target
         self.headers = headers
         self.route = route
+        self.pool: str | None = None
         self.captures: dict[str, str] = {}
         self.entry: Any = None
         self.body: bytes | None = None

@@ -13,12 +13,11 @@ A client stays on a server that drains or has weight 0, but not on one that is d
 from __future__ import annotations
 
 import hashlib
-import hmac
-from base64 import urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Literal, Protocol
+from typing import Protocol
 
+from balancer.model.cookies import SameSite, attributes, token
 from balancer.model.facts import RequestFacts, SessionFacts
 from balancer.model.keys import Key
 from balancer.pools.server import Server
@@ -28,7 +27,6 @@ __all__ = ["Sticky", "StickyCookie", "StickyTable"]
 Facts = RequestFacts | SessionFacts
 Headers = tuple[tuple[bytes, bytes], ...]
 
-_TOKEN_BYTES = 16
 _LONG_KEY = 32
 
 
@@ -76,52 +74,43 @@ class StickyCookie:
         ttl: float | None = None,
         path: str = "/",
         secure: bool = False,
-        same_site: Literal["lax", "strict", "none"] | None = "lax",
+        same_site: SameSite | None = "lax",
     ) -> None:
         self.name = name
         self._secret = secret
         self._pool = pool
-        attributes = [f"Path={path}", "HttpOnly"]
-        if ttl is not None:
-            attributes.append(f"Max-Age={max(1, round(ttl))}")
-        if secure:
-            attributes.append("Secure")
-        if same_site is not None:
-            attributes.append(f"SameSite={same_site.capitalize()}")
-        self._attributes = "; ".join(attributes)
+        self._attributes = attributes(path, ttl, secure=secure, same_site=same_site)
         self._servers: dict[str, Server] = {}
         self._fields: dict[Server, tuple[str, Headers]] = {}
 
     def token(self, server: str) -> str:
         """Return the token for the server of that name."""
-        message = f"sticky\0{self._pool}\0{server}".encode()
-        digest = hmac.new(self._secret, message, hashlib.sha256).digest()[:_TOKEN_BYTES]
-        return urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+        return token(self._secret, "sticky", self._pool, server)
 
     def bind(self, servers: Iterable[Server]) -> None:
         """Make the tokens of ``servers``."""
         self._servers = {}
         self._fields = {}
         for server in servers:
-            token = self.token(server.name)
-            field = (b"Set-Cookie", f"{self.name}={token}; {self._attributes}".encode("latin-1"))
-            self._servers[token] = server
-            self._fields[server] = (token, (field,))
+            made = self.token(server.name)
+            field = (b"Set-Cookie", f"{self.name}={made}; {self._attributes}".encode("latin-1"))
+            self._servers[made] = server
+            self._fields[server] = (made, (field,))
 
     def server_for(self, facts: Facts) -> Server | None:
         """Return the server whose token the request brings."""
         if isinstance(facts, SessionFacts):
             return None
-        token = facts.cookies.get(self.name)
-        return None if token is None else self._servers.get(token)
+        brought = facts.cookies.get(self.name)
+        return None if brought is None else self._servers.get(brought)
 
     def remember(self, facts: Facts, server: Server) -> None:
         """The browser does that."""
 
     def response_headers(self, facts: Facts, server: Server) -> Headers:
         """Return the ``Set-Cookie`` field, unless the request brought this very cookie."""
-        token, headers = self._fields.get(server, ("", ()))
-        if isinstance(facts, SessionFacts) or facts.cookies.get(self.name) == token:
+        made, headers = self._fields.get(server, ("", ()))
+        if isinstance(facts, SessionFacts) or facts.cookies.get(self.name) == made:
             return ()
         return headers
 

@@ -8,6 +8,8 @@
 ``POST /upgrade``                     start the command anew and let it take over
 ``GET /plugins``                      the packages that are loaded, and how their calls went
 ``POST /pools/POOL/servers/SERVER``   ``{"weight": 3}``, ``{"drain": true}`` or ``{"drain": false}``
+``POST /splits/LISTENER/ROUTE``       ``{"weights": {"blue": 0, "green": 1}}``, ``{"switch": "green"}`` or ``{"reset": true}``
+``POST /canaries/LISTENER/ROUTE``     ``{"do": "pause"}``, or another of :data:`~balancer.routing.canary.COMMANDS`
 ====================================  ==================================================================
 """
 
@@ -25,6 +27,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from balancer.errors import BalancerError, ConfigurationError
+from balancer.routing.canary import COMMANDS
 from balancer.service.audit import Audit, who
 
 __all__ = ["AdminResource", "Administered"]
@@ -55,6 +58,12 @@ class Administered(Protocol):
 
     def change_server(self, pool: str, server: str, *, weight: int | None, drain: bool | None) -> Any:
         """Change a server's weight, or drain it or take it back."""
+
+    def change_split(self, listener: str, route: str, wanted: Any) -> Any:
+        """Change the weights by which a route splits."""
+
+    def change_canary(self, listener: str, route: str, command: Any) -> Any:
+        """Pause a canary, let it go on and such."""
 
 
 class AdminResource(Resource):
@@ -99,7 +108,16 @@ class AdminResource(Resource):
                 return _Call(service.plugins)
             case ["POST", "pools", pool, "servers", server]:
                 return _Change(lambda content: self._change(pool, server, content), self._audit)
+            case ["POST", "splits", listener, route]:
+                return _Change(lambda content: service.change_split(listener, route, content), self._audit)
+            case ["POST", "canaries", listener, route]:
+                return _Change(lambda content: self._tell_canary(listener, route, content), self._audit)
         return _Answer(404, {"error": "there is nothing here; see the documentation of the admin API"})
+
+    def _tell_canary(self, listener: str, route: str, wanted: Any) -> Any:
+        if not isinstance(wanted, dict) or wanted.keys() != {"do"}:
+            raise BalancerError(f"expected {{'do': {' or '.join(map(repr, COMMANDS))}}}")
+        return self._service.change_canary(listener, route, wanted["do"])
 
     def _change(self, pool: str, server: str, wanted: Any) -> Any:
         if not isinstance(wanted, dict) or not wanted or wanted.keys() - {"weight", "drain"}:

@@ -44,6 +44,7 @@ from balancer.pools.algorithms import builtins as algorithms
 from balancer.pools.pool import Pool
 from balancer.pools.probes import builtins as probes
 from balancer.routing.matchers import builtins as matchers
+from balancer.routing.matchers.flag import UNKNOWN
 from balancer.routing.route import UnknownNameError
 from balancer.service.encryption import client_context, encryption
 from balancer.service.http2 import http2_limits
@@ -142,7 +143,11 @@ class _Builder:
         pools: dict[str, Pool] = {}
         for name in config.pools:
             self._try(("pools", name), partial(self._pool, name, pools))
-        self._matches = Matches(config.matches, self._registry, below(self._report, "matches"))
+        if config.flags is not None:
+            self._plugged(("flags",), "flags", config.flags, made)
+        without = config.flags is not None and "flags" not in made  # which is reported already
+        flags = UNKNOWN if without else made.get("flags")
+        self._matches = Matches(config.matches, self._registry, below(self._report, "matches"), flags)
         listeners: dict[str, ListenerSettings] = {}
         for name in config.listeners:
             self._try(("listeners", name), partial(self._listener, name, listeners, pools))
@@ -288,7 +293,9 @@ class _Builder:
         trusted = self._config.trusted_proxies if settings.trusted_proxies is None else settings.trusted_proxies
         return Site(
             listener=name,
-            table=http_table(settings, self._registry, self._matches, proxy, report),
+            table=http_table(
+                settings, self._registry, self._matches, proxy, self._config.secret or runtime.secret, report
+            ),
             observe=runtime.observe_exchange,
             draw=runtime.draw,
             new_id=runtime.new_id,

@@ -46,7 +46,7 @@ class DataPlane:
         given_up = counter("idle_connections_given_up", "Idle server connections closed for want of descriptors.", ())
         given_up.add_metric((), runtime.given_up)
         yield given_up
-        yield from runtime.ordering.metrics()
+        yield from runtime.told()
 
     def swap(self, snapshot: Snapshot) -> None:
         """Serve by ``snapshot`` from now on, for which the listeners are prepared; what goes on, goes on."""
@@ -79,7 +79,11 @@ class DataPlane:
         if self.snapshot is None:
             raise BalancerError("the service is not running")
         runtime = self.runtime
-        told = {"overload": runtime.overload.report(), "acme": runtime.ordering.report()}
+        told = {
+            "overload": runtime.overload.report(),
+            "acme": runtime.ordering.report(),
+            "splits": runtime.releases.report(),
+        }
         return {**told, **status_of(self.snapshot, self.listeners)}
 
     def plugins(self) -> dict[str, Any]:

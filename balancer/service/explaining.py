@@ -79,12 +79,15 @@ class Explanation:
 
     ``certificates`` are those that could be shown, one for each kind of key, with ``name``, ``names``, ``kind``, ``expires`` and ``days``.
     ``terms`` are those of the exchange with a server: ``value``, and ``from`` where it comes (default, pool, route).
+    ``split`` says, where pools share the requests, ``because`` of what the pool was taken, the ``shares`` in percent, and in a ``note`` why
+    these are not the file's.
     """
 
     listener: str
     route: str = ""
     action: str = "none"
     pool: str | None = None
+    split: dict[str, Any] | None = None
     protocol: str | None = None
     server: str | None = None
     status: int = 0
@@ -110,6 +113,7 @@ class Explanation:
             "route": self.route or None,
             "action": self.action,
             "pool": self.pool,
+            "split": self.split,
             "protocol": self.protocol,
             "server": self.server,
             "status": self.status or None,
@@ -233,7 +237,11 @@ class _Walk:
         decision = decide(site.table, facts, self._draw)
         self._explain_routes(facts, decision)
         found.route, found.action, found.captures = decision.route, decision.action, dict(decision.captures)
-        exchange.route, exchange.captures, exchange.entry = decision.route, dict(decision.captures), decision.entry
+        exchange.route, exchange.pool, exchange.captures = decision.route, decision.pool, dict(decision.captures)
+        exchange.entry = decision.entry
+        split = decision.entry.split if decision.entry is not None else None
+        if split is not None:
+            found.split = {"because": split.why(facts), "shares": split.shares, "note": split.note}
         entry = decision.entry
         reply = self._run("route", entry.filters, exchange) if entry is not None else None
         if reply is None and decision.action in ("redirect", "respond", "none"):

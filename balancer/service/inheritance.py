@@ -40,7 +40,8 @@ class Inheritance:
 
     Args:
         left: the sockets, with descriptors of this process.
-        rest: ``secret``, ``state``, and for TLS ``tls``, the keys of session tickets and the answers of authorities.
+        rest: ``secret``, ``state``, and for TLS ``tls``, the keys of session tickets and the answers of authorities; ``splits``, the weights
+            in force and where canaries stand.
         reports: where the process before listens.
     """
 
@@ -50,6 +51,7 @@ class Inheritance:
         self.secret: str | None = (rest or {}).get("secret")
         self.state: list[Any] = (rest or {}).get("state", [])
         self.tls: dict[str, Any] = (rest or {}).get("tls", {})
+        self.splits: list[Any] = (rest or {}).get("splits", [])
 
     @classmethod
     def of_environment(cls, environment: MutableMapping[str, str]) -> Inheritance:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from balancer.config.matches import Match
 from balancer.errors import PluginError
+from balancer.hooks.interfaces import IFlags
 from balancer.hooks.plugged import Plugged
 from balancer.hooks.registry import Registry
 from balancer.routing.conditions import Conditions
+from balancer.routing.matchers.flag import FlagMatcher
 
 __all__ = ["Matches", "Report", "below"]
 
@@ -29,9 +31,13 @@ class Matches:
         named: by name; that names exist, and do not go round in circles, has been checked.
         registry: makes plug-in matchers.
         report: told what cannot be made, with its place below ``matches``.
+        flags: the source of feature flags, None where there is none.
     """
 
-    def __init__(self, named: Mapping[str, Match], registry: Registry, report: Report) -> None:
+    def __init__(
+        self, named: Mapping[str, Match], registry: Registry, report: Report, flags: IFlags | None = None
+    ) -> None:
+        self._flags = flags
         self._named = named
         self._registry = registry
         self._report = report
@@ -48,7 +54,7 @@ class Matches:
 
     def conditions(self, match: Match, report: Report) -> Conditions:
         """Return the conditions of ``match``, those of the names in it among them."""
-        others = [self._matcher(plugged, report) for plugged in match.matchers]
+        others = [*self._flagged(match, report), *(self._matcher(plugged, report) for plugged in match.matchers)]
         named = [self._of_name(name) for name in match.named if name in self._named]
         return Conditions(
             host=match.host,
@@ -64,6 +70,14 @@ class Matches:
             not_=self.conditions(match.not_, below(report, "not")) if match.not_ is not None else None,
             others=tuple(each for each in others if each is not None),
         )
+
+    def _flagged(self, match: Match, report: Report) -> Iterator[FlagMatcher]:
+        if match.flag and self._flags is None:
+            report(("flag",), ValueError("expected a source of feature flags in 'flags' at the top, there is none"))
+            return
+        for name, wanted in match.flag.items():
+            assert self._flags is not None
+            yield FlagMatcher(self._flags, name, wanted)
 
     def _matcher(self, plugged: Plugged, report: Report) -> Any:
         try:

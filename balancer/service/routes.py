@@ -24,25 +24,25 @@ from balancer.routing.conditions import Conditions
 from balancer.routing.l4 import L4Route, L4Routes
 from balancer.routing.redirect import Redirect
 from balancer.routing.route import Route, captured_by, unfit_paths, unknown_names
-from balancer.routing.split import Split
 from balancer.routing.table import RouteTable
 from balancer.service.matches import Matches, Report, below
+from balancer.service.splits import built_split, keeping
 from balancer.service.terms import route_sharing, route_terms
 
 __all__ = ["built_filters", "http_table", "session_routes", "websocket_policy"]
 
 
 def http_table(
-    listener: HttpListener, registry: Registry, matches: Matches, proxy: ProxyResource, report: Report
+    listener: HttpListener, registry: Registry, matches: Matches, proxy: ProxyResource, secret: str, report: Report
 ) -> RouteTable:
-    """Return the table of an HTTP listener; routes that lead to pools end in ``proxy``.
+    """Return the table of an HTTP listener; routes that lead to pools end in ``proxy``, ``secret`` signs the cookies of splits.
 
     A route that cannot be built is reported and left out.
     """
     routes = []
     for order, settings in enumerate(listener.routes):
         try:
-            route = _route(settings, order, registry, matches, proxy, below(report, "routes", order))
+            route = _route(settings, order, registry, matches, proxy, secret, below(report, "routes", order))
         except (ValueError, PluginError) as error:
             report(("routes", order), error)
         else:
@@ -118,7 +118,13 @@ def _filters_of_route(
 
 
 def _route(
-    route: RouteSettings, order: int, registry: Registry, matches: Matches, proxy: ProxyResource, report: Report
+    route: RouteSettings,
+    order: int,
+    registry: Registry,
+    matches: Matches,
+    proxy: ProxyResource,
+    secret: str,
+    report: Report,
 ) -> Route | None:
     conditions = matches.conditions(route.match, below(report, "match"))
     filters = tuple(_filters_of_route(route, conditions, registry, report))
@@ -129,7 +135,8 @@ def _route(
     if route.pool is not None:
         return Route(name, order, conditions, priority=priority, filters=filters, pool=route.pool, leaf=leaf)
     if route.split is not None:
-        split = Split(route.split.weights, route.split.key)
+        split = built_split(route.split, secret)
+        filters = (*keeping(split), *filters)
         return Route(name, order, conditions, priority=priority, filters=filters, split=split, leaf=leaf)
     if route.redirect is not None:
         try:

@@ -99,6 +99,8 @@ def _differences(expect: ExpectedOutcome, found: Explanation, asked: str | None)
         wanted, got = getattr(expect, name), getattr(found, name)
         if wanted is not None and wanted != got:
             shown = "none" if got in ("", None, 0) else repr(got)
+            if name == "pool" and found.split is not None:
+                shown += f" ({found.split['because']})"
             differences.append(f"{name}: expected {wanted!r}, got {shown}")
     if expect.location is not None and not expect.location.compiled()(found.location):
         differences.append(f"location: expected {expect.location}, got {found.location!r}")

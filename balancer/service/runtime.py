@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 import resource
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from prometheus_client.metrics_core import Metric
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
@@ -36,6 +37,7 @@ from balancer.service.observing import Observing, log_event
 from balancer.service.ordering import Ordering
 from balancer.service.overload import Overload
 from balancer.service.posting import posts
+from balancer.service.releases import Releases
 from balancer.service.snapshot import Snapshot
 from balancer.service.stapling import Stapler
 from balancer.service.threads import from_thread, own_thread
@@ -92,7 +94,9 @@ class Runtime:
         self._connector = ServerConnector(self._dial, self.wheel, gathering(reactor))
         self.overload = Overload(reactor, random.random)
         self.observing = Observing(reactor, self.overload.look)
-        self.observing.metrics.watch(self.ordering.metrics)
+        self.releases = Releases(reactor)
+        self.releases.watching.gather = self.observing.metrics.collect
+        self.observing.metrics.watch(self.told)
         self.observe_exchange = self.observing.exchange
         self.observe_session = self.observing.session
         self.draw = random.random
@@ -131,6 +135,12 @@ class Runtime:
         self._rotate_each(_ticket_span(snapshot))
         self._ask_authorities()
         self._order(snapshot)
+        self._release(snapshot)
+
+    def told(self) -> Iterator[Metric]:
+        """Yield metrics of what one process does for all."""
+        yield from self.ordering.metrics()
+        yield from self.releases.metrics()
 
     def _rotate_each(self, seconds: float | None) -> None:
         """Begin to use a new key for session tickets each so many seconds; None: they are not used."""
@@ -155,10 +165,11 @@ class Runtime:
 
     def left(self, state: list[Any]) -> dict[str, Any]:
         """Return what a process that takes over is told besides sockets; ``state`` is how servers are doing."""
-        return {"secret": self.secret, "state": state, "tls": self.shared_tls()}
+        return {"secret": self.secret, "state": state, "tls": self.shared_tls(), "splits": self.releases.left()}
 
-    def inherit(self, tls: Mapping[str, Any]) -> None:
-        """Go on with keys of tickets and answers of authorities, as :meth:`shared_tls` of another process has returned them."""
+    def inherit(self, tls: Mapping[str, Any], splits: Iterable[list[Any]] = ()) -> None:
+        """Go on with keys of tickets, answers of authorities and weights of splits, as another process has left them."""
+        self.releases.inherit(splits)
         keys = [bytes.fromhex(key) for key in tls.get("keys", ())]
         if keys:
             self.ticket_keys.use(keys)
@@ -167,6 +178,10 @@ class Runtime:
     def _order(self, snapshot: Snapshot) -> None:
         """Have the certificates ordered that the configuration wants from authorities."""
         self.ordering.use(wanted_of(snapshot.config.listeners.values()))
+
+    def _release(self, snapshot: Snapshot) -> None:
+        """Have the splits go on as they were."""
+        self.releases.use(snapshot)
 
     def _ask_authorities(self) -> None:
         """Have the authorities asked about the certificates of the moment."""
@@ -268,11 +283,16 @@ class Runtime:
         self.given_up += given_up
         return given_up
 
+    def rest(self) -> None:
+        """Do no more of what one process does for all: another does, or nobody needs it."""
+        self.ordering.stop()
+        self.releases.stop()
+
     def close(self) -> None:
         """Measure and watch no more, and write out what is not written yet."""
         self._rotate_each(None)
         self.certificates.stop()
         self.stapler.stop()
-        self.ordering.stop()
+        self.rest()
         self.overload.lag.stop()
         self.observing.close()

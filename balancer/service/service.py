@@ -33,6 +33,7 @@ from balancer.service.beside import Beside
 from balancer.service.build import built, loaded
 from balancer.service.data_plane import DataPlane, change_server
 from balancer.service.questions import answer
+from balancer.service.releases import Releases, Releasing
 from balancer.service.runtime import Runtime
 from balancer.service.server_state import state_of, take_over
 from balancer.service.side_ports import SidePorts
@@ -46,7 +47,7 @@ __all__ = ["BalancerService"]
 _log = Logger()
 
 
-class BalancerService(Service):
+class BalancerService(Releasing, Service):
     """The balancer as a Twisted service.
 
     Args:
@@ -93,7 +94,7 @@ class BalancerService(Service):
         inheritance.began()
         opening = Opening(self._reactor, inheritance.take)
         plane = DataPlane(Runtime(self._reactor, inheritance.secret), opening)
-        plane.runtime.inherit(inheritance.tls)
+        plane.runtime.inherit(inheritance.tls, inheritance.splits)
         snapshot = built(found, plane.runtime)
         found.config.forget_places()
         side = SidePorts(self._reactor, plane.runtime.observing.metrics.text, self, opening)
@@ -226,6 +227,9 @@ class BalancerService(Service):
         """Return the packages that are loaded and how their calls went, as plain values."""
         return self._running().plugins()
 
+    def _releases(self) -> Releases:
+        return self._running().runtime.releases
+
     def change_server(self, pool: str, server: str, *, weight: int | None, drain: bool | None) -> dict[str, Any]:
         """Change a server's weight, or drain it (True) or take it back (False).
 
@@ -259,7 +263,7 @@ class BalancerService(Service):
         def hand_over() -> None:
             plane.listeners.hand_over()
             side.hand_over()
-            plane.runtime.ordering.stop()
+            plane.runtime.rest()
 
         state = [state for pool in plane.snapshot.pools.values() for state in state_of(pool)]
         left = [*plane.listeners.left(), *side.left()]
@@ -279,6 +283,6 @@ class BalancerService(Service):
         in_flight, limit = plane.listeners.in_flight(), plane.snapshot.config.graceful_timeout
         if in_flight:
             _log.info("stopping: {limit} for {what} to finish", what=in_flight, limit=format_duration(limit))
-        plane.runtime.ordering.stop()
+        plane.runtime.rest()
         self._stopping = gatherResults([plane.drain(limit), *side.close()]).addCallback(lambda _: _log.info("stopped"))
         return self._stopping

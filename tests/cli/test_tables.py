@@ -14,6 +14,7 @@ from balancer.cli.tables import (
     certificates_table,
     packages_table,
     servers_table,
+    split_in_words,
     state_in_words,
     terminal,
 )
@@ -29,6 +30,12 @@ def _shown(table: RenderableType, width: int = 80) -> str:
 
 class TableTests(SynchronousTestCase):
     """On a narrow terminal nothing is cut off."""
+
+    def test_splits(self) -> None:
+        """Shares, and why they are not the file's."""
+        split = {"listener": "web", "route": "shop", "shares": {"a": 2.5, "b": 97.5}, "configured": {"a": 1, "b": 1}}
+        self.assertEqual(split_in_words({**split, "note": ""}), "split web/shop: a 2.5 %, b 97.5 %")
+        self.assertTrue(split_in_words({**split, "note": "why"}).endswith(" (why; in the file: a 1, b 1)"))
 
     def test_servers(self) -> None:
         """Addresses stay whole, however long the reason is; that folds."""

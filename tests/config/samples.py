@@ -68,6 +68,7 @@ class Samples:
             "probes": [Factory("tcp", _itself), Factory("http", _itself)],
             "resources": [Factory("static", _itself, DirectorySettings)],
             "access_log_formats": [Factory("json", _itself), Factory("clf", _itself)],
+            "flags": [Factory("file", _itself)],
         }
 
     def factories(self, kind: str) -> Mapping[str, Factory]:

@@ -71,7 +71,7 @@ class RouteTests(SynchronousTestCase):
                     "split.key: expected client_ip, client_port, host, path, target, method, or {header|cookie|query: NAME}"
                 ],
             ),
-            ("{split: app}", ["split: expected a mapping (keys: weights, key), got 'app'"]),
+            ("{split: app}", ["split: expected a mapping (keys: weights, key, sticky, override, canary), got 'app'"]),
             (
                 "{redirect: {}}",
                 ["redirect: expected either 'to', or one or more of 'scheme', 'host', 'port', 'path' and 'query'"],

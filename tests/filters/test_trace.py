@@ -38,3 +38,13 @@ class TraceTests(SynchronousTestCase):
         self.assertEqual(pair[0], b"X-Told")
         self.assertLess(len(pair[1]), 7000)
         self.assertTrue(0 < len(json.loads(pair[1])["rejected"]) < 20)
+
+    def test_side(self) -> None:
+        """Why a side of a split was taken, and why the shares are what they are."""
+        peer = Peer("192.0.2.1", 1)
+        for note, expected in (("", "by chance"), ("canary at 5 %", "by chance; canary at 5 %")):
+            exchange = Exchange(RequestFacts("GET", "/", [], peer, peer), [])
+            trace = Trace(b"X-Told", ExchangeRecord(), 0.0, lambda: 1.0)
+            trace.decided("web", "r", "split", "p", [])
+            trace.side("by chance", note)
+            self.assertEqual(json.loads(trace.text(exchange))["split"], expected)

@@ -11,7 +11,7 @@ HOSTILE = '''
 from zope.interface import implementer
 from balancer.hooks import hookimpl
 from balancer.hooks.interfaces import (
-    Factory, IAccessLogFormat, ICheck, IFilter, IMatcher, IObservingAlgorithm, IProbe,
+    Factory, IAccessLogFormat, ICheck, IFilter, IFlags, IMatcher, IObservingAlgorithm, IProbe,
 )
 
 class Anything:
@@ -33,6 +33,7 @@ Matcher = of(IMatcher, {"matches": "facts", "describe": ""})
 Filter = of(IFilter, {"request": "exchange", "response": "exchange", "describe": "exchange"})
 Check = of(ICheck, {"inspect": "exchange"})
 Probe = of(IProbe, {"probe": "connect, server"})
+Flags = of(IFlags, {"value": "name, facts"})
 Format = of(IAccessLogFormat, {"exchange": "record", "session": "record"})
 
 @hookimpl
@@ -45,6 +46,8 @@ def balancer_filters(): return [Factory("hostile", lambda settings: Filter())]
 def balancer_checks(): return [Factory("hostile", lambda settings: Check())]
 @hookimpl
 def balancer_probes(): return [Factory("hostile", lambda settings: Probe())]
+@hookimpl
+def balancer_flags(): return [Factory("hostile", lambda settings: Flags())]
 @hookimpl
 def balancer_access_log_formats(): return [Factory("hostile", lambda settings: Format())]
 '''

@@ -18,6 +18,7 @@ from balancer.hooks.interfaces import (
     IAlgorithm,
     ICheck,
     IFilter,
+    IFlags,
     IMatcher,
     IObservingAlgorithm,
     IProbe,
@@ -51,6 +52,7 @@ class _Obedient:
     prepare = candidates = finished = matches = request = response = inspect = probe = exchange = session = describe = (
         _do
     )
+    value = _do
 
 
 class _Plain:
@@ -345,6 +347,14 @@ class OtherTests(GuardTestCase):
         self.assertEqual(
             self.successResultOf(self.guard("probes", IProbe, lambda *_: succeed("ok")).probe(None, None)), "ok"
         )
+        self.errors()
+
+    def test_flags(self) -> None:
+        """A source that raises, or says what is no flag, knows none; a good answer passes."""
+        self.assertEqual(self.guard("flags", IFlags, "on").value("x", None), "on")
+        self.assertIsNone(self.guard("flags", IFlags, lambda *_: None).value("x", None))
+        for does in (KeyError("x"), True, lambda *_: succeed("on")):
+            self.assertIsNone(self.guard("flags", IFlags, does).value("x", None))
         self.errors()
 
     def test_formats(self) -> None:

@@ -206,12 +206,12 @@ class LoadTests(SynchronousTestCase):
         """A package that only raises later is loaded, and makes guarded objects."""
         self.install("hostile-one", HOSTILE)
         registry = self.load()
-        for kind in ("algorithms", "matchers", "filters", "checks", "probes", "access_log_formats"):
+        for kind in ("algorithms", "matchers", "filters", "checks", "probes", "access_log_formats", "flags"):
             factory = registry.factories(kind)["hostile"]
             made = registry.build(kind, "hostile", factory.settings())
             self.assertTrue(INTERFACES[kind].providedBy(made), kind)  # type: ignore[attr-defined]
             self.assertIn("guarded", repr(made))
-        self.assertEqual(len(registry.accounts()), 6)
+        self.assertEqual(len(registry.accounts()), 7)
 
 
 class ContractTests(SynchronousTestCase):

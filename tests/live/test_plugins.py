@@ -19,7 +19,13 @@ from tests.live.balancers import BIN, BalancerTestCase, Peer, RunningBalancer, a
 from tests.live.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-PLUGINS = ("balancer-example", "balancer-geoip", "balancer-least-response-time", "balancer-waf-basic")
+PLUGINS = (
+    "balancer-example",
+    "balancer-flags-file",
+    "balancer-geoip",
+    "balancer-least-response-time",
+    "balancer-waf-basic",
+)
 
 
 def _named(name: str, delay: float = 0.0) -> Any:
@@ -102,6 +108,31 @@ class WheelTests(PluginTestCase):
         running.wait_for(port)
         counts = Counter(self.get(port).body for _ in range(50))
         self.assertGreater(counts[b"fast"], 40)
+
+    def test_flags(self) -> None:
+        """Requests go by flags of a file, and by the new ones when it has changed; a broken one changes nothing."""
+        folder, port, metrics = self.folder(), free_port(), free_port()
+        flags = folder / "flags.yaml"
+        flags.write_text("checkout: {of: {header: X-User}, percent: {new: 50}, otherwise: old}\n")
+        running = self.start(
+            f"flags: {{file: {flags}}}\nmetrics: {{bind: '127.0.0.1:{metrics}'}}\nlisteners:\n  web:\n    bind: 127.0.0.1:{port}\n    routes:\n"
+            "      - {match: {flag: {checkout: new}}, respond: {body: new}}\n"
+            "      - {match: {flag: {checkout: old}}, respond: {body: old}}\n"
+            "      - respond: {body: none}\n"
+        )
+        running.wait_for(port)
+        users = [f"user-{at}" for at in range(40)]
+        first = [self.get(port, X_User=user).body for user in users]
+        self.assertEqual(set(first), {b"new", b"old"})
+        self.assertEqual([self.get(port, X_User=user).body for user in users], first)
+        self.assertEqual(self.get(port).body, b"old")
+        flags.write_text("checkout: new\n")
+        wait_until(lambda: self.get(port).body == b"new")
+        flags.write_text("checkout: [\n")
+        wait_until(lambda: self.get(port).body == b"new" and "the flags from before stay" in running.output.read_text())
+        flags.unlink()
+        flags.write_text("other: new\n")
+        wait_until(lambda: self.get(port).body == b"none")
 
     def test_geoip(self) -> None:
         """Clients behind a trusted proxy are routed by where they are; others are not believed."""

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from collections import Counter
 
 from twisted.trial import unittest
 
 from balancer.model.keys import Key
+from balancer.model.patterns import parse_network
+from balancer.routing.matchers.client import Networks
+from balancer.routing.sides import Override, SideCookie
 from balancer.routing.split import Split
 from tests.routing.making import facts
+
+
+def _never() -> float:
+    raise AssertionError("chance was asked")
 
 
 class SplitTests(unittest.TestCase):
@@ -53,6 +63,74 @@ class SplitTests(unittest.TestCase):
         self.assertEqual([split.choose(facts(), lambda: 0.1), split.choose(facts(), lambda: 0.9)], ["a", "b"])
         with_cookie = facts(headers=(("Cookie", "uid=7"),))
         self.assertEqual(split.choose(with_cookie, lambda: 0.1), split.choose(with_cookie, lambda: 0.9))
+
+    def test_an_override_goes_first(self) -> None:
+        """A request that names a pool of the split gets it, even one that nobody else gets; other values say nothing."""
+        split = Split({"a": 1, "b": 0}, Key("cookie", "uid"), override=Override("x-version", "version"))
+        asked = facts(headers=(("X-Version", "b"), ("Cookie", "version=a")))
+        self.assertEqual((split.choose(asked, _never), split.why(asked)), ("b", "overridden by header x-version"))
+        by_cookie = facts(headers=(("X-Version", "c"), ("Cookie", "version=b")))
+        self.assertEqual(split.why(by_cookie), "overridden by cookie version")
+        self.assertEqual(split.choose(facts(headers=(("X-Version", "c"),)), lambda: 0.5), "a")
+
+    def test_only_some_may_choose(self) -> None:
+        """With networks, the others' wishes are passed over."""
+        allowed = Networks((parse_network("10.0.0.0/8"),))
+        split = Split({"a": 1, "b": 0}, override=Override("x-version", None, allowed))
+        inside, outside = (facts(headers=(("X-Version", "b"),), client=ip) for ip in ("10.1.2.3", "192.0.2.1"))
+        self.assertEqual([split.choose(each, lambda: 0.5) for each in (inside, outside)], ["b", "a"])
+        self.assertEqual(split.why(outside), "by chance")
+
+    def test_a_cookie_keeps_the_side(self) -> None:
+        """Whatever becomes of the weights, while the side has any; then the client is shared anew."""
+        side = SideCookie(b"secret", "side", ("a", "b"), "Path=/")
+        split = Split({"a": 90, "b": 10}, side=side)
+        ((name, value),) = split.kept(facts(), "b")
+        self.assertEqual(name, b"Set-Cookie")
+        back = facts(headers=(("Cookie", value.split(b";")[0].decode()),))
+        self.assertEqual((split.choose(back, _never), split.why(back)), ("b", "kept by cookie side"))
+        self.assertEqual(split.kept(back, "b"), ())
+        split.use({"a": 99.9, "b": 0.1})
+        self.assertEqual(split.choose(back, _never), "b")
+        split.use({"a": 100, "b": 0}, "set by an operator")
+        self.assertEqual((split.choose(back, lambda: 0.5), split.why(back)), ("a", "by chance"))
+        self.assertIn(b"side=", split.kept(back, "a")[0][1])
+
+    def test_who_chose_is_not_kept(self) -> None:
+        """A request that names its pool gets no cookie: it is a visit."""
+        side = SideCookie(b"secret", "side", ("a", "b"), "Path=/")
+        split = Split({"a": 1, "b": 1}, side=side, override=Override("x-version"))
+        self.assertEqual(split.kept(facts(headers=(("X-Version", "b"),)), "b"), ())
+
+    def test_other_processes_agree(self) -> None:
+        """Another process, with another seed for its hashes, puts the same clients on the same sides, and reads the same cookies."""
+        code = (
+            "from balancer.routing.split import Split; from balancer.routing.sides import SideCookie;"
+            "s = Split({'b': 12.5, 'a': 87.5});"
+            "print(''.join(s.sticky(b'user-%d' % n) for n in range(2000)), SideCookie(b's', 'side', ['a'], '')._tokens['a'])"
+        )
+        split = Split({"a": 87.5, "b": 12.5})
+        ours = "".join(split.sticky(b"user-%d" % n) for n in range(2000))
+        token = SideCookie(b"s", "side", ["a"], "")._tokens["a"]
+        for seed in ("1", "2"):
+            run = subprocess.run(
+                [sys.executable, "-c", code],
+                capture_output=True,
+                text=True,
+                check=True,
+                env={**os.environ, "PYTHONHASHSEED": seed},
+            )
+            self.assertEqual(run.stdout.split(), [ours, token])
+
+    def test_weights_change_in_use(self) -> None:
+        """New weights count from the next request on; bad ones change nothing."""
+        split = Split({"blue": 1, "green": 0})
+        self.assertEqual(split.choose(facts(), lambda: 0.99), "blue")
+        split.use({"blue": 0, "green": 100}, "set by an operator")
+        self.assertEqual(split.choose(facts(), lambda: 0.0), "green")
+        self.assertEqual(split.shares, {"blue": 0.0, "green": 100.0})
+        self.assertRaises(ValueError, split.use, {"blue": 0, "green": 0})
+        self.assertEqual(repr(split), "<Split blue: 0, green: 100 (set by an operator)>")
 
     def test_refuses(self) -> None:
         """Nothing to share between is an error."""

@@ -58,6 +58,11 @@ class MatchesTests(SynchronousTestCase):
             ),
             ("[{named: office}", "[{named: offices}", "there is no match 'offices'"),
             (
+                "{named: phones}, pool",
+                "{flag: {x: 'on'}}, pool",
+                ":12:32: listeners.web.routes[2].match.flag: expected a source of feature flags in 'flags' at the top, there is none",
+            ),
+            (
                 "office: {client: 10.0.0.0/8}",
                 "office: {not: {any: [{named: both}]}}",
                 "the match 'both' is made of itself",

@@ -110,7 +110,7 @@ def _route(request: ClientRequest) -> None:
     if entry is None:
         raise ExchangeError(errors.DESTINATION_NOT_FOUND)
     if exchange is not None:
-        exchange.route, exchange.entry = decision.route, decision.entry
+        exchange.route, exchange.pool, exchange.entry = decision.route, decision.pool, decision.entry
         exchange.captures = dict(decision.captures)
     if entry.filters:
         _through(request, entry.filters, _serve)
@@ -174,7 +174,7 @@ def _exchange(request: ClientRequest) -> Exchange:
     exchange.target = request.target
     decision = request.decision
     if decision is not None:
-        exchange.route, exchange.entry = decision.route, decision.entry
+        exchange.route, exchange.pool, exchange.entry = decision.route, decision.pool, decision.entry
         exchange.captures = dict(decision.captures)
     return exchange
 
@@ -201,6 +201,9 @@ def _note_decision(request: ClientRequest, decision: Decision, trace: Trace) -> 
         if each.route is not decision.entry
     ]
     trace.decided(request.site.listener, decision.route, decision.action, decision.pool, others)
+    split = decision.entry.split if decision.entry is not None else None
+    if split is not None:
+        trace.side(split.why(request.facts), split.note)
 
 
 def _run(request: ClientRequest, filters: tuple[IFilter, ...], then: Callable[[ClientRequest], None]) -> None:

@@ -164,6 +164,10 @@ class Holdings:
         """Return how all servers are doing."""
         return [state for pool in self.in_force.snapshot.pools.values() for state in state_of(pool)]
 
+    def told(self) -> dict[str, Any]:
+        """Return what workers are told: how all servers are doing, and how requests are shared."""
+        return {"state": self.state(), "splits": self._runtime.releases.state()}
+
     def state_of(self, pool: str, server: str) -> list[Any]:
         """Return how one server is doing."""
         found = None if self.now is None else self.now.snapshot.pools.get(pool)

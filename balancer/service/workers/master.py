@@ -33,6 +33,7 @@ from balancer.pools.events import PoolEvent
 from balancer.service.beside import Beside
 from balancer.service.data_plane import change_server
 from balancer.service.observing import log_event
+from balancer.service.releases import Releases, Releasing
 from balancer.service.runtime import Runtime
 from balancer.service.server_state import take_over
 from balancer.service.side_ports import SidePorts
@@ -70,7 +71,7 @@ _SILENT = frozenset(["panic_began", "panic_ended"])
 _log = Logger()
 
 
-class Master(Reporting, Service):
+class Master(Reporting, Releasing, Service):
     """The balancer as a Twisted service, served by several processes.
 
     Args:
@@ -89,9 +90,11 @@ class Master(Reporting, Service):
         self._succession = succession or Succession(reactor)
         inheritance = self._succession.inheritance
         self._runtime = Runtime(reactor, inheritance.secret)
-        self._runtime.inherit(inheritance.tls)
+        self._runtime.inherit(inheritance.tls, inheritance.splits)
         self._runtime.observe_pool = self._happened
         self._runtime.observe_tls = self._share_tls
+        self._runtime.releases.tell = lambda: self._tell([], self._runtime.releases.state())
+        self._runtime.releases.watching.gather = lambda: self._metrics.gathered()
         self._runtime.ordering.is_ready = lambda: self._accepting
         self._metrics = SummedMetrics(self._runtime.observing.metrics, self._gather_metrics)
         self._side = SidePorts(reactor, self._metrics.text, self, Opening(reactor, inheritance.take))
@@ -128,7 +131,7 @@ class Master(Reporting, Service):
         counts, memory = self._holdings.counts, self._holdings.memory
         self._crew = Crew(self._reactor, counts, memory, str(self.file), self._greet, self._ended, self._farewell)
         self._metrics.crew = self._crew
-        self._reports = Reports(self.file, self._holdings, self._side, self._crew, self._runtime.ordering)
+        self._reports = Reports(self.file, self._holdings, self._side, self._crew, self._runtime)
 
     def startService(self) -> None:
         """Begin to probe servers and to resolve names; start the workers."""
@@ -166,14 +169,14 @@ class Master(Reporting, Service):
         try:
             sockets = self._holdings.sockets.all(worker.number)
             await prepare(worker, now, sockets)
-            await worker.call(Swap, SWAPPING, state=self._holdings.state())
+            await worker.call(Swap, SWAPPING, **self._holdings.told())
         except Exception as error:  # whatever it is, another try may go better
             if self._stopping is None:
                 _log.error("{worker} cannot serve: {error}", worker=worker.name, error=_in_words(error))
             worker.signal("KILL")
             return
         worker.becomes_ready()
-        self._tell(self._holdings.state())  # what has happened since, of which only those that are ready are told
+        self._tell(**self._holdings.told())  # what has happened since, of which only those that are ready are told
         self._share_tls()
         _log.info("{worker} serves, pid {pid}", worker=worker.name, pid=worker.pid)
         crew, _ = self._running()
@@ -206,8 +209,10 @@ class Master(Reporting, Service):
         if event.server:
             self._tell(self._holdings.state_of(event.pool, event.server))
 
-    def _tell(self, state: list[Any]) -> Deferred[Any]:
-        return succeed(None) if self._crew is None else self._crew.say(Tell, ANSWERING, state=state)
+    def _tell(self, state: list[Any], splits: list[Any] | None = None) -> Deferred[Any]:
+        if self._crew is None:
+            return succeed(None)
+        return self._crew.say(Tell, ANSWERING, state=state, splits=splits or [])
 
     def _share_tls(self) -> Deferred[Any]:
         if self._crew is None:
@@ -284,8 +289,8 @@ class Master(Reporting, Service):
     async def _swap(self, wanted: Next, workers: list[WorkerProcess]) -> None:
         """Have this configuration everywhere."""
         self._holdings.use(wanted)
-        state = self._holdings.state()
-        swapping = DeferredList([worker.call(Swap, SWAPPING, state=state) for worker in workers], consumeErrors=True)
+        told = self._holdings.told()
+        swapping = DeferredList([worker.call(Swap, SWAPPING, **told) for worker in workers], consumeErrors=True)
         for worker, (well, outcome) in zip(workers, await swapping, strict=True):
             if not well and worker.state is READY:  # it has the old configuration, or none: it cannot stay
                 _log.error("{worker} could not swap: {error}", worker=worker.name, error=_in_words(outcome.value))
@@ -321,6 +326,9 @@ class Master(Reporting, Service):
     def _reporting(self) -> Reports:
         return self._running()[1]
 
+    def _releases(self) -> Releases:
+        return self._runtime.releases
+
     def change_server(
         self, pool: str, server: str, *, weight: int | None, drain: bool | None
     ) -> Deferred[dict[str, Any]]:
@@ -349,7 +357,7 @@ class Master(Reporting, Service):
 
             def hand_over() -> None:
                 crew.stop(holdings.in_force.config.graceful_timeout, HAND_OVER)
-                self._runtime.ordering.stop()
+                self._runtime.rest()
                 self._side.hand_over()
 
             rest = self._runtime.left(holdings.state())
@@ -370,7 +378,7 @@ class Master(Reporting, Service):
         if self._gathering.running:
             self._gathering.stop()
         self._pulse.stop()
-        self._runtime.ordering.stop()
+        self._runtime.rest()
         limit = self._holdings.now.config.graceful_timeout
         _log.info("stopping: workers have {limit:g} s for connections to finish", limit=limit)
         handed_over = self._succession.is_over

@@ -98,9 +98,9 @@ class Prepare(_Command):
 
 
 class Swap(_Command):
-    """Serve by what is prepared; ``state`` as of :class:`Tell`, of every server."""
+    """Serve by what is prepared; ``state`` and ``splits`` as of :class:`Tell`, of every server."""
 
-    arguments = [(b"state", Large())]
+    arguments = [(b"state", Large()), (b"splits", Large())]
 
 
 class Abandon(_Command):
@@ -108,9 +108,9 @@ class Abandon(_Command):
 
 
 class Tell(_Command):
-    """How servers are doing: a list of values as of :mod:`.server_state`."""
+    """How servers are doing, a list of values as of :mod:`.server_state`, and how requests are shared, as of :mod:`.releases`; none: as before."""
 
-    arguments = [(b"state", Large())]
+    arguments = [(b"state", Large()), (b"splits", Large())]
 
 
 class ShareTLS(_Command):

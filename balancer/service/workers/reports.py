@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from balancer import __version__
 from balancer.errors import BalancerError
-from balancer.service.ordering import Ordering
+from balancer.service.runtime import Runtime
 from balancer.service.side_ports import SidePorts
 from balancer.service.status import libraries, outline_of
 from balancer.service.workers.holdings import Holdings
@@ -61,17 +61,17 @@ class Reports:
         holdings: what the master holds.
         side: the ports of metrics and admin API.
         crew: the workers.
-        ordering: has certificates issued.
+        runtime: the master's, which has certificates issued and weights changed.
     """
 
-    def __init__(self, file: Path, holdings: Holdings, side: SidePorts, crew: Crew, ordering: Ordering) -> None:
+    def __init__(self, file: Path, holdings: Holdings, side: SidePorts, crew: Crew, runtime: Runtime) -> None:
         self.reloads = 0
         self.since = time.monotonic()
         self._file = file
         self._holdings = holdings
         self._side = side
         self._crew = crew
-        self._ordering = ordering
+        self._runtime = runtime
 
     def ask(self, what: str) -> Deferred[_Answers]:
         """Return what every worker says to ``what``, without those that say nothing in time."""
@@ -98,7 +98,8 @@ class Reports:
             "metrics": self._side.addresses("metrics"),
             "admin": self._side.addresses("admin"),
             "overload": {"lag": 0.0, "limit": config.limits.shed_after, "share": 0.0, "turned_away": {}},
-            "acme": self._ordering.report(),
+            "acme": self._runtime.ordering.report(),
+            "splits": self._runtime.releases.report(),
             "workers": [
                 {"name": each.name, "pid": each.pid, "state": each.state, "uptime": now - each.since}
                 for each in self._crew.all

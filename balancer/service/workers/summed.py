@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,10 @@ class SummedMetrics(Collector):
     def text(self) -> Deferred[bytes]:
         """Return everything in Prometheus' text format."""
         return self._gather().addCallback(lambda _: generate_latest(self._registry))
+
+    def gathered(self) -> Deferred[Iterable[Metric]]:
+        """Return what all workers, there are or were, have counted."""
+        return self._gather().addCallback(lambda _: list(self.ledger.metrics()))
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric family; called by prometheus_client."""

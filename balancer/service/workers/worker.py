@@ -32,6 +32,7 @@ from balancer.service.build import built, registry_for
 from balancer.service.data_plane import DataPlane
 from balancer.service.observing import log_event
 from balancer.service.questions import answer
+from balancer.service.releases import take_splits
 from balancer.service.runtime import Runtime, default_connections
 from balancer.service.server_state import take_over
 from balancer.service.snapshot import Snapshot
@@ -132,6 +133,9 @@ class WorkerRuntime(Runtime):
 
     def _order(self, snapshot: Snapshot) -> None:
         """Order nothing: the master does."""
+
+    def _release(self, snapshot: Snapshot) -> None:
+        """Change no weights: the master does, and tells."""
 
     def take_proofs(self, proofs: list[dict[str, str]]) -> None:
         """Let authorities find these, and no others."""
@@ -241,7 +245,7 @@ class Worker(amp.AMP):
         return {}
 
     @Swap.responder
-    def swap(self, state: list[Any]) -> dict[str, Any]:
+    def swap(self, state: list[Any], splits: list[Any]) -> dict[str, Any]:
         """Serve by what is prepared."""
         snapshot, self._next = self._next, None
         assert snapshot is not None
@@ -249,6 +253,7 @@ class Worker(amp.AMP):
         assert self._runtime is not None
         self._runtime.columns = self._next_columns
         self._plane.listeners.prepare(snapshot)
+        take_splits(snapshot, splits)
         old = self._plane.snapshot
         self._plane.swap(snapshot)
         self._beside.forget(old)
@@ -262,11 +267,12 @@ class Worker(amp.AMP):
         return {}
 
     @Tell.responder
-    def tell(self, state: list[Any]) -> dict[str, Any]:
-        """Go by what the master knows of servers."""
+    def tell(self, state: list[Any], splits: list[Any]) -> dict[str, Any]:
+        """Go by what the master knows of servers, and share as it says."""
         snapshot = None if self._plane is None else self._plane.snapshot
         if snapshot is not None:
             take_over(snapshot.pools, state)
+            take_splits(snapshot, splits)
         return {}
 
     @ShareTLS.responder
