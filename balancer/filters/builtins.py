@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from balancer.filters.fault import FAULT
 from balancer.filters.grpc_web import GRPC_WEB
 from balancer.filters.headers import HEADERS
 from balancer.filters.waf import Waf, WafSettings
@@ -16,4 +17,4 @@ __all__ = ["balancer_filters"]
 @hookimpl
 def balancer_filters() -> Iterable[IFactory]:
     """Return the built-in filters."""
-    return (GRPC_WEB, HEADERS, Factory("waf", Waf.of, WafSettings))
+    return (FAULT, GRPC_WEB, HEADERS, Factory("waf", Waf.of, WafSettings))

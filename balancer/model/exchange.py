@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -29,7 +31,8 @@ class Reply:
     """An answer that the balancer makes itself: a redirect, a fixed response, a refusal.
 
     ``reason`` is an RFC 9209 error type where the answer is an error, else ``""``; ``body`` None with an error
-    status means: the error page in the form that the client's ``Accept`` asks for.
+    status means: the error page in the form that the client's ``Accept`` asks for. ``cut``: the client is not answered, its
+    connection (in HTTP/2 the stream) is reset; ``status`` then stands in the log only.
     """
 
     status: int
@@ -37,6 +40,7 @@ class Reply:
     body: bytes | None = None
     reason: str = ""
     detail: str = ""
+    cut: bool = False
 
 
 class Exchange:
@@ -50,11 +54,14 @@ class Exchange:
     ``request_transform`` and ``response_transform`` change the bodies as they stream, where a filter has set them with
     its part of the request or the response: then nobody knows a length any more. ``ran``
     is the filters whose request part has run and whose response part has not; :mod:`balancer.filters.chain` keeps it.
+    ``draw`` returns a float in [0, 1), the only source of randomness. ``wait(seconds)`` returns a Deferred that fires then and can
+    be cancelled; None where nothing waits (``balancer explain``).
     """
 
     __slots__ = (
         "body",
         "captures",
+        "draw",
         "facts",
         "headers",
         "method",
@@ -66,6 +73,7 @@ class Exchange:
         "route",
         "status",
         "target",
+        "wait",
     )
 
     def __init__(self, facts: RequestFacts, headers: RawHeaders, route: str = "") -> None:
@@ -82,6 +90,8 @@ class Exchange:
         self.response_transform: Transform | None = None
         self.notes: dict[str, Any] = {}
         self.ran: list[Any] = []
+        self.draw: Callable[[], float] = random.random
+        self.wait: Callable[[float], Any] | None = None
 
     def __repr__(self) -> str:
         return f"<Exchange {self.method} {self.target} route={self.route!r} status={self.status}>"

@@ -317,6 +317,7 @@ class _Builder:
             proxied=self._proxied(settings, trusted),
             proofs=runtime.ordering.proofs if settings.tls is None else {},
             debugging=_debugging(self._config.debug),
+            wait=runtime.wait,
         )
 
 

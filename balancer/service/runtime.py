@@ -107,6 +107,10 @@ class Runtime:
         self.given_up = 0
         """Idle connections to servers that were closed because descriptors were short."""
 
+    def wait(self, seconds: float) -> Deferred[None]:
+        """Return what fires in so many seconds; it can be cancelled."""
+        return deferLater(self.reactor, seconds)
+
     def gate(self) -> Gate:
         """Return the gate of the whole process."""
         return Gate()

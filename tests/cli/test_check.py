@@ -80,6 +80,17 @@ class CheckTests(CommandTestCase):
             ],
         )
 
+    def test_lint_of_filters(self) -> None:
+        """A filter that lets nothing through is named."""
+        fault = "{fault: {abort: {percent: 100}}}"
+        web = (
+            f"{{bind: '127.0.0.1:1', routes: [{{pool: a}}], filters: [{{fault: {{abort: {{percent: 9}}}}}}, {fault}]}}"
+        )
+        file = self.file(f"listeners: {{web: {web}}}\npools: {{a: {{servers: ['127.0.0.1:2']}}}}\n")
+        text = self.balancer("check", "--lint", file, status=1).stderr
+        self.assertIn("listeners.web.filters[1]: every request is aborted", text)
+        self.assertNotIn("filters[0]", text)
+
     def test_no_such_file(self) -> None:
         for path in ("/nowhere/b.yaml", "/"):
             found = self.balancer("check", path, status=1)

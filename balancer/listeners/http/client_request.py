@@ -34,7 +34,7 @@ from balancer.model.facts import RequestFacts
 from balancer.model.headers import RawHeaders
 from balancer.net.timers import Entry
 from balancer.observe.records import ExchangeRecord
-from balancer.wire.grpc.status import Status, is_grpc, of_error, of_reply, trailers
+from balancer.wire.grpc.status import Status, is_grpc, of_error, of_reply, of_response, trailers
 from balancer.wire.http1.body import Body
 from balancer.wire.http1.heads import RequestHead
 
@@ -286,7 +286,14 @@ class ClientRequest:
         """Answer with one of the balancer's own replies, and end the exchange."""
         if reply.reason or reply.status >= 400:
             self.record.reason, self.record.detail = reply.reason, reply.detail
-        if self.is_call and not is_grpc(reply.headers):
+        if reply.cut:
+            self.record.status = reply.status
+            self._forget_unsent()
+            self._finish(abort=True)
+            return
+        if self.is_call and is_grpc(reply.headers):
+            self.record.grpc_status = of_response(reply.status, reply.headers, None)
+        elif self.is_call:
             self._forget_unsent()
             code, message = of_reply(reply.status, reply.detail)
             self.record.grpc_status = code

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
+from balancer.filters.fault import NOTE as FAULT
 from balancer.wire.grpc.status import of_response
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def note(request: ClientRequest, now: float) -> None:
     exchange = request.exchange
     if exchange is not None and "log" in exchange.notes:
         record.notes = exchange.notes["log"]
+        if FAULT in exchange.notes:
+            record.fault = exchange.notes[FAULT].kind
     try:
         site.observe(record)
     except Exception:
