@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from balancer.filters.fault import FAULT
 from balancer.filters.grpc_web import GRPC_WEB
 from balancer.filters.headers import HEADERS
+from balancer.filters.mirror import MIRROR
 from balancer.filters.waf import Waf, WafSettings
 from balancer.hooks import hookimpl
 from balancer.hooks.interfaces import Factory, IFactory
@@ -17,4 +18,4 @@ __all__ = ["balancer_filters"]
 @hookimpl
 def balancer_filters() -> Iterable[IFactory]:
     """Return the built-in filters."""
-    return (FAULT, GRPC_WEB, HEADERS, Factory("waf", Waf.of, WafSettings))
+    return (FAULT, GRPC_WEB, HEADERS, MIRROR, Factory("waf", Waf.of, WafSettings))

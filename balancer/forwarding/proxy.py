@@ -9,9 +9,11 @@ from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
+from balancer.filters.mirror import NOTE as MIRRORED
 from balancer.forwarding.attempts import Connector
 from balancer.forwarding.call import Call
 from balancer.forwarding.exchange import Forward
+from balancer.forwarding.mirroring.mirrors import Mirroring
 from balancer.forwarding.upgrades import Upgrades
 
 if TYPE_CHECKING:
@@ -30,14 +32,18 @@ class ProxyResource:
         pools: every pool by name.
         connect: opens a connection to a server.
         upgrades: makes tunnels of connections that change protocols.
+        mirroring: sends copies of requests to other pools, None: nothing does.
     """
 
     isLeaf = True
 
-    def __init__(self, pools: Mapping[str, Pool], connect: Connector, upgrades: Upgrades) -> None:
+    def __init__(
+        self, pools: Mapping[str, Pool], connect: Connector, upgrades: Upgrades, mirroring: Mirroring | None = None
+    ) -> None:
         self._pools = pools
         self._connect = connect
         self._upgrades = upgrades
+        self._mirroring = mirroring
 
     def asking(self, labels: Mapping[str, str], queueing: Queueing | None) -> ProxyResource:
         """Return the same for a route that asks the pool for something."""
@@ -48,7 +54,11 @@ class ProxyResource:
     def render(self, request: Any) -> int:
         """Begin to forward ``request``, one of our own; it is answered in its own time."""
         kind = Call if request.record.grpc and request.head.upgrade is None else Forward
-        kind(request, self._pools[request.decision.pool], self._connect, self._upgrades).start()
+        pool = self._pools[request.decision.pool]
+        exchange = request.exchange
+        if exchange is not None and MIRRORED in exchange.notes and self._mirroring is not None:
+            request = self._mirroring.tapped(request)
+        kind(request, pool, self._connect, self._upgrades).start()
         return NOT_DONE_YET
 
     def getChildWithDefault(self, name: bytes, request: Any) -> IResource:

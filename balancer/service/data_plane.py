@@ -47,6 +47,7 @@ class DataPlane:
         given_up.add_metric((), runtime.given_up)
         yield given_up
         yield from runtime.ordering.metrics()
+        yield from runtime.mirrors.metrics()
 
     def swap(self, snapshot: Snapshot) -> None:
         """Serve by ``snapshot`` from now on, for which the listeners are prepared; what goes on, goes on."""
@@ -93,6 +94,7 @@ class DataPlane:
         """Stop accepting, let what is in flight finish for ``timeout`` seconds, then cut; fires when all is closed."""
 
         def drained(_: None) -> None:
+            self.runtime.mirrors.drop()
             for pool in () if self.snapshot is None else self.snapshot.pools.values():
                 pool.stop()
                 for server in pool.servers:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from balancer.config.listeners import HttpListener
 from balancer.errors import Problem
 from balancer.filters.fault import FaultSettings
+from balancer.filters.mirror import MirrorSettings
 from balancer.hooks.plugged import Plugged
 from balancer.listeners.http.site import Site
 from balancer.routing.l4_reachability import unreachable_sessions
@@ -30,15 +31,29 @@ def lint_routes(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def lint_filters(snapshot: Snapshot) -> Iterator[Problem]:
-    """Yield a problem for each filter that leaves nothing to do for what comes after it."""
+    """Yield a problem for each filter that lets nothing through, has nothing to do, or has too much done."""
     for name, listener in snapshot.config.listeners.items():
         if not isinstance(listener, HttpListener):
             continue
-        places: list[tuple[tuple[str | int, ...], tuple[Plugged, ...]]] = [(("listeners", name), listener.filters)]
-        places += [(("listeners", name, "routes", at), route.filters) for at, route in enumerate(listener.routes)]
-        for place, filters in places:
-            for at, each in enumerate(filters):
-                settings = each.settings
-                if isinstance(settings, FaultSettings) and settings.abort is not None and settings.abort.percent >= 100:
-                    message = "every request is aborted: nothing ever goes further than here"
-                    yield snapshot.config.problem((*place, "filters", at), message, "fault-for-all")
+        yield from _doubts(snapshot, ("listeners", name), listener.filters, None)
+        for at, route in enumerate(listener.routes):
+            yield from _doubts(snapshot, ("listeners", name, "routes", at), route.filters, route.pools)
+
+
+def _doubts(
+    snapshot: Snapshot, place: tuple[str | int, ...], filters: Iterable[Plugged], pools: tuple[str, ...] | None
+) -> Iterator[Problem]:
+    """Yield what is doubtful in the filters at ``place``; ``pools`` are those that the route leads to, None for all routes."""
+    for at, each in enumerate(filters):
+        settings = each.settings
+        if isinstance(settings, FaultSettings) and settings.abort is not None and settings.abort.percent >= 100:
+            message = "every request is aborted: nothing ever goes further than here"
+            yield snapshot.config.problem((*place, "filters", at), message, "fault-for-all")
+        if isinstance(settings, MirrorSettings) and pools is not None:
+            if not pools:
+                message = "nothing is mirrored: the route leads to no pool"
+                yield snapshot.config.problem((*place, "filters", at), message, "pointless-mirror")
+            for name in settings.pools:
+                if name in pools:
+                    message = f"pool '{name}' gets the requests of this route already: it is mirrored to itself"
+                    yield snapshot.config.problem((*place, "filters", at), message, "mirror-to-itself")

@@ -20,6 +20,7 @@ from balancer.acme.wanted import wanted_of
 from balancer.config.listeners import AnyListener, UdpListener
 from balancer.errors import OUT_OF_RESOURCES, BalancerError, ExchangeError, Side
 from balancer.forwarding.connector import ServerConnector
+from balancer.forwarding.mirroring.mirrors import Mirrors
 from balancer.forwarding.server_side import ServerSide
 from balancer.listeners.accept import Gate
 from balancer.model.address import Address
@@ -92,6 +93,7 @@ class Runtime:
         self.observing = Observing(reactor, self.overload.look)
         self.observing.metrics.watch(self.ordering.metrics)
         self.observe_exchange = self.observing.exchange
+        self.mirrors = Mirrors(reactor, self.wheel, random.random, self.observing.line)
         self.observe_session = self.observing.session
         self.draw = random.random
         self.new_id = new_id
