@@ -1,7 +1,7 @@
 """Every copy that is under way in this process, and what became of those that were.
 
 Copies go first when there is too much to do: none is begun while the process turns requests away, or while a pool has as many
-under way as its target allows. They are begun in the reactor's next turn, when the request itself has gone. When the service stops,
+under way as its target allows; a mirror that does not answer is left alone for a while (:mod:`.rest`). They are begun in the reactor's next turn, when the request itself has gone. When the service stops,
 those still under way at the end are given up; nothing waits for them.
 """
 
@@ -21,6 +21,7 @@ from balancer.filters.mirror import MARK, NOTE, MirrorTarget, ReportSettings, Ta
 from balancer.forwarding.attempts import Connector
 from balancer.forwarding.client_side import ClientSide
 from balancer.forwarding.mirroring.comparing import Capture, Comparison, Difference
+from balancer.forwarding.mirroring.rest import Rest
 from balancer.forwarding.mirroring.shadow import Shadow
 from balancer.forwarding.mirroring.tap import Tapped
 from balancer.forwarding.upgrades import Upgrades
@@ -63,6 +64,8 @@ class Mirrors:
         self.compared: Counter[tuple[str, str, str, str]] = Counter()
         """By listener, route, pool, and ``same`` or a kind of difference."""
         self.unreported = 0
+        self.rests: dict[str, Rest] = {}
+        """By pool."""
         self._draw = draw
         self._write = write
         self._flying: set[Shadow] = set()
@@ -161,13 +164,13 @@ class Mirroring:
             return request
         copies = []
         for target in exchange.notes[NOTE]:
-            copy = _Copy(self._mirrors, self._listener, request, exchange, target)
+            pool = target.settings.pool
             why = self._why_not(request, exchange, target.settings)
             if why:
-                copy.ended(why)
+                self._mirrors.outcomes[self._listener, exchange.route, pool, why] += 1
+                exchange.notes["log"][NOTE][pool] = why
             else:
-                copy.reserve()
-                copies.append(copy)
+                copies.append(_Copy(self._mirrors, self._listener, request, exchange, target))
         if not copies:
             return request
         comparisons = [copy.comparison for copy in copies if copy.comparison is not None]
@@ -198,6 +201,9 @@ class Mirroring:
         known = request.body.length if exchange.body is None else len(exchange.body)
         if exchange.request_transform is None and (known or 0) > settings.body_limit:
             return "body_too_long"
+        rest = self._mirrors.rests.get(settings.pool)
+        if rest is not None and not rest.asks(self._mirrors.clock.seconds()):
+            return "resting"
         return ""
 
     def _begin(self, copy: _Copy, request: ClientSide, body: bytes | None) -> None:
@@ -210,11 +216,11 @@ class Mirroring:
 
         def done(shadow: Shadow, how: str) -> None:
             mirrors.landed(shadow)
-            copy.release()
+            whole = how[1:] == "xx"
+            copy.release(None if how == "dropped" else whole or how == "answer_too_long")
             copy.ended(how)
             if comparison is not None:
-                answered = shadow.capture is not None and how[1:] == "xx"
-                comparison.mirrored(shadow.capture.answer() if answered and shadow.capture is not None else None)
+                comparison.mirrored(shadow.capture.answer() if whole and shadow.capture is not None else None)
 
         shadow = Shadow(request.head, exchange, request.request_id, settings.answer_limit, capture, done)
         if not mirrors.fly(shadow):
@@ -225,7 +231,7 @@ class Mirroring:
 
 
 class _Copy:
-    """One copy that is to be made, with what it needs of the request: its headers are as they were when that was sent on."""
+    """One copy that is to be made, counted as under way from now on, with what it needs of the request."""
 
     __slots__ = ("_mirrors", "_place", "_request_id", "comparison", "exchange", "headers", "settings")
 
@@ -239,19 +245,23 @@ class _Copy:
         self.exchange = exchange
         self.headers = _marked(request.outgoing_headers(), settings.host_suffix)
         self.comparison = Comparison(settings.compare, self._differ) if settings.compare is not None else None
-
-    def reserve(self) -> None:
-        """Count it as under way."""
-        self._mirrors.under_way[self.settings.pool] += 1
+        mirrors.under_way[settings.pool] += 1
         self._log("sent")
 
-    def release(self) -> None:
-        """Count it no more."""
-        self._mirrors.under_way[self.settings.pool] -= 1
+    def release(self, answered: bool | None) -> None:
+        """It is under way no more; ``answered`` says whether the mirror did, None: it was not asked, or given no time."""
+        mirrors, pool = self._mirrors, self.settings.pool
+        mirrors.under_way[pool] -= 1
+        rest = mirrors.rests.get(pool)
+        if rest is None:
+            if answered is not False:
+                return
+            rest = mirrors.rests[pool] = Rest()
+        rest.ended(answered, mirrors.clock.seconds())
 
     def give_up(self, why: str) -> None:
         """There will be no copy."""
-        self.release()
+        self.release(None)
         self.ended(why)
         if self.comparison is not None:
             self.comparison.mirrored(None)

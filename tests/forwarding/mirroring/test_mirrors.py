@@ -240,6 +240,31 @@ class TroubleTests(MirrorTestCase):
         self.assertEqual((client.body(1), self.outcomes()), (b"ok", {"connection_refused": 1}))
         self.assert_done()
 
+    def test_dead_for_long(self) -> None:
+        """Of one that stays dead: it is left alone, and asked again now and then until it answers."""
+        self.listen()
+        self.mirrored.dead = True
+        client = self.client()
+
+        def ask() -> None:
+            client.ask(b"/")
+            self.turn()
+            self.serve(client)
+
+        for _ in range(20):
+            ask()
+        self.assertEqual(self.outcomes(), {"connection_refused": 5, "resting": 15})
+        self.mirrored.dead = False
+        self.clock.advance(1.1)
+        ask()
+        self.assertEqual(len(self.of(3)), 1)
+        self.of(3)[0].dataReceived(OK)
+        for _ in range(3):
+            ask()
+            self.of(3)[0].dataReceived(OK)
+        self.assertEqual(self.outcomes(), {"connection_refused": 5, "resting": 15, "2xx": 4})
+        self.assertEqual({record.status for record in self.records}, {200})
+
     def test_silent(self) -> None:
         """Of one that does not answer: its time is limited as a whole, its connection closed."""
         client = self.ask("{pool: shadow, timeout: 2s}")
