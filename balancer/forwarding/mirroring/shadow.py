@@ -136,12 +136,14 @@ class Shadow:
         self._break_off("timeout")
 
     def _break_off(self, why: str) -> None:
-        if self._done is not None and self._forward is not None:
-            self._forward.client_went()
+        forward = self._forward
+        if self._done is not None and forward is not None:
+            forward.client_went()
         self._ended(why)
 
     def _ended(self, how: str) -> None:
         done, self._done = self._done, None
+        self._forward = self.consumer = None  # both are freed at once then, and not by the garbage collector
         if self._timer is not None:
             self._timer.end()
         if done is not None:

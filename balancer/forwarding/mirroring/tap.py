@@ -69,8 +69,9 @@ class Tapped:
     def client_went(self) -> None:
         """The client gave up."""
         self._ended("client_gone", answered=False)
-        if self._forward is not None:
-            self._forward.client_went()
+        forward, self._forward = self._forward, None
+        if forward is not None:
+            forward.client_went()
 
     def go_on(self) -> None:
         """The client takes more of the answer: see :meth:`.Attempts.go_on`."""

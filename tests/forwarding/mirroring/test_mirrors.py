@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,9 @@ from twisted.python.failure import Failure
 from balancer import errors
 from balancer.config.loading import load_text
 from balancer.errors import ExchangeError
+from balancer.forwarding.exchange import Forward
+from balancer.forwarding.mirroring.shadow import Shadow, ShadowForward
+from balancer.forwarding.mirroring.tap import Tapped
 from balancer.forwarding.server_connection import ServerConnection
 from balancer.listeners.http.site import Site
 from balancer.pools.server import Server
@@ -208,6 +212,27 @@ class MirrorTests(MirrorTestCase):
         self.turn()
         self.assertIn(b"Upgrade: other", self.sent(2))
         self.assertEqual((self.of(3), self.outcomes()), ([], {}))
+
+    def test_freed(self) -> None:
+        """Nothing of an exchange and its copy is left for the garbage collector, however they end."""
+        for answer, gone in ((OK, False), (b"nonsense\r\n\r\n", False), (OK, True)):
+            self.listen("{pool: shadow, compare: {body: json}}")
+            client = self.client()
+            client.ask(b"/")
+            self.turn()
+            kinds = (Shadow, ShadowForward, Forward, Tapped)
+            gc.collect()
+            self.assertEqual({type(each) for each in gc.get_objects() if type(each) in kinds}, set(kinds))
+            gc.disable()
+            self.addCleanup(gc.enable)
+            if gone:
+                client.h2.reset_stream(1)
+                client.turn()
+            else:
+                self.serve(client)
+            self.of(3)[0].dataReceived(answer)
+            self.assertEqual([each for each in gc.get_objects() if type(each) in kinds], [])
+            gc.enable()
 
     def test_kept_connections(self) -> None:
         """Copies use the mirror's kept connections."""
