@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import h2.events
@@ -192,6 +193,30 @@ class FaultTests(ConversationTestCase):
             head = client.head(1)
             self.assertEqual((head[b":status"], head[b"grpc-status"]), (b"200", b"%d" % code))
             self.assertEqual(self.records[0].grpc_status, code)
+
+
+class AgreementTests(ConversationTestCase):
+    """``balancer explain`` and the service."""
+
+    def test_they_agree(self) -> None:
+        """For the same draws both do the same, delays apart, which only the service waits for."""
+        text = "{delay: {time: 1s, percent: 70}, abort: {status: 503, percent: 40}, headers: {from: [192.168.0.0/16]}}"
+        for tenth in range(10):
+            self.listen(_listener(text), lambda site, draw=tenth / 10: replace(site, draw=lambda: draw))  # type: ignore[misc]
+            listener = f"listeners: {{web: {{bind: '127.0.0.1:1', {_listener(text)}}}}}"
+            pools = "pools: {web: {servers: ['127.0.0.1:2']}}"
+            snapshot = built(load_text(f"{listener}\n{pools}", registry_for(installed=False)))
+            for more, client_ip in (((), "10.0.0.1"), ((("X-Fault-Abort", "418"),), "192.168.1.1")):
+                found = explain(snapshot, Sample("/", headers=more, client_ip=client_ip), lambda: tenth / 10)  # noqa: B023
+                client = self.client()
+                client.ask(b"/", b"GET", *[(name.lower().encode(), value.encode()) for name, value in more])
+                self.clock.advance(1.1)
+                client.turn()
+                if self.runtime.servers:
+                    self.say(client, OK)
+                live = int(client.status(1))
+                self.assertEqual(live, found.status or 200, (tenth, more))
+                self.runtime.servers.clear()
 
 
 class ExplainTests(SynchronousTestCase):
