@@ -49,7 +49,7 @@ class ProxyResource:
         """Return the same for a route that asks the pool for something."""
         if not labels and queueing is None:
             return self
-        return AskingResource(self._pools, self._connect, self._upgrades, labels, queueing)
+        return AskingResource(self._pools, self._connect, self._upgrades, labels, queueing, self._mirroring)
 
     def render(self, request: Any) -> int:
         """Begin to forward ``request``, one of our own; it is answered in its own time."""
@@ -90,8 +90,9 @@ class AskingResource(ProxyResource):
         upgrades: Upgrades,
         labels: Mapping[str, str],
         queueing: Queueing | None,
+        mirroring: Mirroring | None = None,
     ) -> None:
-        super().__init__(pools, connect, upgrades)
+        super().__init__(pools, connect, upgrades, mirroring)
         self._labels = labels
         self._queueing = queueing
 

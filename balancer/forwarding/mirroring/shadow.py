@@ -51,7 +51,7 @@ class ShadowForward(Forward):
         pool = self._pool
         server = pool.choose(self._request.facts, self._tried)
         if server is None:
-            self._fail(ExchangeError(errors.DESTINATION_UNAVAILABLE, pool.why_none()))
+            self._fail(pool.refusal(self._request.facts))
             return
         pool.begin(server)
         self._use(server)

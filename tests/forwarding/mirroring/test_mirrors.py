@@ -112,6 +112,15 @@ class MirrorTests(MirrorTestCase):
         self.assertEqual(len(self.records), 1)
         self.assert_done()
 
+    def test_asking_routes(self) -> None:
+        """Routes that ask their pool for something (how to queue) have mirrors as well."""
+        ConversationTestCase.listen(
+            self, ROUTE.format("shadow").replace("pool: web,", "pool: web, queue: {priority: 2},")
+        )
+        self.client().ask(b"/")
+        self.turn()
+        self.assertIn(b"X-Mirrored: 1\r\n", self.sent(3))
+
     def test_rewritten(self) -> None:
         """It gets what filters made of the request, and a host of its own where that is wanted."""
         self.listen("{pool: shadow, host_suffix: -shadow}}, {headers: {request: {set: {X-Set: two}}}")
