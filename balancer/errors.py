@@ -155,5 +155,8 @@ OUT_OF_RESOURCES = Reason(
     "proxy_internal_error", 503, Side.US, False, "The balancer has no descriptors or memory left for a connection."
 )
 OVERLOADED = Reason("proxy_internal_response", 503, Side.US, False, "The balancer is overloaded; try again.")
+FAULT_INJECTED = Reason(
+    "proxy_internal_response", 503, Side.US, False, "A fault was injected, as the configuration says."
+)
 CLIENT_TOO_SLOW = Reason("http_request_error", 408, Side.CLIENT, False, "The client stopped taking its answer.")
 CLIENT_GONE = Reason("http_request_error", 499, Side.CLIENT, False, "The client went away before its answer was sent.")

@@ -26,7 +26,7 @@ from balancer.observe.metrics import Metrics
 from balancer.service.build import built, registry_for
 from balancer.service.observing import Observing
 from balancer.service.ordering import order_metrics
-from balancer.service.releases import Releases
+from balancer.service.runtime import Runtime
 
 FOLDER = Path(__file__).parent / "reference" / "generated"
 
@@ -63,7 +63,8 @@ def metrics() -> str:
     text = "listeners: {a: {bind: '127.0.0.1:1', protocol: http, pool: p}}\npools: {p: {servers: ['127.0.0.1:2']}}"
     snapshot = built(load_text(text, registry_for(installed=False)))
     observing = Observing(Clock())
-    observing.metrics.watch(lambda: [*observing.gauges(snapshot, ()), *order_metrics({}), *Releases(Clock()).metrics()])  # type: ignore[arg-type]
+    runtime = Runtime(Clock())
+    observing.metrics.watch(lambda: [*observing.gauges(snapshot, ()), *order_metrics({}), *runtime.told()])  # type: ignore[arg-type]
     lines = ["# Metrics", "", "At `/metrics` of the address in `metrics: {bind: …}`, in Prometheus' text format.", ""]
     lines += ["| name | type | labels | |", "|---|---|---|---|"]
     families: Any = Metrics.collect(observing.metrics)

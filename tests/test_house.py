@@ -71,6 +71,7 @@ class HouseTests(TestCase):
 
 
 _TESTED_IN: dict[str, tuple[str, ...]] = {
+    "forwarding/mirroring/test_mirrors.py": ("forwarding/mirroring/shadow.py", "forwarding/mirroring/tap.py"),
     "tls/test_reading.py": ("tls/identity.py",),
     "acme/test_conversation.py": ("acme/faults.py", "acme/keys.py"),
     "live/test_acme.py": ("acme/challenges.py", "service/threads.py"),

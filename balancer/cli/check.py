@@ -12,7 +12,7 @@ from balancer.cli.loading import FILE, complaints, offline, say_problems
 from balancer.config.lint import lint
 from balancer.model.units import counted
 from balancer.service.certificate_lint import lint_certificates
-from balancer.service.lint import lint_routes
+from balancer.service.lint import lint_filters, lint_routes
 
 __all__ = ["check"]
 
@@ -28,7 +28,12 @@ def check(file: Path, linted: bool) -> None:
     with complaints():
         snapshot = offline(file)
         doubts = (
-            [*lint(snapshot.config), *lint_routes(snapshot), *lint_certificates(snapshot, time.time())]
+            [
+                *lint(snapshot.config),
+                *lint_routes(snapshot),
+                *lint_filters(snapshot),
+                *lint_certificates(snapshot, time.time()),
+            ]
             if linted
             else []
         )

@@ -42,7 +42,9 @@ def _pool_references(data: Any) -> Iterator[tuple[Loc, str]]:
     for name, listener in items_of(get(data, "listeners")):
         if isinstance(get(listener, "pool"), str):
             yield ("listeners", name, "pool"), listener["pool"]
+        yield from _mirrored(("listeners", name), listener)
     for loc, _, route in _routes(data):
+        yield from _mirrored(loc, route)
         if isinstance(route.get("pool"), str):
             yield (*loc, "pool"), route["pool"]
         split = route.get("split")
@@ -50,6 +52,22 @@ def _pool_references(data: Any) -> Iterator[tuple[Loc, str]]:
         inner = ("weights",) if isinstance(weights, dict) else ()
         for pool, _ in items_of(weights if inner else split):
             yield (*loc, "split", *inner, pool), pool
+
+
+def _mirrored(loc: Loc, holder: Any) -> Iterator[tuple[Loc, str]]:
+    """Yield every place at which a filter ``mirror`` of a listener or route names a pool, with the name."""
+    for at, each in entries_of(get(holder, "filters")):
+        mirror, place = get(each, "mirror"), (*loc, "filters", at, "mirror")
+        several = get(mirror, "targets") if isinstance(mirror, dict) else mirror
+        if isinstance(several, str):
+            yield place, several
+        if isinstance(get(mirror, "pool"), str):
+            yield (*place, "pool"), mirror["pool"]
+        inner = ("targets",) if isinstance(mirror, dict) else ()
+        for number, target in entries_of(several):
+            pool = target if isinstance(target, str) else get(target, "pool")
+            if isinstance(pool, str):
+                yield (*place, *inner, number, *(() if pool is target else ("pool",))), pool
 
 
 def _unknown_pools(document: Document) -> Iterator[Problem]:

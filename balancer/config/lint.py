@@ -30,9 +30,18 @@ def lint(config: Config) -> list[Problem]:
 
 def _unused_pools(config: Config) -> Iterator[Problem]:
     used = {name for listener in config.listeners.values() for route in listener.routes for name in route.pools}
+    used |= {name for listener in config.listeners.values() for name in _by_filters(listener)}
     for name in config.pools:
         if name not in used:
             yield config.problem(("pools", name), "no route leads to this pool", "unused-pool")
+
+
+def _by_filters(listener: AnyListener) -> Iterator[str]:
+    """Yield the names of the pools that filters send something to."""
+    if isinstance(listener, HttpListener):
+        for filters in (listener.filters, *(route.filters for route in listener.routes)):
+            for each in filters:
+                yield from getattr(each.settings, "pools", ())
 
 
 def _unwatched_pools(config: Config) -> Iterator[Problem]:
@@ -247,6 +256,8 @@ def _protocols(config: Config) -> dict[str, set[str]]:
         for route in listener.routes:
             for name in route.pools:
                 found.setdefault(name, set()).add(listener.protocol)
+        for name in _by_filters(listener):
+            found.setdefault(name, set()).add(listener.protocol)
     return found
 
 

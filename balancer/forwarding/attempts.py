@@ -277,7 +277,7 @@ class Attempts:
 
     def _retry_is_over(self) -> None:
         self._retrying = False
-        limit = self._pool.retry.limit
+        limit = self._terms.retry.limit
         assert limit is not None
         limit.add(-1)
 

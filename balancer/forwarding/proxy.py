@@ -11,12 +11,14 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from balancer.errors import ExchangeError
+from balancer.filters.mirror import NOTE as MIRRORED
 from balancer.forwarding.attempts import Connector
 from balancer.forwarding.call import Call
 from balancer.forwarding.exchange import Forward
 from balancer.forwarding.flight import Flight, asked_with
 from balancer.forwarding.hedged import HedgedForward
 from balancer.forwarding.limited import LimitedCall, LimitedForward
+from balancer.forwarding.mirroring.mirrors import Mirroring
 from balancer.forwarding.sharing import Key, Sharing
 from balancer.forwarding.upgrades import Upgrades
 from balancer.model.headers import RawHeaders
@@ -48,6 +50,7 @@ class ProxyResource:
         connect: opens a connection to a server.
         upgrades: makes tunnels of connections that change protocols.
         terms: those on which requests are exchanged with a pool; by default its own.
+        mirroring: sends copies of requests to other pools, None: nothing does.
     """
 
     isLeaf = True
@@ -58,18 +61,20 @@ class ProxyResource:
         connect: Connector,
         upgrades: Upgrades,
         terms: Callable[[Pool], Terms] | None = None,
+        mirroring: Mirroring | None = None,
     ) -> None:
         self._pools = pools
         self._connect = connect
         self._upgrades = upgrades
         self._terms = terms
+        self._mirroring = mirroring
         self._ways: dict[str, _Way] = {}
 
     def on(self, terms: Callable[[Pool], Terms] | None, sharing: Sharing | None = None) -> ProxyResource:
         """Return the leaf of a route with terms of its own, and one whose requests share answers."""
         if sharing is None:
-            return ProxyResource(self._pools, self._connect, self._upgrades, terms)
-        return SharingProxy(self._pools, self._connect, self._upgrades, terms, sharing)
+            return ProxyResource(self._pools, self._connect, self._upgrades, terms, self._mirroring)
+        return SharingProxy(self._pools, self._connect, self._upgrades, terms, self._mirroring, sharing)
 
     def asking(self, labels: Mapping[str, str], queueing: Queueing | None) -> ProxyResource:
         """Return the same for a route that asks the pool for something."""
@@ -97,8 +102,15 @@ class ProxyResource:
         name = request.decision.pool
         pool, terms, exchange, call = self._ways.get(name) or self._way(name)
         kind = call if request.record.grpc and request.head.upgrade is None else exchange
-        kind(request, pool, self._connect, self._upgrades, terms).start()
+        kind(self._tapped(request), pool, self._connect, self._upgrades, terms).start()
         return NOT_DONE_YET
+
+    def _tapped(self, request: Any) -> Any:
+        """Return what is forwarded in place of ``request``: itself, or where copies of it are made, what keeps what they need."""
+        exchange = request.exchange
+        if exchange is None or MIRRORED not in exchange.notes or self._mirroring is None:
+            return request
+        return self._mirroring.tapped(request)
 
     def shares(self, method: str, headers: RawHeaders) -> str | None:
         """Return, in words, whether such a request shares its answer with others; None where none does."""
@@ -126,9 +138,10 @@ class SharingProxy(ProxyResource):
         connect: Connector,
         upgrades: Upgrades,
         terms: Callable[[Pool], Terms] | None,
+        mirroring: Mirroring | None,
         sharing: Sharing,
     ) -> None:
-        super().__init__(pools, connect, upgrades, terms)
+        super().__init__(pools, connect, upgrades, terms, mirroring)
         self._sharing = sharing
         self._flights: dict[tuple[str, Key], Flight] = {}
 
@@ -155,7 +168,7 @@ class SharingProxy(ProxyResource):
             return NOT_DONE_YET
         flight = self._flights[key] = Flight(request, sharing, self._alone, partial(self._landed, key))
         pool, terms, kind, _ = self._way(name)
-        kind(flight, pool, self._connect, self._upgrades, terms).start()
+        kind(self._tapped(flight), pool, self._connect, self._upgrades, terms).start()
         return NOT_DONE_YET
 
     def _landed(self, key: tuple[str, Key]) -> None:

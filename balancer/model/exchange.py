@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -49,7 +51,8 @@ class Reply:
     """An answer that the balancer makes itself: a redirect, a fixed response, a refusal.
 
     ``reason`` is an RFC 9209 error type where the answer is an error, else ``""``; ``body`` None with an error
-    status means: the error page in the form that the client's ``Accept`` asks for.
+    status means: the error page in the form that the client's ``Accept`` asks for. ``cut``: the client is not answered, its
+    connection (in HTTP/2 the stream) is reset; ``status`` then stands in the log only.
     """
 
     status: int
@@ -57,6 +60,7 @@ class Reply:
     body: bytes | None = None
     reason: str = ""
     detail: str = ""
+    cut: bool = False
 
 
 class Exchange:
@@ -71,11 +75,14 @@ class Exchange:
     ``request_transform`` and ``response_transform`` change the bodies as they stream, where a filter has set them with
     its part of the request or the response: then nobody knows a length any more. ``ran``
     is the filters whose request part has run and whose response part has not; :mod:`balancer.filters.chain` keeps it.
+    ``draw`` returns a float in [0, 1), the only source of randomness. ``wait(seconds)`` returns a Deferred that fires then and can
+    be cancelled; None where nothing waits (``balancer explain``).
     """
 
     __slots__ = (
         "body",
         "captures",
+        "draw",
         "entry",
         "facts",
         "headers",
@@ -90,6 +97,7 @@ class Exchange:
         "route",
         "status",
         "target",
+        "wait",
     )
 
     def __init__(self, facts: RequestFacts, headers: RawHeaders, route: str = "") -> None:
@@ -109,6 +117,8 @@ class Exchange:
         self.origin = ""
         self.notes: dict[str, Any] = {}
         self.ran: list[Any] = []
+        self.draw: Callable[[], float] = random.random
+        self.wait: Callable[[float], Any] | None = None
 
     def change_request(self, transform: Transform) -> None:
         """Have ``transform`` change the request's body, after those that do so already."""

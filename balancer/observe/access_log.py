@@ -14,10 +14,11 @@ from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from balancer.hooks.interfaces import IAccessLogFormat
 
-__all__ = ["FLUSH_AFTER", "MOST_WAITING", "AccessLog"]
+__all__ = ["FLUSH_AFTER", "MOST_WAITING", "AccessLog", "AsItIs"]
 
 FLUSH_AFTER = 0.1
 """Seconds after which collected lines are written."""
@@ -27,6 +28,17 @@ MOST_WAITING = 4 * 1024 * 1024
 """Bytes of lines that may wait while the file cannot be written."""
 
 _log = Logger()
+
+
+@implementer(IAccessLogFormat)
+class AsItIs:
+    """For lines that somebody else has made."""
+
+    def exchange(self, record: str) -> str:
+        """Return the line."""
+        return record
+
+    session = exchange
 
 
 class AccessLog:

@@ -90,6 +90,7 @@ class Metrics(Collector):
         self._exchanges: dict[tuple[str, str, str, str, int], _Cell] = {}
         self._sessions: dict[tuple[str, str, str, str, str], _SessionCell] = {}
         self._reasons: dict[tuple[str, str], int] = {}
+        self._faults: dict[tuple[str, str, str], int] = {}
         self.websockets = WebSocketMeter()
         self._calls = CallMeter()
         self._reloads = {"ok": 0, "refused": 0}
@@ -117,6 +118,9 @@ class Metrics(Collector):
             self._count_reason(record.listener, record.reason)
         if record.grpc:
             self._calls.count(record)
+        if record.fault:
+            at = (record.listener, record.route, record.fault)
+            self._faults[at] = self._faults.get(at, 0) + 1
 
     @staticmethod
     def _count_attempts(cell: _Cell, record: ExchangeRecord) -> None:
@@ -179,6 +183,10 @@ class Metrics(Collector):
         for labels, count in self._reasons.items():
             reasons.add_metric(labels, count)
         yield reasons
+        faults = counter("faults_injected", "Exchanges that a fault was injected into.", ("listener", "route", "kind"))
+        for where, count in self._faults.items():
+            faults.add_metric(where, count)
+        yield faults
         reloads = CounterMetricFamily("balancer_reloads", "Reloads of the configuration.", labels=("outcome",))
         for outcome, count in self._reloads.items():
             reloads.add_metric((outcome,), count)

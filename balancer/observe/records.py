@@ -48,6 +48,7 @@ class ExchangeRecord:
     connect: float = -1.0  # connecting; 0.0 for a reused connection
     first_byte: float = -1.0  # request sent to first byte of the response
     total: float = -1.0  # first byte of the request to last byte of the response
+    fault: str = ""  # what was injected: "delay", "abort" or "delay+abort"
     notes: object = None  # Exchange.notes["log"], JSON format only
     websocket: WebSocketRecord | None = None  # of one that became a WebSocket
     facts: RequestFacts | None = (

@@ -25,6 +25,7 @@ from balancer.filters.redirect_https import RedirectHttps
 from balancer.filters.trace import Debugging
 from balancer.forwarding.encrypting import Encryption
 from balancer.forwarding.headers import HeaderPolicy, TrustedPeers
+from balancer.forwarding.mirroring.mirrors import Mirroring
 from balancer.forwarding.proxy import ProxyResource
 from balancer.forwarding.tunnel import TunnelSettings
 from balancer.forwarding.upgrades import Upgrades
@@ -287,7 +288,10 @@ class _Builder:
 
         tunnels = TunnelSettings(runtime.wheel, settings.timeouts.idle, websocket_policy(settings.websocket))
         upgrades = Upgrades(name, tunnels, runtime.observing.metrics.websockets)
-        proxy = ProxyResource(pools, runtime.connect_http, upgrades)
+        mirroring = Mirroring(
+            runtime.mirrors, name, pools, runtime.connect_http, upgrades, lambda: runtime.overload.shedding.share > 0
+        )
+        proxy = ProxyResource(pools, runtime.connect_http, upgrades, mirroring=mirroring)
         auth = settings.tls.client_auth if settings.tls is not None else None
         client_certificates = auth is not None and auth.headers
         trusted = self._config.trusted_proxies if settings.trusted_proxies is None else settings.trusted_proxies
@@ -325,6 +329,7 @@ class _Builder:
             proxied=self._proxied(settings, trusted),
             proofs=runtime.ordering.proofs if settings.tls is None else {},
             debugging=_debugging(self._config.debug),
+            wait=runtime.wait,
         )
 
 

@@ -97,6 +97,7 @@ class DataPlane:
         """Stop accepting, let what is in flight finish for ``timeout`` seconds, then cut; fires when all is closed."""
 
         def drained(_: None) -> None:
+            self.runtime.mirrors.drop()
             for pool in () if self.snapshot is None else self.snapshot.pools.values():
                 pool.stop()
                 for server in pool.servers:

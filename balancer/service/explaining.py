@@ -225,7 +225,7 @@ class _Walk:
             host, target = authority.encode("latin-1"), f"{path}?{query}" if query else path
         request_id = believed_request_id(head, arrival) or _EXPLAINED_ID
         exchange = Exchange(facts, outgoing(head, host, arrival, policy, request_id))
-        exchange.target = target
+        exchange.target, exchange.draw = target, self._draw
         if sample.body is not None:
             self._body = facts.body = sample.body.encode()
         else:

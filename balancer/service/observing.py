@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from balancer.listeners.udp import UDPListener
-from balancer.observe.access_log import AccessLog
+from balancer.observe.access_log import AccessLog, AsItIs
 from balancer.observe.metrics import Metrics, counter, gauge
 from balancer.observe.records import ExchangeRecord, SessionRecord
 from balancer.pools.events import PoolEvent
@@ -61,6 +61,7 @@ class Observing:
         self._waiting: list[ExchangeRecord] = []
         self._sessions: list[SessionRecord] = []
         self._call: IDelayedCall | None = None
+        self._files: dict[str, AccessLog] = {}
 
     def exchange(self, record: ExchangeRecord) -> None:
         """Log and count a finished exchange, soon. Runs for every request."""
@@ -115,6 +116,16 @@ class Observing:
         elif len(sessions) >= BATCH:
             self.catch_up()
 
+    def line(self, path: str | None, line: str) -> None:
+        """Write one line to the file at ``path``, None: to the service's log."""
+        if path is None:
+            _log.info("{line}", line=line)
+            return
+        file = self._files.get(path)
+        if file is None:
+            file = self._files[path] = AccessLog(self._clock, path, AsItIs())
+        file.exchange(line)
+
     def use(self, snapshot: Snapshot) -> None:
         """Log as ``snapshot`` wants it; the file stays open where the path did not change."""
         self.catch_up()
@@ -139,6 +150,8 @@ class Observing:
         self.catch_up()
         if self._log is not None:
             self._log.reopen()
+        for file in self._files.values():
+            file.reopen()
 
     def close(self) -> None:
         """Write what is left."""
@@ -148,6 +161,8 @@ class Observing:
         self.catch_up()
         if self._log is not None:
             self._log.close()
+        for file in self._files.values():
+            file.close()
 
     def gauges(self, snapshot: Snapshot, listeners: Listeners) -> Iterator[Metric]:
         """Yield what is true at the moment of a scrape."""

@@ -21,6 +21,7 @@ from balancer.acme.wanted import wanted_of
 from balancer.config.listeners import AnyListener, UdpListener
 from balancer.errors import OUT_OF_RESOURCES, BalancerError, ExchangeError, Side
 from balancer.forwarding.connector import ServerConnector
+from balancer.forwarding.mirroring.mirrors import Mirrors
 from balancer.forwarding.server_side import ServerSide
 from balancer.listeners.accept import Gate
 from balancer.model.address import Address
@@ -98,6 +99,7 @@ class Runtime:
         self.releases.watching.gather = self.observing.metrics.collect
         self.observing.metrics.watch(self.told)
         self.observe_exchange = self.observing.exchange
+        self.mirrors = Mirrors(reactor, self.wheel, random.random, self.observing.line)
         self.observe_session = self.observing.session
         self.draw = random.random
         self.new_id = new_id
@@ -112,6 +114,10 @@ class Runtime:
         self._stapled: list[str] = []
         self.given_up = 0
         """Idle connections to servers that were closed because descriptors were short."""
+
+    def wait(self, seconds: float) -> Deferred[None]:
+        """Return what fires in so many seconds; it can be cancelled."""
+        return deferLater(self.reactor, seconds)
 
     def gate(self) -> Gate:
         """Return the gate of the whole process."""
@@ -138,9 +144,10 @@ class Runtime:
         self._release(snapshot)
 
     def told(self) -> Iterator[Metric]:
-        """Yield metrics of what one process does for all."""
+        """Yield metrics of what is no part of a snapshot: certificates ordered, releases, mirrors."""
         yield from self.ordering.metrics()
         yield from self.releases.metrics()
+        yield from self.mirrors.metrics()
 
     def _rotate_each(self, seconds: float | None) -> None:
         """Begin to use a new key for session tickets each so many seconds; None: they are not used."""

@@ -80,6 +80,19 @@ class CheckTests(CommandTestCase):
             ],
         )
 
+    def test_lint_of_filters(self) -> None:
+        """A filter that lets nothing through is named, and so are mirrors that have nothing to do or too much."""
+        filters = "filters: [{fault: {abort: {percent: 9}}}, {fault: {abort: {percent: 100}}}]"
+        mirror = "filters: [{mirror: a}]"
+        routes = f"{{pool: a, {mirror}, match: {{path: /a}}}}, {{respond: 404, {mirror}}}"
+        web = f"{{bind: '127.0.0.1:1', routes: [{routes}], {filters}}}"
+        file = self.file(f"listeners: {{web: {web}}}\npools: {{a: {{servers: ['127.0.0.1:2']}}}}\n")
+        text = self.balancer("check", "--lint", file, status=1).stderr
+        self.assertIn("listeners.web.filters[1]: every request is aborted", text)
+        self.assertNotIn("web.filters[0]", text)
+        self.assertIn("routes[0].filters[0]: pool 'a' gets the requests of this route already", text)
+        self.assertIn("routes[1].filters[0]: nothing is mirrored", text)
+
     def test_no_such_file(self) -> None:
         for path in ("/nowhere/b.yaml", "/"):
             found = self.balancer("check", path, status=1)

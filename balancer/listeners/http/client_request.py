@@ -20,13 +20,12 @@ from twisted.web.iweb import IRequest
 from zope.interface import implementer
 from zope.interface.interface import InterfaceClass
 
-from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.filters.chain import run_responses
 from balancer.forwarding.client_side import BodyConsumer
 from balancer.forwarding.headers import Arrival, outgoing, request_frame
 from balancer.listeners.http import replies
-from balancer.listeners.http.recording import note
+from balancer.listeners.http.recording import note, note_gone
 from balancer.listeners.http.site import Site
 from balancer.model.decision import Decision
 from balancer.model.exchange import Exchange, Reply, Transform
@@ -34,7 +33,7 @@ from balancer.model.facts import RequestFacts
 from balancer.model.headers import RawHeaders
 from balancer.net.timers import Entry
 from balancer.observe.records import ExchangeRecord
-from balancer.wire.grpc.status import Status, is_grpc, of_error, of_reply, trailers
+from balancer.wire.grpc.status import is_grpc, of_error, of_reply, of_response, trailers
 from balancer.wire.http1.body import Body
 from balancer.wire.http1.heads import RequestHead
 
@@ -287,14 +286,19 @@ class ClientRequest:
         """Answer with one of the balancer's own replies, and end the exchange."""
         if reply.reason or reply.status >= 400:
             self.record.reason, self.record.detail = reply.reason, reply.detail
+        self._forget_unsent()
+        if reply.cut:
+            self.record.status = reply.status
+            self._finish(abort=True)
+            return
         if self.is_call and not is_grpc(reply.headers):
-            self._forget_unsent()
             code, message = of_reply(reply.status, reply.detail)
             self.record.grpc_status = code
             self._answer(200, replies.of_reply_to_call(reply, trailers(code, message)), b"")
             return
+        if self.is_call:
+            self.record.grpc_status = of_response(reply.status, reply.headers, None)
         headers, body = replies.of_reply(reply, self.request_id, self.facts.header("accept") or "")
-        self._forget_unsent()
         self._answer(reply.status, headers, body)
 
     def fail(self, error: ExchangeError) -> None:
@@ -375,12 +379,7 @@ class ClientRequest:
             return
         self.finished = True
         consumer, self.consumer = self.consumer, None
-        record = self.record
-        record.reason, record.detail = errors.CLIENT_GONE.code, "client went away"
-        if not self.responded:
-            record.status = errors.CLIENT_GONE.status
-        if record.grpc:
-            record.grpc_status = Status.CANCELLED
+        note_gone(self.record, self.responded)
         if consumer is not None:
             consumer.client_went()
         note(self, self.site.now())

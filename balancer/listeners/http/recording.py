@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
-from balancer.wire.grpc.status import of_response
+from balancer import errors
+from balancer.filters.fault import NOTE as FAULT
+from balancer.wire.grpc.status import Status, of_response
 
 if TYPE_CHECKING:
     from balancer.listeners.http.client_request import ClientRequest
+    from balancer.observe.records import ExchangeRecord
 
-__all__ = ["note"]
+__all__ = ["note", "note_gone"]
 
 _log = Logger()
 
@@ -40,8 +43,19 @@ def note(request: ClientRequest, now: float) -> None:
     exchange = request.exchange
     if exchange is not None and "log" in exchange.notes:
         record.notes = exchange.notes["log"]
+        if FAULT in exchange.notes:
+            record.fault = exchange.notes[FAULT].kind
     try:
         site.observe(record)
     except Exception:
         # Whatever a log format does, the connection must live.
         _log.failure("the record of {request} could not be written", request=request)
+
+
+def note_gone(record: ExchangeRecord, responded: bool) -> None:
+    """Note that the client went away, after the response had begun or before."""
+    record.reason, record.detail = errors.CLIENT_GONE.code, "client went away"
+    if not responded:
+        record.status = errors.CLIENT_GONE.status
+    if record.grpc:
+        record.grpc_status = Status.CANCELLED

@@ -57,7 +57,7 @@ class Site:
     bytes, None for no limit. ``tls`` is what is spoken TLS by, None where connections are plain; ``http2`` what clients may do
     that speak it, None where it is not spoken; ``proxied`` whose PROXY headers are taken, None: nobody's. ``proofs`` holds, by token, what authorities are
     to find that issue certificates: mostly nothing, and it changes while requests come. ``known`` is what need not be read again. ``debugging`` says whose requests are
-    told what was decided about them, None: nobody's.
+    told what was decided about them, None: nobody's. ``wait`` returns a Deferred that fires after so many seconds.
     """
 
     listener: str
@@ -80,3 +80,4 @@ class Site:
     debugging: Debugging | None = None
     now: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
+    wait: Callable[[float], Any] | None = None

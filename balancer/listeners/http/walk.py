@@ -172,6 +172,7 @@ def _exchange(request: ClientRequest) -> Exchange:
     headers = request.outgoing_headers()
     exchange = request.exchange = Exchange(request.facts, headers)
     exchange.target = request.target
+    exchange.draw, exchange.wait = request.site.draw, request.site.wait
     decision = request.decision
     if decision is not None:
         exchange.route, exchange.pool, exchange.entry = decision.route, decision.pool, decision.entry
