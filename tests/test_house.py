@@ -177,7 +177,6 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "model/verdict.py",
         "testing.py",
     ),
-    "observe/test_formats.py": ("observe/records.py",),
     "service/test_build.py": (
         "service/pools.py",
         "service/routes.py",

@@ -51,20 +51,21 @@ class Forward(Attempts):
     __slots__ = ("_excuses", "_trying", "_unsent_before", "_upgrades", "_whole")
 
     def __init__(self, request: ClientSide, pool: Pool, connect: Connector, upgrades: Upgrades, terms: Terms) -> None:
-        super().__init__(request, pool, connect, terms)
+        Attempts.__init__(self, request, pool, connect, terms)  # super() is a call more
         self._upgrades = upgrades
         self._unsent_before = 0
         self._excuses = 2
 
     def start(self) -> None:
         """Choose a server and begin; raises ExchangeError for an upgrade that no server can agree to."""
-        if self._request.head.upgrade is not None:
-            check(self._request.head)
-        self._request.consumer = self
-        self._record.pool = self._pool.name
-        exchange = self._request.exchange
+        request, pool = self._request, self._pool
+        if request.head.upgrade is not None:
+            check(request.head)
+        request.consumer = self
+        self._record.pool = pool.name
+        exchange = request.exchange
         if exchange is not None and NOTE in exchange.notes:
-            exchange.notes[NOTE].pool(self._pool.explain_out())
+            exchange.notes[NOTE].pool(pool.explain_out())
         self._terms.retry.budget.requests += 1
         self._choose()
 
@@ -171,21 +172,22 @@ class Forward(Attempts):
         if self._phase == SENDING:
             now = time.monotonic()
             self._record.first_byte = now - self._since
-            body = reader.body
             if (
-                body.ended
-                and head.content_length is not None
+                head.content_length is not None
                 and head.status < self._terms.retry.floor
                 and head.dated
-                and body.trailers is None
                 and not self._streaming
                 and self._pool.sticky is None
                 and request.exchange is None
                 and request.head.upgrade is None
             ):
-                self._part(head.status, now)
-                request.pass_on(head, b"".join(body.take()), now)
-                return
+                whole = reader.whole
+                if whole is None and reader.body.ended and reader.body.trailers is None:
+                    whole = b"".join(reader.body.take())
+                if whole is not None:
+                    self._part(head.status, now)
+                    request.pass_on(head, whole, now)
+                    return
             if head.status == 101:
                 self._switch(head)
                 return

@@ -39,7 +39,8 @@ class Response(Protocol):
     """A response as far as it has come.
 
     ``informational`` are 1xx heads, to be passed on and cleared by who reads them; ``head`` and ``body`` are there once the
-    final head is. ``begun`` says whether anything of a response came, ``leftover`` is what came behind a 101.
+    final head is. ``begun`` says whether anything of a response came, ``leftover`` is what came behind a 101;
+    ``whole`` the bytes of a body that is there whole, where they were at hand as such, else None.
     """
 
     informational: list[ResponseHead]
@@ -47,6 +48,7 @@ class Response(Protocol):
     body: Body
     begun: bool
     leftover: bytes | None
+    whole: bytes | None
 
 
 class ServerSide(Protocol):

@@ -52,6 +52,7 @@ class ServerStream:
     plain = False
     version = "h2"
     leftover: bytes | None = None
+    whole: bytes | None = None
 
     __slots__ = (
         "_asked",

@@ -131,21 +131,16 @@ class ClientRequest:
     def plain_bytes(self) -> bytes | None:
         """Return the whole request for a server, where nothing about it is out of the ordinary; else None."""
         head, arrival = self.head, self.arrival
-        if (
-            self.exchange is not None
-            or arrival.trusted
-            or head.content_length is not None
-            or head.chunked
-            or head.expect_continue
-            or head.upgrade is not None
-        ):
+        if self.exchange is not None or arrival.trusted:
             return None
         policy, block = self.site.policy, arrival.block
         frame = head.frame
         if frame is None or frame[0] is not policy or frame[3] is not block:
+            if head.content_length is not None or head.chunked or head.expect_continue or head.upgrade is not None:
+                return None
             frame = head.frame = (policy, *request_frame(head, self.target, self.host, arrival, policy), block)
         after = frame[2]
-        return b"%b%b%b" % (frame[1], self.request_id.encode("ascii"), after) if after else frame[1]
+        return frame[1] + self.request_id.encode("ascii") + after if after else frame[1]
 
     @property
     def is_call(self) -> bool:

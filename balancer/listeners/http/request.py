@@ -165,7 +165,7 @@ class Request(ClientRequest):
             else:
                 before = before[:-2] + b"Connection: close\r\n\r\n"
         self.channel.transport.write(
-            b"%b%b%b%b" % (before, self.request_id.encode("ascii"), after, body) if after else before + body
+            b"".join((before, self.request_id.encode("ascii"), after, body)) if after else before + body
         )
         note(self, now)
         self.channel.request_ended(self, False)

@@ -58,15 +58,17 @@ def begin(request: ClientRequest) -> None:
     try:
         if not head.target.startswith("/"):
             _take_absolute(request)
-        facts.path  # noqa: B018 - raises BadTargetError
-        if site.debugging is not None:
-            _trace(request, site.debugging)
-        if site.proofs and (proof := _proof(site.proofs, facts.path)) is not None:
-            request.answer(proof)
-        elif site.filters:
-            _through(request, site.filters, _route)
-        else:
-            _route(request)
+        if site.filters or site.proofs or site.debugging is not None:
+            facts.path  # noqa: B018 - raises BadTargetError before anybody has acted; the decision does as well
+            if site.debugging is not None:
+                _trace(request, site.debugging)
+            if site.proofs and (proof := _proof(site.proofs, facts.path)) is not None:
+                request.answer(proof)
+                return
+            if site.filters:
+                _through(request, site.filters, _route)
+                return
+        _route(request)
     except BadTargetError as error:
         raise ExchangeError(errors.HTTP_REQUEST_ERROR, str(error)) from None
 
@@ -114,8 +116,10 @@ def _route(request: ClientRequest) -> None:
         exchange.captures = dict(decision.captures)
     if entry.filters:
         _through(request, entry.filters, _serve)
-    else:
+    elif entry.leaf is None or decision.action == "resource":
         _serve(request)
+    else:
+        entry.leaf.render(request)
 
 
 def _look_at_body(request: ClientRequest, limit: int) -> None:

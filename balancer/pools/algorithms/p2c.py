@@ -10,7 +10,7 @@ pool too, and the first one drawn is kept unless the other would still be the le
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
 from zope.interface import implementer
@@ -41,14 +41,13 @@ class P2C:
         self._heights = list(accumulate(weights)) if len(set(weights)) > 1 else None
         self._total = sum(weights)
 
-    def candidates(self, choice: Choice) -> Iterator[IServer]:
-        """Yield the better of two, the other, then the rest by load."""
+    def candidates(self, choice: Choice) -> Iterable[IServer]:
+        """Return the better of two, the other, then the rest by load."""
         servers = self._servers
         count = self._count
-        draw = choice.draw
         if count < 2:
-            yield from servers
-            return
+            return servers
+        draw = choice.draw
         heights = self._heights
         if heights is None:
             one = int(draw() * count)
@@ -67,6 +66,12 @@ class P2C:
         second = servers[two]
         if first.active * second.weight >= (second.active + 1) * first.weight:
             first, second = second, first
+        if count == 2:
+            return first, second
+        return self._in_order(first, second)
+
+    def _in_order(self, first: IServer, second: IServer) -> Iterator[IServer]:
+        servers = self._servers
         yield first
         yield second
         yield from sorted(

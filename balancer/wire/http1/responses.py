@@ -6,6 +6,7 @@ One :class:`ResponseReader` serves one server connection, one exchange at a time
     reader.feed(data)            # raises ExchangeError for what is no valid HTTP
     reader.informational         # 1xx heads, to be passed on and cleared by the caller
     reader.head, reader.body     # once the final head is there
+    reader.whole                 # the body's bytes, where a response whose head is repeated came whole, else None
 
 What a server repeats is not read twice: a response whose head is byte for byte that of the one before it on the
 connection shares that one's :class:`ResponseHead`. The gain is measured with the requests'. What is left of a body of known
@@ -79,6 +80,7 @@ class ResponseReader:
 
     __slots__ = (
         "_bodiless",
+        "_body",
         "_body_seen",
         "_busy",
         "_head_bytes",
@@ -86,16 +88,17 @@ class ResponseReader:
         "_last",
         "_last_block",
         "_left",
+        "_parsed",
         "_parser",
         "_reason",
         "_trailers",
         "_until_close",
         "begun",
-        "body",
         "head",
         "informational",
         "leftover",
         "reusable",
+        "whole",
     )
 
     def __init__(self) -> None:
@@ -106,6 +109,7 @@ class ResponseReader:
         self._last: ResponseHead | None = None  # the last head, where it may be repeated …
         self._last_block = b""  # … and its bytes
         self._left = 0  # bytes of a body still to come, past the parser
+        self._parsed = True  # llhttp has been at it, or soon is, since the last response was expected
         self.expect("")
         self._busy = False
 
@@ -114,14 +118,30 @@ class ResponseReader:
         self._busy = True
         self._bodiless = method == "HEAD"
         self.head: ResponseHead | None = None
-        self.body = Body()
+        self.whole: bytes | None = None
+        self._body: Body | None = None
         self.begun = False  # the first byte of the response came
+        if not self._parsed:
+            return
+        self._parsed = False
         self._headers: RawHeaders = []
         self._trailers: RawHeaders | None = None
         self._reason = b""
         self._head_bytes = 0
         self._body_seen = 0
         self._until_close = False
+
+    @property
+    def body(self) -> Body:
+        """The body, as far as it has come; made when it is first asked for."""
+        body = self._body
+        if body is None:
+            body = self._body = Body()
+            if self.whole is not None:
+                if self.whole:
+                    body.feed(self.whole)
+                body.ended = True
+        return body
 
     def feed(self, data: bytes) -> None:
         """Take what arrived.
@@ -150,9 +170,11 @@ class ResponseReader:
             return
         begun, self.begun = self.begun, True
         if not begun:
-            if self._repeats(data):
+            last = self._last
+            if last is not None and data.startswith(self._last_block) and self._repeats(last, data):
                 return
             self._last = None
+        self._parsed = True
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as pause:
@@ -182,10 +204,9 @@ class ResponseReader:
                 if self._head_bytes > _HEAD_SIZE:
                     raise ExchangeError(errors.HTTP_RESPONSE_HEADER_SECTION_SIZE, "chunk extensions or trailers")
 
-    def _repeats(self, data: bytes) -> bool:
-        """Take ``data`` if it begins with the same head as the last response's; return whether it does."""
-        last = self._last
-        if last is None or self._bodiless or not data.startswith(self._last_block):
+    def _repeats(self, last: ResponseHead, data: bytes) -> bool:
+        """Take ``data``, which begins with the head of the ``last`` response, if it is no more than a response; return whether it is."""
+        if self._bodiless:
             return False
         size = len(self._last_block)
         length = 0 if last.status in _NO_BODY else last.content_length or 0
@@ -195,14 +216,14 @@ class ResponseReader:
         if last.block is None:
             last.block = encode.fields(last.plain)
         self.head = last
-        body = self.body
-        if len(data) > size:
-            body.feed(data[size:])
         if left:
+            body = self.body
             body.length = length
+            if left < length:
+                body.feed(data[size:])
             self._left = left
         else:
-            body.ended = True
+            self.whole = data[size:]
             self._busy = False
         return True
 

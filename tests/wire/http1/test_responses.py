@@ -255,3 +255,18 @@ class RepeatedTests(SynchronousTestCase):
             busy = not readers[0].body.ended
             if not readers[0].reusable:
                 return
+
+    def test_whole(self) -> None:
+        """The body of a repeated response that came whole is there as it came; one that came in pieces is only a body."""
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+        reader = read(head + b"ok")
+        self.assertIsNone(reader.whole)
+        reader.expect("GET")
+        reader.feed(head + b"no")
+        self.assertEqual(reader.whole, b"no")
+        self.assertEqual((reader.body.take(), reader.body.ended), ([b"no"], True))
+        reader.expect("GET")
+        reader.feed(head + b"y")
+        reader.feed(b"o")
+        self.assertIsNone(reader.whole)
+        self.assertEqual((b"".join(reader.body.take()), reader.body.ended), (b"yo", True))
