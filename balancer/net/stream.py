@@ -377,7 +377,7 @@ class Stream(Lean):
 
     def loseWriteConnection(self) -> None:
         """Send FIN when everything is written: now, if it is."""
-        if self._writeDisconnected:
+        if self._writeDisconnected or self.disconnected:
             return
         if (
             self._tempDataBuffer
