@@ -12,9 +12,7 @@ processor's caches warm. What is large is sent at once all the same.
 What stays as in Twisted: the order of bytes, producers (a streaming one is paused when the queue is full, a pull
 producer is asked through the reactor), ``loseConnection`` and half-close after the queue is flushed, ``startTLS``,
 ``abortConnection``. No method ever calls ``connectionLost`` from inside ``write``: a send that fails is reported by
-the reactor afterwards, as ever.
-
-These run on any reactor built on :class:`twisted.internet.posixbase.PosixReactorBase`.
+the reactor afterwards, as ever. Any reactor built on :class:`twisted.internet.posixbase.PosixReactorBase` will do.
 """
 
 from __future__ import annotations
@@ -200,11 +198,12 @@ class Stream(Lean):
             self._unread = data
 
     def startReading(self) -> None:
-        """Read on, what was held first."""
+        """Read on; what was held comes first, and until it has come nothing else does."""
         self.is_reading = True
         if self._unread is not None:
             self.reactor.callLater(0, self._release)
-        super().startReading()
+        else:
+            super().startReading()
 
     def stopReading(self) -> None:
         """Read no more for now."""
@@ -217,6 +216,7 @@ class Stream(Lean):
             return  # paused again, or over
         self._unread = None
         if data:
+            super().startReading()
             self.protocol.dataReceived(data)
         else:
             self.reactor._disconnectSelectable(self, self.why_ended(), True)

@@ -94,7 +94,7 @@ class BatchTests(ReactorBuilder):
                 return made[-1]
 
         port = reactor.listenTCP(0, Made(), interface="127.0.0.1")
-        clients = [socket.create_connection(("127.0.0.1", port.getHost().port)) for _ in range(2)]
+        clients = self.clients = [socket.create_connection(("127.0.0.1", port.getHost().port)) for _ in range(2)]
         for client in clients:
             self.addCleanup(client.close)
         self.runReactor(reactor)
@@ -111,6 +111,17 @@ class BatchTests(ReactorBuilder):
         """Data that was read waits until its connection is resumed."""
         outcome = self.meet(lambda other: other.pauseProducing(), lambda other: other.resumeProducing())
         self.assertEqual(outcome, (b"", b"data", b""))
+
+    def test_paused_while_more_comes(self) -> None:
+        """What was read before is received before what came since, whoever resumes the connection, and when."""
+
+        def resume(other: Any) -> None:
+            for client in self.clients:
+                client.send(b", and more")
+            other.resumeProducing()
+
+        _, received, _ = self.meet(lambda other: other.pauseProducing(), resume)
+        self.assertEqual(received, b"data, and more")
 
     def test_aborted(self) -> None:
         """Data that was read does not reach a connection that was ended."""
