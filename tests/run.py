@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
 def _suites(arguments: list[str]) -> list[tuple[str, Path, list[str]]]:
     if arguments:
         return [(" ".join(arguments), ROOT, arguments)]
-    jobs = f"-j{max(2, os.cpu_count() or 2)}"
+    jobs = f"-j{(os.cpu_count() or 2) + 1}"  # live tests wait for much of their time
     suites = [
         ("balancer", ROOT, [jobs, "tests"]),
         ("balancer, the other reactor", ROOT, [jobs, "--reactor=uv", *_SOCKETS]),
