@@ -20,8 +20,10 @@ __all__ = [
     "PanicEnded",
     "PoolEvent",
     "ServerCameUp",
+    "ServerDisabled",
     "ServerDrained",
     "ServerEjected",
+    "ServerEnabled",
     "ServerReturned",
     "ServerSuspected",
     "ServerUndrained",
@@ -107,6 +109,26 @@ class ServerUndrained(PoolEvent):
 
     def _words(self) -> str:
         return "takes new clients again"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerDisabled(PoolEvent):
+    """An operator asked that the server get nothing new."""
+
+    kind: ClassVar[str] = "server_disabled"
+
+    def _words(self) -> str:
+        return "is disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEnabled(PoolEvent):
+    """An operator asked that the server be used again."""
+
+    kind: ClassVar[str] = "server_enabled"
+
+    def _words(self) -> str:
+        return "is enabled again"
 
 
 @dataclass(frozen=True, slots=True)

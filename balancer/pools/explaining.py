@@ -85,6 +85,8 @@ def _why_not(server: Server, now: float) -> str:
             return f"full: {server.active} in flight, and its adaptive limit is {server.adaptive}"
         return f"full: {server.active} of {server.max_connections} connections"
     state = server.state
+    if state == "disabled":
+        return "disabled by hand" if server.condition == "up" else f"disabled by hand, and {server.condition}{reason}"
     if state == "down":
         return f"down{reason}"
     if state == "ejected":

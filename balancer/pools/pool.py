@@ -300,7 +300,7 @@ class Pool:
         for server in servers:
             server.open = server in opened
             well = panic or (server.healthy and not server.ejected)
-            server.open_to_known = well and bool(server.endpoints) and not server.tripped
+            server.open_to_known = well and server.takes_known
         if self.algorithm.stable:  # it wants to know those that are down as well
             backups = bool(group) and group[0].backup
             group = [server for server in servers if server.backup is backups and server.weight > 0]

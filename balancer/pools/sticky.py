@@ -7,7 +7,7 @@ understands it. A value that is none of ours is as good as none.
 A table remembers which server was last chosen for a client address or a header's value; it is bounded (the ones unused
 for longest go first), and an entry unused for its time to live is forgotten.
 
-A client stays on a server that drains or has weight 0, but not on one that is down, ejected or full.
+A client stays on a server that drains or has weight 0, but not on one that is disabled, down, ejected or full.
 """
 
 from __future__ import annotations

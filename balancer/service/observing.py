@@ -14,6 +14,7 @@ from balancer.observe.access_log import AccessLog, AsItIs
 from balancer.observe.metrics import Metrics, counter, gauge
 from balancer.observe.records import ExchangeRecord, SessionRecord
 from balancer.pools.events import PoolEvent
+from balancer.pools.server import STATES
 from balancer.service.http2 import http2_metrics
 from balancer.service.pool_metrics import policy_metrics
 from balancer.service.snapshot import Snapshot
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BATCH", "WAIT", "Observing", "log_event"]
 
-_STATES = ("up", "down", "ejected", "tripped", "draining")
 _BAD_NEWS = frozenset(
     ["server_went_down", "server_ejected", "server_suspected", "breaker_opened", "name_did_not_resolve", "panic_began"]
 )
@@ -206,7 +206,7 @@ class Observing:
             waiting.add_metric((name,), len(pool.queue))
             panic.add_metric((name,), int(pool.in_panic))
             for server in pool.servers:
-                for each in _STATES:
+                for each in STATES:
                     state.add_metric((name, server.name, each), int(server.state == each))
                 active.add_metric((name, server.name), server.active)
                 idle.add_metric((name, server.name), len(server.idle))
