@@ -61,7 +61,7 @@ class Change:
 
 
 def change_server(snapshot: Snapshot | None, pool: str, server: str, change: Change) -> dict[str, Any]:
-    """Do to a server as an operator wants; return what it is now, with a ``warning`` where no server of the pool is left.
+    """Do to a server as an operator wants; return what it is now, with a ``warning`` where no server is left.
 
     Raises:
         BalancerError: if there is no such pool or server; if it is to be disabled, and is the last that can be used.
@@ -157,9 +157,9 @@ def restored(pool: str, server: str | None, by: Mapping[str, list[list[str]]], s
     if len(done) > ejections:
         words.append(f"{counted(len(done) - ejections, 'breaker')} closed")
     asked = len(by) + len(unknown)
-    where = f" in {len({each['worker'] for each in done})} of {asked} workers" if asked > 1 else ""
+    where = f" in {len({each['worker'] for each in done})} of {asked} workers" if asked > 1 and done else ""
     message = f"{pool if server is None else f'{pool}: {server}'}: {' and '.join(words) or 'nothing to restore'}{where}"
     found = {"pool": pool, "server": server, "workers": len(by), "restored": done, "message": message}
     if unknown:
-        found["warning"] = f"no answer from {', '.join(unknown)}"
+        found["silent"] = unknown
     return found

@@ -276,6 +276,19 @@ class AdoptTests(TestCase):
         self.assertEqual((b.weight, b.max_connections, b.draining, a.requests), (5, 9, True, 7))
         self.assertEqual(new.chosen(), {"a", "d"})
 
+    def test_disabled_by_hand(self) -> None:
+        """A server stays disabled through reloads, as long as it is in the file; one that comes back is a new one."""
+        a = self.old.servers[0]
+        a.disable()
+        same = self.made("abc")
+        same.pool.adopt(self.old.pool)
+        self.assertEqual((a.state, same.chosen()), ("disabled", {"b", "c"}))
+        without = self.made("bc")
+        without.pool.adopt(same.pool)
+        back = self.made("abc")
+        back.pool.adopt(without.pool)
+        self.assertEqual(back.chosen(), {"a", "b", "c"})
+
     def test_weight_by_hand(self) -> None:
         """A weight that was set by hand stays through reloads, until the file says another."""
         a = self.old.servers[0]

@@ -233,6 +233,13 @@ class PoolTests(TestCase):
         self.pool.set_weight(self.mine, 0)
         self.assertEqual(self.watched.chosen(), {self.mine.name})
 
+    def test_disabled(self) -> None:
+        """Nobody stays on a disabled server, whoever says so."""
+        self.mine.disable()
+        [other] = self.watched.chosen()
+        self.assertNotEqual(other, self.mine.name)
+        self.assertIsNot(self.pool.choose(session(), sticky_to=self.mine), self.mine)
+
     def test_given(self) -> None:
         """The caller may say which server it sticks to."""
         other = next(one for one in self.watched.servers if one is not self.mine)

@@ -24,7 +24,7 @@ _log = Logger()
 
 
 async def changed_by_all(holdings: Holdings, crew: Crew, pool: str, server: str, wanted: Any) -> dict[str, Any]:
-    """Do to a server as an operator wants, see :func:`~balancer.service.changes.change_server`; ``workers`` is how many know."""
+    """Do to a server as an operator wants, see :func:`~balancer.service.changes.change_server`; ``workers`` is how many know, ``silent`` who may not."""
     now = change_server(holdings.in_force.snapshot, pool, server, Change.of(wanted))
     _log.info("{name} of pool {pool} is {state} now, weight {weight}", pool=pool, **now)
     workers = crew.reachable
@@ -33,7 +33,7 @@ async def changed_by_all(holdings: Holdings, crew: Crew, pool: str, server: str,
     silent = [worker.name for worker, (well, _) in zip(workers, told, strict=True) if not well and _is_there(worker)]
     now["workers"] = sum(well for well, _ in told)
     if silent:
-        now["warning"] = "; ".join(filter(None, [now.get("warning"), f"no answer from {', '.join(silent)}"]))
+        now["silent"] = silent
     return now
 
 
