@@ -157,7 +157,9 @@ def restored(pool: str, server: str | None, by: Mapping[str, list[list[str]]], s
     if len(done) > ejections:
         words.append(f"{counted(len(done) - ejections, 'breaker')} closed")
     asked = len(by) + len(unknown)
-    where = f" in {len({each['worker'] for each in done})} of {asked} workers" if asked > 1 and done else ""
+    where = ""
+    if asked > 1:
+        where = f" in {len({each['worker'] for each in done})} of {asked} workers" if done else f" in {asked} workers"
     message = f"{pool if server is None else f'{pool}: {server}'}: {' and '.join(words) or 'nothing to restore'}{where}"
     found = {"pool": pool, "server": server, "workers": len(by), "restored": done, "message": message}
     if unknown:

@@ -116,3 +116,6 @@ class RestoreTests(TestCase):
         self.assertEqual(found["message"], "web: 1 ejection ended and 2 breakers closed in 2 of 4 workers")
         self.assertEqual((found["workers"], found["silent"]), (3, ["worker 4"]))
         self.assertEqual(restored("web", None, {"": []}, ())["message"], "web: nothing to restore")
+        self.assertEqual(
+            restored("web", None, {"a": [], "b": []}, ())["message"], "web: nothing to restore in 2 workers"
+        )
