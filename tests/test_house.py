@@ -120,6 +120,7 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "service/workers/summed.py",
         "service/workers/worker.py",
     ),
+    "live/test_changes.py": ("service/workers/changing.py",),
     "live/test_demo.py": (
         "cli/demo.py",
         "cli/demo_servers.py",

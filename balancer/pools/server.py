@@ -269,7 +269,8 @@ class Server:
     def enable(self) -> None:
         """Be as any other again."""
         if self.disabled:
-            self.disabled = self.idle.closed = False
+            self.disabled = False
+            self._keep_connections()
             if self.owner is not None:
                 self.owner.observe(ServerEnabled(self.owner.name, self.name))
                 self.owner.refresh()
@@ -287,7 +288,7 @@ class Server:
             self.close_idle()
             self.protocol, self.shared = other.protocol, other.shared
             self.idle = IdleConnections(other.idle.settings)
-            self.idle.closed = self.disabled
+            self._keep_connections()
         if _speaks(other) != _speaks(self):
             self.drop_idle()  # they were made in another trust
         self.encryption = other.encryption
@@ -305,9 +306,15 @@ class Server:
         """Close the idle connections, and those that are shared once they are idle; those to come are kept as before."""
         self.idle.close()
         self.idle = IdleConnections(self.idle.settings)
-        self.idle.closed = self.disabled
         if self.shared is not None:
             self.shared.drop()
+        self._keep_connections()
+
+    def _keep_connections(self) -> None:
+        """Keep connections from now on, unless it is disabled."""
+        self.idle.closed = self.disabled
+        if self.shared is not None:
+            self.shared.closed = self.disabled
 
     def give_up_idle(self) -> int:
         """Close about a quarter of the idle connections, because descriptors are short; return how many."""

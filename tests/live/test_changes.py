@@ -93,6 +93,8 @@ class DisableTests(ChangesTestCase):
             each["name"]: (each["state"], each["weight"]) for each in self.ask("GET", "/status")["pools"][0]["servers"]
         }
         self.assertEqual(states, {"one": ("disabled", 1), "two": ("up", 3)})
+        text = self.get(self.metrics, "/metrics").body.decode()  # of the workers, which have started since
+        self.assertIn('balancer_server_weight{pool="web",server="two"} 3.0', text)
         self.assertEqual(self.change("one", disable=False)["workers"], 2)
         self.assertEqual(self.bodies(), {"one", "two"})
         self.assertEqual(self.bodies(Cookie=cookie), {"one"})

@@ -108,6 +108,14 @@ class BreakerTests(TestCase):
         assert after.pool.breaker is not None
         self.assertEqual(after.pool.breaker.trips, 1)
 
+    def test_of_another_kind(self) -> None:
+        """A reload that gives the pool a breaker in place of the servers' begins anew."""
+        before = self.watched()
+        before.fail(before.servers[0], 4)
+        after = Guarded("ab", RoundRobin(), clock=before.clock, trip=TripSettings(of="pool"))
+        after.pool.adopt(before.pool)
+        self.assertEqual(after.chosen(), {"a", "b"})
+
     def test_restore(self) -> None:
         """A server is back at once, and nothing is left to come."""
         watched = self.watched()

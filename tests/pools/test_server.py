@@ -132,6 +132,14 @@ class ServerTests(TestCase):
         self.assertEqual((watched.chosen(), watched.kinds()), ({"a"}, ["server_enabled"]))
         self.assertTrue(one.idle.put(late, 0.0))
 
+    def test_disabled_shared(self) -> None:
+        """Connections of HTTP/2 that are just being made are not kept either."""
+        one = server("a", protocol="h2")
+        one.disable()
+        self.assertTrue(one.shared is not None and one.shared.closed)
+        one.enable()
+        self.assertFalse(one.shared is None or one.shared.closed)
+
     def test_disabled_and_drained(self) -> None:
         """One does not end the other."""
         one = server("a")
