@@ -161,7 +161,7 @@ def restored(pool: str, server: str | None, by: Mapping[str, list[list[str]]], s
     if asked > 1:
         where = f" in {len({each['worker'] for each in done})} of {asked} workers" if done else f" in {asked} workers"
     message = f"{pool if server is None else f'{pool}: {server}'}: {' and '.join(words) or 'nothing to restore'}{where}"
-    found = {"pool": pool, "server": server, "workers": len(by), "restored": done, "message": message}
+    found: dict[str, Any] = {"pool": pool, "server": server, "workers": len(by), "restored": done, "message": message}
     if unknown:
         found["silent"] = unknown
     return found

@@ -56,10 +56,6 @@ class ChangesTestCase(WorkersTestCase):
         [found] = re.findall(rf'balancer_server_state{{pool="web",server="{name}",state="(\w+)"}} 1\.0', text)
         return str(found)
 
-    def all_there(self, without: int = 0) -> bool:
-        pids = [each["pid"] for each in self.ready()]
-        return len(pids) == 2 and without not in pids
-
 
 class DisableTests(ChangesTestCase):
     def test_survives(self) -> None:
