@@ -121,7 +121,7 @@ class _Builder:
         self._registry = found.registry
         self._runtime = runtime or Runtime(Clock())
         if runtime is not None:
-            found.registry.clock = runtime.reactor
+            found.registry.clock, found.registry.threads = runtime.reactor, runtime.check_threads
         self._problems: list[Problem] = []
         self._directory = found.document.directory
         self._shelves: dict[str, Shelf] = {}
