@@ -112,7 +112,8 @@ class GuardedCheck:
         if lane == "inline" or in_place or threads is None:
             return self._at_once(self._inspect, (subject, phase), phase)
         if lane == "thread":
-            return self._in_thread(threads, subject, phase, min(seconds, self._seconds(tripped)))
+            limit = max(1.0, self.terms.seconds) if tripped else min(seconds, self.terms.seconds)
+            return self._in_thread(threads, subject, phase, limit)
         return self._remote(subject, phase, min(seconds, self.terms.seconds))
 
     def piece(self, subject: Subject, phase: Phase, data: bytes) -> Outcome:
@@ -124,10 +125,6 @@ class GuardedCheck:
         found = self._at_once(self._piece, (subject, phase, data), phase)
         assert isinstance(found, Outcome)
         return found
-
-    def _seconds(self, tripped: bool) -> float:
-        """What a call in a thread may take; one that holds up nothing has time."""
-        return max(1.0, self.terms.seconds) if tripped else self.terms.seconds
 
     def _at_once(self, call: Any, arguments: tuple[Any, ...], phase: Phase) -> Outcome | Deferred[Outcome]:
         account = self._account
