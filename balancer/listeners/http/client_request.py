@@ -73,7 +73,7 @@ class ClientRequest:
         "facts",
         "finished",
         "head",
-        "hold",
+        "held_until",
         "host",
         "record",
         "request_id",
@@ -116,7 +116,7 @@ class ClientRequest:
         self._streaming = False
         self._taken_whole = False  # nothing of the body is left to take
         self._transform: Transform | None = None  # of the response's body
-        self.hold: Callable[[], Any] | None = None  # while nothing of the response may be sent
+        self.held_until: Callable[[], Any] | None = None  # while nothing of the response may be sent
         self._rendered: Any = None
         self.started_at = started_at
         self.record = ExchangeRecord()
@@ -241,7 +241,7 @@ class ClientRequest:
         exchange.status, exchange.response_length, exchange.hold = status, length, None
         exchange.response_headers = list(headers)
         run_responses(exchange)
-        self._transform, self.hold = exchange.response_transform, exchange.hold
+        self._transform, self.held_until = exchange.response_transform, exchange.hold
         return exchange.status, exchange.response_headers
 
     def send(self, data: bytes) -> None:

@@ -28,7 +28,7 @@ _log = Logger()
 
 def held(request: ClientRequest, trailers: RawHeaders | None) -> bool:
     """Ask whoever holds the response that is to end now; return whether it does not end now, or not so."""
-    hold = request.hold
+    hold = request.held_until
     assert hold is not None
     request.stop_streaming()  # the server's connection may serve others from now on
     try:
@@ -37,14 +37,14 @@ def held(request: ClientRequest, trailers: RawHeaders | None) -> bool:
         _refuse(request, Failure(error))
         return True
     if waiting is None:
-        request.hold = None
+        request.held_until = None
         return False
     _Waiting(request, waiting, trailers)
     return True
 
 
 def _refuse(request: ClientRequest, failure: Failure) -> None:
-    request.hold = None
+    request.held_until = None
     if isinstance(failure.value, ExchangeError):
         request.refuse(failure.value)
         return
@@ -73,7 +73,7 @@ class _Waiting:
     def _go_on(self, _: object, trailers: RawHeaders | None) -> None:
         if self._waiting is not None:
             self._waiting = None
-            self._request.consumer = self._request.hold = None
+            self._request.consumer = self._request.held_until = None
             self._request.end(trailers)
 
     def _failed(self, failure: Failure) -> None:

@@ -184,7 +184,7 @@ class Request(ClientRequest):
 
     def end(self, trailers: RawHeaders | None = None) -> None:
         """Complete the response, and send what is queued."""
-        if self.hold is not None and held(self, trailers):
+        if self.held_until is not None and held(self, trailers):
             return
         if self._transform is not None and not self._silent:
             trailers = self._end_transform(trailers)
@@ -195,7 +195,7 @@ class Request(ClientRequest):
     def flush(self) -> None:
         """Send what is queued."""
         out = self._out
-        if out and self.hold is None:
+        if out and self.held_until is None:
             data = out[0] if len(out) == 1 else b"".join(out)
             out.clear()  # before: a producer may be asked for more while this is written
             self.channel.transport.write(data)

@@ -243,7 +243,7 @@ class StreamRequest(ClientRequest):
 
     def end(self, trailers: RawHeaders | None = None) -> None:
         """Complete the response, and send what is queued."""
-        if self.hold is not None and held(self, trailers):
+        if self.held_until is not None and held(self, trailers):
             return
         if self._transform is not None and not self._silent:
             trailers = self._end_transform(trailers)
@@ -264,7 +264,7 @@ class StreamRequest(ClientRequest):
 
     def flush(self) -> None:
         """Send what is queued, with what others have to send."""
-        if self._fields is not None and not self.finished and self.hold is None:
+        if self._fields is not None and not self.finished and self.held_until is None:
             self._begin(ended=self._silent)
         self.channel.has_output()
 
