@@ -75,11 +75,11 @@ def registry(*modules: ModuleType) -> Registry:
     return found
 
 
-def make(module: ModuleType, kind: str, name: str, settings: Any = None, *, clock: Any = None) -> Any:
+def make(module: ModuleType | None, kind: str, name: str, settings: Any = None, *, clock: Any = None) -> Any:
     """Return what the factory ``name`` of ``module`` makes, verified and guarded as in the service.
 
     Args:
-        module: the plug-in.
+        module: the plug-in; None for what is built in.
         kind: ``algorithms``, ``matchers``, ``filters``, ``checks``, ``probes``, ``resources``, ``access_log_formats``.
         name: as in the configuration.
         settings: what stands after the name in the configuration: a mapping, a bare value, or None for nothing.
@@ -89,7 +89,7 @@ def make(module: ModuleType, kind: str, name: str, settings: Any = None, *, cloc
         PluginError: the module or the object breaks the contract.
         ValueError: the settings are not valid; the text is pydantic's.
     """
-    found = registry(module)
+    found = registry() if module is None else registry(module)
     found.clock = clock
     try:
         (plugged,) = plugged_settings({name: settings}, found.factories(kind), {"registry": found})

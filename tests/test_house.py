@@ -178,6 +178,7 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "model/verdict.py",
         "testing.py",
     ),
+    "checks/test_request_limits.py": ("checks/builtins.py",),
     "filters/waf/test_arbiter.py": ("model/inspection/outcome.py",),
     "model/inspection/test_forms.py": ("model/inspection/values.py",),
     "live/test_waf.py": (

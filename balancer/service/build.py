@@ -14,6 +14,7 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
+from balancer.checks import builtins as checks
 from balancer.config.listeners import AnyListener, HttpListener, TcpListener
 from balancer.config.loading import UNKNOWN_NAME, Loaded, load, without_collecting
 from balancer.config.matches import OWN_KEYS
@@ -65,6 +66,7 @@ _BUILTINS: tuple[tuple[str, ModuleType], ...] = (
     ("probes", probes),
     ("matchers", matchers),
     ("filters", filters),
+    ("checks", checks),
     ("resources", resources),
     ("access-log-formats", formats),
 )
