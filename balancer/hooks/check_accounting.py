@@ -76,10 +76,13 @@ class CheckAccount(Account):
         self._count(failure.type.__name__ if failure.type else "", f"{where}: {words}", failure)
         return words
 
-    def timed_out(self, words: str, where: str) -> None:
-        """Note that there was no answer in time, or no thread for it."""
+    def timed_out(self, words: str, where: str, *, blame: bool = True) -> None:
+        """Note that there was no answer in time, or no thread for it; only what the check is to blame for opens the breaker."""
         self.timeouts += 1
-        self._count("timeout", f"{where}: {words}")
+        if blame:
+            self._count("timeout", f"{where}: {words}")
+        else:
+            self.last_error = f"{where}: {words}, as the threads were busy"
 
     def report(self) -> dict[str, Any]:
         """Return the account as plain values."""

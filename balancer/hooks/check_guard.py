@@ -144,16 +144,21 @@ class GuardedCheck:
         self, threads: Threads, subject: Subject, phase: Phase, seconds: float
     ) -> Deferred[Outcome] | Outcome:
         account = self._account
+        begun: list[float] = []
         try:
-            running = threads.run(self._timed, subject, phase)
+            running = threads.run(self._timed, subject, phase, begun)
         except NoThreadError:
-            return self._late("no thread is free", phase)
-        return self._waiting(running, phase, account.now(), seconds)
+            return self._late("no thread is free", phase, blame=False)
+        return self._waiting(running, phase, account.now(), seconds, begun)
 
-    def _timed(self, subject: Subject, phase: Phase) -> tuple[Any, float]:
-        """Call the check, in a thread; return what it returned, and how long it took."""
+    def _timed(self, subject: Subject, phase: Phase, begun: list[float]) -> tuple[Any, float]:
+        """Call the check, in a thread; return what it returned, and how long it took. When that began is put into ``begun``,
+        in which there is something already if it has been given up meanwhile."""
+        if begun:
+            return None, 0.0
         now = self._account.now
         began = now()
+        begun.append(began)
         try:
             found = self._inspect(subject, phase)
         except BaseException as error:  # SystemExit would end the thread
@@ -173,9 +178,12 @@ class GuardedCheck:
             return self._broke(error, phase)
         return self._waiting(found, phase, began, seconds)
 
-    def _waiting(self, waiting: Deferred[Any], phase: Phase, began: float, seconds: float) -> Deferred[Outcome]:
+    def _waiting(
+        self, waiting: Deferred[Any], phase: Phase, began: float, seconds: float, begun: list[float] | None = None
+    ) -> Deferred[Outcome]:
         limited = patiently(waiting, self._clock(), seconds)
-        return limited.addCallbacks(self._came, self._gave_up, (phase, began), errbackArgs=(phase, began, seconds))
+        arguments = (phase, began, seconds, begun)
+        return limited.addCallbacks(self._came, self._gave_up, (phase, began), errbackArgs=arguments)
 
     def _came(self, found: Any, phase: Phase, began: float) -> Outcome:
         if self.terms.lane == "remote":
@@ -187,14 +195,23 @@ class GuardedCheck:
         except Exception as error:
             return self._broke(error, phase)
 
-    def _gave_up(self, failure: Failure, phase: Phase, began: float, seconds: float) -> Outcome | Failure:
+    def _gave_up(
+        self, failure: Failure, phase: Phase, began: float, seconds: float, begun: list[float] | None
+    ) -> Outcome | Failure:
         account = self._account
         if failure.check(CancelledError):
             account.busy = False
+            if begun is not None:
+                begun.append(began)
             return failure
-        account.seconds += account.now() - began
+        now = account.now()
+        if begun is not None:  # in a thread, where it may have had to wait for one
+            began = begun[0] if begun else now
+            begun.append(now)
+        account.seconds += now - began
         if failure.check(TimeoutError):
-            return self._late(f"no answer within {seconds * 1000:.0f} ms", phase)
+            blame = begun is None or now - began >= min(seconds, self.terms.seconds) / 2
+            return self._late(f"no answer within {seconds * 1000:.0f} ms", phase, blame=blame)
         raised = failure.value
         return self._broke(raised.args[0] if isinstance(raised, _RaisedError) else failure, phase)
 
@@ -214,10 +231,11 @@ class GuardedCheck:
         self._account.busy = False
         return Outcome(None, "error", self._account.broke(error, phase), tripped)
 
-    def _late(self, words: str, phase: Phase) -> Outcome:
+    def _late(self, words: str, phase: Phase, *, blame: bool) -> Outcome:
+        """Note a time-out; ``blame``: it is the check's own, and not that of too many calls before it."""
         tripped = self._account.tripped
         self._account.busy = False
-        self._account.timed_out(words, phase)
+        self._account.timed_out(words, phase, blame=blame)
         return Outcome(None, "timeout", words, tripped)
 
     def __repr__(self) -> str:

@@ -56,7 +56,7 @@ class _Threads:
     def go(self) -> None:
         for answer, call, arguments in self.calls:
             if not answer.called:
-                execute(call, *arguments).addCallbacks(answer.callback, answer.errback)
+                execute(call, *arguments).addBoth(lambda found, to=answer: to.called or to.callback(found))
         self.calls = []
 
 
@@ -197,9 +197,29 @@ class ThreadTests(GuardTestCase):
         self.assertEqual(self.account.timeouts, 2)
 
     def test_no_thread(self) -> None:
-        """Where no thread is free, that is a time-out."""
+        """Where no thread is free, or none was in time, that is a time-out that the check is not to blame for."""
         self.threads.full = True
-        self.assertEqual(self.look(self.guard(None, lane="thread")).failed, "timeout")
+        check = self.guard(None, lane="thread")
+        for _ in range(3):
+            self.assertEqual(self.look(check).failed, "timeout")
+        self.threads.full = False
+        for _ in range(3):
+            waiting = self.look(check)
+            self.clock.advance(0.05)
+            self.assertEqual(self.successResultOf(waiting).failed, "timeout")
+        for _, call, arguments in self.threads.calls:  # what was given up does not begin any more
+            self.assertEqual(call(*arguments), (None, 0.0))
+        self.assertEqual((self.account.timeouts, check.is_tripped), (6, False))
+        self.assertIn("as the threads were busy", self.account.last_error)
+
+    def test_blame(self) -> None:
+        """A check that is at work when its time is over is to blame."""
+        check = self.guard(self.slow(0.1), lane="thread")
+        for _ in range(3):
+            waiting = self.look(check)
+            self.threads.go()
+            self.assertEqual(self.successResultOf(waiting).failed, "timeout")
+        self.assertTrue(check.is_tripped)
 
     def test_in_place(self) -> None:
         """For ``explain`` it is called at once."""

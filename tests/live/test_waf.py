@@ -55,7 +55,7 @@ class Tap:
 class Slow:
     terms = CheckTerms(lane="thread", budget=0.01)
     def inspect(self, subject, phase):
-        time.sleep(0.2)
+        time.sleep(0.05)
 
 @hookimpl
 def balancer_checks():
@@ -247,7 +247,7 @@ class SlowTests(WafTestCase):
     def test_breaker(self) -> None:
         """A check that is too slow holds requests up for its budget only, and soon not at all; metrics and log say so."""
         metrics = free_port()
-        running, port = self.waf("checks: [slow]", f"metrics: {{bind: '127.0.0.1:{metrics}'}}\nwaf: {{threads: 1}}\n")
+        running, port = self.waf("checks: [slow]", f"metrics: {{bind: '127.0.0.1:{metrics}'}}\nwaf: {{threads: 16}}\n")
         peer = self.connect(port)
         for _ in range(15):
             self.assertEqual(self.ask(peer, "/")[0], 200)

@@ -6,6 +6,7 @@ first needed, and the end of the process does not wait for a check that hangs in
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from threading import Thread
 from typing import Any
@@ -17,6 +18,13 @@ from twisted.python.threadpool import ThreadPool
 from balancer.hooks.check_guard import NoThreadError
 
 __all__ = ["CheckThreads"]
+
+
+_SWITCH = 0.001
+"""Seconds after which a thread that computes lets the reactor go on, which with Python's 5 ms may wait so long for each of them."""
+
+_PATIENCE = 1.0
+"""Seconds that the end of the process waits for checks."""
 
 
 class _Daemon(Thread):
@@ -40,6 +48,7 @@ class CheckThreads:
         self._most = threads + waiting
         self._threads = threads
         self._pool: ThreadPool | None = None
+        self._quiet_at: Deferred[None] | None = None
         self.under_way = 0
 
     def resize(self, threads: int, waiting: int) -> None:
@@ -63,6 +72,8 @@ class CheckThreads:
             pool = self._pool = ThreadPool(0, self._threads, name="waf")
             pool.threadFactory = _Daemon
             pool.start()
+            sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH))
+            self._reactor.addSystemEventTrigger("before", "shutdown", self._quiet)
         self.under_way += 1
         answer: Deferred[Any] = Deferred(lambda _: None)  # a thread cannot be cancelled: its answer is thrown away
 
@@ -72,8 +83,25 @@ class CheckThreads:
         pool.callInThreadWithCallback(done, call, *arguments)
         return answer
 
+    def _quiet(self) -> Deferred[None]:
+        """Return what fires when no call is under way, or soon: the interpreter should not end under one that is in a library."""
+        quiet: Deferred[None] = Deferred()
+        if not self.under_way:
+            quiet.callback(None)
+            return quiet
+        self._quiet_at = quiet
+        self._reactor.callLater(_PATIENCE, self._enough)
+        return quiet
+
+    def _enough(self) -> None:
+        quiet, self._quiet_at = self._quiet_at, None
+        if quiet is not None:
+            quiet.callback(None)
+
     def _done(self, answer: Deferred[Any], success: bool, found: Any) -> None:
         self.under_way -= 1
+        if not self.under_way:
+            self._enough()
         if answer.called:
             return
         if success:

@@ -66,12 +66,15 @@ def json_leaves(body: bytes, whole: bool, most: int, depth: int) -> tuple[tuple[
                 found.append(Value("json", "", path))
                 path = "…"
             prefix = f"{path}." if path else ""
-            for name, each in reversed(value):
+            for name, each in reversed(value[: most - len(found) + 1]):
                 if len(name) > _LONGEST_NAME:
                     found.append(Value("json", path, name))
                 waiting.append((prefix + name[:_LONGEST_NAME], each, level + 1))
         else:
-            waiting += [(f"{path}[{at}]", value[at], level + 1) for at in range(len(value) - 1, -1, -1)]
+            waiting += [
+                (f"{path}[{at}]", value[at], level + 1)
+                for at in range(min(len(value), most - len(found) + 1) - 1, -1, -1)
+            ]
     return tuple(found), tuple(faults)
 
 

@@ -25,8 +25,19 @@ _HEADERS = ("user-agent", "referer")
 _BLANKS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+")
 
 
-def texts(subject: Subject, phase: Phase) -> Iterator[tuple[str, str, str]]:
-    """Yield ``(where, name, text)``: where is ``path``, ``header``, or the source of a value, such as ``query`` or ``json``."""
+def texts(subject: Subject, phase: Phase) -> tuple[tuple[str, str, str], ...]:
+    """Return ``(where, name, text)``: where is ``path``, ``header``, or the source of a value, such as ``query`` or ``json``.
+
+    They are made once for all checks of this package that look at the exchange.
+    """
+    key = (texts, phase)
+    found: tuple[tuple[str, str, str], ...] | None = subject.kept.get(key)
+    if found is None:
+        found = subject.kept[key] = tuple(_texts(subject, phase))
+    return found
+
+
+def _texts(subject: Subject, phase: Phase) -> Iterator[tuple[str, str, str]]:
     count = 0
     for where, name, text in _head(subject) if phase == "request_head" else _values(subject.inputs.fields):
         for variant in _variants(text[:LONGEST]):

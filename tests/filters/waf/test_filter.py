@@ -102,6 +102,12 @@ class HeadTests(FilterTestCase):
         self.assertTrue(waf(Check(), mode="off").is_off)
         self.assertTrue(waf(Check(), modes={"c0": "off"}).is_off)
         self.assertFalse(waf(Check()).is_off)
+        for mode, filters in (("off", 0), ("detect", 1)):
+            text = (
+                f"listeners: {{web: {{bind: 127.0.0.1:80, filters: [{{waf: {{checks: [request_limits], mode: '{mode}'}}}}], "
+                f"routes: [{{respond: {{}}, filters: [{{waf: {{checks: [malformed], mode: '{mode}'}}}}]}}]}}}}"
+            )
+            self.assertEqual(len(testing.Configured(text).ask("/").filters), 2 * filters, mode)
 
     def test_failure(self) -> None:
         """What raises loses its own effect, unless it is declared to block."""

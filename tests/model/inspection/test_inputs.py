@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from balancer import testing
@@ -72,6 +74,27 @@ class InputsTests(SynchronousTestCase):
         self.assertEqual(self.named(found.fields), ["form:a=1"])
         found = self.inputs(b"a=1", "application/x-www-form-urlencoded", Content_Encoding="br")
         self.assertEqual([fault.code for fault in found.faults], ["unknown_coding"])
+
+    @given(
+        st.binary(max_size=500),
+        st.sampled_from(
+            (
+                "application/x-www-form-urlencoded",
+                "application/json",
+                "multipart/form-data; boundary=B",
+                "multipart/mixed; boundary=",
+                "text/plain",
+            )
+        ),
+        st.sampled_from(("", "gzip", "deflate", "br, gzip")),
+        st.booleans(),
+    )
+    def test_anything(self, body: bytes, kind: str, coding: str, whole: bool) -> None:
+        """Whatever comes, nothing raises."""
+        for data in (body, b"--B\r\n" + body + b"\r\n--B--", b'{"a": [' + body):
+            found = self.inputs(data, kind, whole=whole, Content_Encoding=coding)
+            self.assertLessEqual(len(found.args), 20)
+            self.assertIsInstance(found.faults, tuple)
 
     def test_another_body(self) -> None:
         """The body may come after the query was asked for."""
