@@ -174,9 +174,17 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "model/origin.py",
         "model/tls.py",
     ),
-    "filters/test_waf.py": (
+    "filters/waf/test_filter.py": (
+        "filters/waf/settings.py",
         "model/verdict.py",
         "testing.py",
+    ),
+    "checks/test_request_limits.py": ("checks/builtins.py",),
+    "filters/waf/test_arbiter.py": ("model/inspection/outcome.py",),
+    "model/inspection/test_forms.py": ("model/inspection/values.py",),
+    "live/test_waf.py": (
+        "listeners/http/held.py",
+        "listeners/http/looking.py",
     ),
     "service/test_build.py": (
         "service/pools.py",

@@ -100,7 +100,7 @@ class Forward(Attempts):
             method, target = head.method, request.target
         else:
             method, target, whole = exchange.method, exchange.target, exchange.body
-            if exchange.request_transform is not None:
+            if exchange.changes_request:
                 length = None
         headers = request.outgoing_headers()
         connection.limit(self._terms.timeouts.first_byte if body.ended else self._terms.timeouts.write)

@@ -226,7 +226,7 @@ class _Second(Attempts):
             method, target, length = head.method, request.target, head.content_length
             if exchange is not None:
                 method, target = exchange.method, exchange.target
-                if exchange.request_transform is not None:
+                if exchange.changes_request:
                     length = None
             assert self._replay is not None
             headers = request.outgoing_headers()

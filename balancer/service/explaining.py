@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from balancer.errors import BalancerError, ExchangeError
 from balancer.filters.chain import run_requests, run_responses
@@ -35,7 +36,7 @@ from balancer.hooks.interfaces import IFilter
 from balancer.listeners.http.site import Site
 from balancer.model.address import Peer
 from balancer.model.decision import Decision
-from balancer.model.exchange import Exchange, Reply
+from balancer.model.exchange import Exchange, Looked, Reply
 from balancer.model.facts import RequestFacts
 from balancer.model.headers import RawHeaders
 from balancer.model.origin import Origin
@@ -228,6 +229,7 @@ class _Walk:
         exchange.target, exchange.draw = target, self._draw
         if sample.body is not None:
             self._body = facts.body = sample.body.encode()
+            exchange.look = partial(_look, self._body)
         else:
             facts.body = b""
         reply = self._run("listener", site.filters, exchange)
@@ -268,7 +270,7 @@ class _Walk:
         body = self._body if exchange.body is None else exchange.body
         transform, chunked = exchange.request_transform, False
         if transform is not None and exchange.body is None and body is not None:
-            body, chunked = transform.feed(body) + transform.end(None)[0], True
+            body, chunked = transform.feed(body) + transform.end(None)[0], exchange.changes_request
         length = None if body is None or chunked else len(body)
         if self._found.protocol == "h2" and is_asked(head):
             method, version, headers = "CONNECT", "2", asking_fields(b"http", target, headers)
@@ -350,6 +352,10 @@ class _Walk:
             )
             if eligible and found.server is None:
                 found.server = server.name
+
+
+def _look(body: bytes, limit: int) -> Deferred[Looked]:
+    return succeed(Looked(body[:limit], len(body) <= limit))
 
 
 def _is_address(host: str) -> bool:

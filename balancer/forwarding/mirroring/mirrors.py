@@ -199,7 +199,7 @@ class Mirroring:
         if self._mirrors.under_way[settings.pool] >= settings.concurrency:
             return "full"
         known = request.body.length if exchange.body is None else len(exchange.body)
-        if exchange.request_transform is None and (known or 0) > settings.body_limit:
+        if not exchange.changes_request and (known or 0) > settings.body_limit:
             return "body_too_long"
         rest = self._mirrors.rests.get(settings.pool)
         if rest is not None and not rest.asks(self._mirrors.clock.seconds()):

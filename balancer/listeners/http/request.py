@@ -11,6 +11,7 @@ from balancer.forwarding.ends import TunnelEnd
 from balancer.forwarding.headers import VIA_LINES, Arrival, response_frame, with_hsts
 from balancer.forwarding.tunnel import Tunnel
 from balancer.listeners.http.client_request import NO_BODY, ClientRequest
+from balancer.listeners.http.held import held
 from balancer.listeners.http.recording import note
 from balancer.listeners.http.site import Site
 from balancer.listeners.http.switching import switching
@@ -89,10 +90,10 @@ class Request(ClientRequest):
         exchange = self.exchange
         if exchange is not None:
             before, block = status, None
-            status, headers = self._filtered(exchange, status, headers)
+            status, headers = self._filtered(exchange, status, headers, length)
             if status != before:
                 reason = None
-            if self._transform is not None:
+            if exchange.changes_response:
                 length = None
         self.responded = True
         head = self.head
@@ -183,6 +184,8 @@ class Request(ClientRequest):
 
     def end(self, trailers: RawHeaders | None = None) -> None:
         """Complete the response, and send what is queued."""
+        if self.held_until is not None and held(self, trailers):
+            return
         if self._transform is not None and not self._silent:
             trailers = self._end_transform(trailers)
         if self._chunked and not self._silent:
@@ -192,7 +195,7 @@ class Request(ClientRequest):
     def flush(self) -> None:
         """Send what is queued."""
         out = self._out
-        if out:
+        if out and self.held_until is None:
             data = out[0] if len(out) == 1 else b"".join(out)
             out.clear()  # before: a producer may be asked for more while this is written
             self.channel.transport.write(data)

@@ -7,6 +7,7 @@ wait and go on in :class:`_Paused`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -21,6 +22,7 @@ from balancer.filters.redirect_https import CHALLENGES
 from balancer.filters.trace import NOTE, Debugging, Trace
 from balancer.forwarding.hops import SPECIAL, hop
 from balancer.hooks.interfaces import IFilter
+from balancer.listeners.http.looking import Look, look
 from balancer.model.decision import Decision
 from balancer.model.exchange import Exchange, Reply
 from balancer.model.facts import BodyNeededError
@@ -177,6 +179,8 @@ def _exchange(request: ClientRequest) -> Exchange:
     exchange = request.exchange = Exchange(request.facts, headers)
     exchange.target = request.target
     exchange.draw, exchange.wait = request.site.draw, request.site.wait
+    if request.body.received or not request.body.ended:
+        exchange.look = partial(look, request)
     decision = request.decision
     if decision is not None:
         exchange.route, exchange.pool, exchange.entry = decision.route, decision.pool, decision.entry
@@ -253,11 +257,14 @@ class _Paused:
         self._request = request
         self._then = then
         self._outcome: Deferred[Reply | None] | None = outcome
+        self.look = request.consumer if isinstance(request.consumer, Look) else None
         request.consumer = self
         outcome.addCallbacks(self._done, self._failed)
 
     def body_came(self) -> None:
-        """The body waits in the request; past a limit the channel pauses the client."""
+        """The body waits in the request, past a limit the channel pauses the client; unless the filter looks at it."""
+        if self.look is not None:
+            self.look.body_came()
 
     def client_went(self) -> None:
         """Nobody waits for the filter any more."""

@@ -12,6 +12,7 @@ __all__ = ["merged_plugins", "merged_status"]
 _LISTENER_SUMS = ("connections", "refused")
 _SERVER_SUMS = ("active", "idle", "http1_connections", "h2_connections", "streams", "requests", "failures")
 _ACCOUNT_SUMS = ("calls", "errors", "overruns", "seconds", "skipped")
+_CHECK_SUMS = ("hits", "timeouts")
 
 
 def merged_status(outline: dict[str, Any], parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -66,6 +67,7 @@ def merged_plugins(own: dict[str, Any], parts: Iterable[dict[str, Any]]) -> dict
                 accounts[_whose(theirs)] = theirs
                 continue
             _add(mine, theirs, _ACCOUNT_SUMS)
+            _add(mine, theirs, [key for key in _CHECK_SUMS if key in mine])
             mine["tripped"] = mine["tripped"] or theirs["tripped"]
             mine["last_error"] = theirs["last_error"] or mine["last_error"]
     return {"packages": own["packages"], "accounts": list(accounts.values())}
