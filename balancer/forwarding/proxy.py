@@ -24,10 +24,12 @@ from balancer.forwarding.upgrades import Upgrades
 from balancer.model.headers import RawHeaders
 
 if TYPE_CHECKING:
+    from balancer.model.exchange import Exchange
     from balancer.model.facts import RequestFacts
     from balancer.model.queueing import Queueing
     from balancer.pools.pool import Pool
     from balancer.pools.terms import Terms
+    from balancer.wire.http1.heads import RequestHead
 
 __all__ = ["AskingResource", "ProxyResource", "SharingProxy"]
 
@@ -115,6 +117,15 @@ class ProxyResource:
     def shares(self, method: str, headers: RawHeaders) -> str | None:
         """Return, in words, whether such a request shares its answer with others; None where none does."""
         return None
+
+    def copies(self, exchange: Exchange, head: RequestHead, body: bytes | None) -> list[tuple[str, str]]:
+        """Return who gets copies of such a request, and why (not): pairs of a pool and ``""``, or a word.
+
+        ``body`` is what came; nothing is sent, nor counted.
+        """
+        if self._mirroring is None or MIRRORED not in exchange.notes or head.upgrade is not None:
+            return []
+        return self._mirroring.explain(exchange, body)
 
     def getChildWithDefault(self, name: bytes, request: Any) -> IResource:
         """Every path below leads here."""
@@ -221,3 +232,7 @@ class AskingResource(ProxyResource):
     def shares(self, method: str, headers: RawHeaders) -> str | None:
         """Return, in words, whether such a request shares its answer with others; None where none does."""
         return self._leaf.shares(method, headers)
+
+    def copies(self, exchange: Exchange, head: RequestHead, body: bytes | None) -> list[tuple[str, str]]:
+        """Return who gets copies of such a request; see :meth:`ProxyResource.copies`."""
+        return self._leaf.copies(exchange, head, body)

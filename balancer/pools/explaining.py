@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from balancer.errors import DESTINATION_UNAVAILABLE, ExchangeError
 from balancer.hooks.interfaces import Choice
 from balancer.model.facts import RequestFacts, SessionFacts
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from balancer.pools.pool import Pool
     from balancer.pools.server import Server
 
-__all__ = ["explain", "out", "takes_known", "why_none"]
+__all__ = ["explain", "fate", "out", "takes_known", "why_none"]
 
 
 def takes_known(server: Server) -> bool:
@@ -52,6 +53,13 @@ def explain(
     if pool.in_panic:
         found = [(server, usable, f"{why}; no server is healthy" if usable else why) for server, usable, why in found]
     return found
+
+
+def fate(pool: Pool, facts: RequestFacts | SessionFacts, members: Sequence[Server]) -> ExchangeError | None:
+    """Return what one ends with for whom nobody of ``members`` has room; None: it waits."""
+    if any(server.open for server in members):
+        return pool.queue.fate(facts)
+    return ExchangeError(DESTINATION_UNAVAILABLE, pool.barred(facts) or why_none(pool))
 
 
 def out(pool: Pool, now: float) -> list[tuple[str, str]]:

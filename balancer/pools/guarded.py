@@ -219,6 +219,26 @@ class GuardedPool(Pool):
         subset, why = self.subsets.find(facts)
         return why if subset is not None and not subset.members else ""
 
+    def fate(self, facts: Facts, server: Server | None, alone: bool = False) -> ExchangeError | None:
+        """Return what one ends with for whom :meth:`explain` found ``server``; see :meth:`Pool.fate`."""
+        limits = self.limits
+        limit = self._over(facts)
+        if limit is None and server is not None:
+            limit = limits.blocks(server, alone, self.servers)
+            return None if limit is None else self._error_of(limit)
+        if limit is None and self.concurrency is not None and self.concurrency.full(limits.requests.active):
+            ends = self.queue.fate(facts)
+        elif limit is None:
+            subset = None if self.subsets is None else self.subsets.find(facts)[0]
+            members = self.servers if subset is None else subset.members
+            barred = self.breaker is not None and self.breaker.bars is not None
+            ends = explaining.fate(self, facts, () if barred else members)
+            if ends is not None and ends.reason is errors.DESTINATION_UNAVAILABLE:
+                return ends
+        if limit is None and limits.pending.full:
+            limit = limits.pending
+        return ends if limit is None else self._error_of(limit)
+
     def refusal(self, facts: Facts) -> ExchangeError:
         """Return what a request or session ends with that :meth:`choose` found no server for; counts it."""
         limit = self._over(facts)
@@ -226,6 +246,9 @@ class GuardedPool(Pool):
 
     def _refused(self, limit: Limit) -> ExchangeError:
         limit.refused += 1
+        return self._error_of(limit)
+
+    def _error_of(self, limit: Limit) -> ExchangeError:
         return ExchangeError(
             errors.POOL_LIMIT_REACHED, f"pool {self.name} is at its limit of {limit.most} {limit.name}"
         )
