@@ -121,7 +121,7 @@ class ProxyResource:
     def copies(self, exchange: Exchange, head: RequestHead, body: bytes | None) -> list[tuple[str, str]]:
         """Return who gets copies of such a request, and why (not): pairs of a pool and ``""``, or a word.
 
-        ``body`` is what came; nothing is sent, nor counted.
+        ``body`` is what is sent; nothing is, nor counted.
         """
         if self._mirroring is None or MIRRORED not in exchange.notes or head.upgrade is not None:
             return []

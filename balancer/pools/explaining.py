@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from balancer.errors import DESTINATION_UNAVAILABLE, ExchangeError
-from balancer.hooks.interfaces import Choice
+from balancer.hooks.interfaces import Look
 from balancer.model.facts import RequestFacts, SessionFacts
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ def explain(
     found: list[tuple[Server, bool, str]] = []
     listed: set[Server] = set()
     sticky = pool.sticky
-    known = None if sticky is None else sticky.server_for(facts)
+    known = None if sticky is None else sticky.server_for(facts, used=False)
     if sticky is not None and known is not None and takes_known(known):
         found.append((known, True, f"the client sticks to it by {sticky.describe()}"))
         listed.add(known)
     algorithm = algorithm or pool.algorithm
     key = None if algorithm.key is None else algorithm.key.of(facts)
     server: Server
-    for rank, server in enumerate(algorithm.candidates(Choice(key, draw, now)), start=1):
+    for rank, server in enumerate(algorithm.candidates(Look(key, draw, now)), start=1):
         if server not in listed:
             listed.add(server)
             usable = server.open and not server.full

@@ -190,7 +190,7 @@ class GuardedPool(Pool):
         if slow_start is None or not slow_start.starting:
             return found
         key = self._key_of(facts) if self._key_of is not None else None
-        known = None if self.sticky is None else self.sticky.server_for(facts)
+        known = None if self.sticky is None else self.sticky.server_for(facts, used=False)
         told: list[tuple[Server, bool, str]] = []
         held: list[tuple[Server, bool, str]] = []
         for server, usable, why in found:
@@ -226,12 +226,17 @@ class GuardedPool(Pool):
         if limit is None and server is not None:
             limit = limits.blocks(server, alone, self.servers)
             return None if limit is None else self._error_of(limit)
-        if limit is None and self.concurrency is not None and self.concurrency.full(limits.requests.active):
+        barred = self.breaker is not None and self.breaker.bars is not None
+        if (
+            limit is None
+            and not barred
+            and self.concurrency is not None
+            and self.concurrency.full(limits.requests.active)
+        ):
             ends = self.queue.fate(facts)
         elif limit is None:
             subset = None if self.subsets is None else self.subsets.find(facts)[0]
             members = self.servers if subset is None else subset.members
-            barred = self.breaker is not None and self.breaker.bars is not None
             ends = explaining.fate(self, facts, () if barred else members)
             if ends is not None and ends.reason is errors.DESTINATION_UNAVAILABLE:
                 return ends

@@ -200,8 +200,7 @@ class Pool:
     def explain(self, facts: Facts, draw: Callable[[], float] | None = None) -> list[tuple[Server, bool, str]]:
         """Return every server in the order of preference for ``facts``: whether it may be used, and why (not).
 
-        The first that may is the one that :meth:`choose` returns for the same draws. Nothing is counted or remembered,
-        but an algorithm that takes turns spends one.
+        The first that may is the one that :meth:`choose` returns for the same draws. Nothing is counted or remembered.
         """
         return explaining.explain(self, facts, draw or self.draw, self._now())
 

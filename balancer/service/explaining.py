@@ -55,10 +55,11 @@ from balancer.wire.http1 import encode
 from balancer.wire.http1.heads import RequestHead
 from balancer.wire.http1.requests import RequestReader
 
-__all__ = ["Explanation", "Sample", "SampleAnswer", "explain"]
+__all__ = ["EXPLAINED_ID", "Explanation", "Sample", "SampleAnswer", "explain"]
 
 _OWN_PORTS = {"http": 80, "https": 443}
-_EXPLAINED_ID = "00000000-0000-7000-8000-000000000000"
+EXPLAINED_ID = "00000000-0000-7000-8000-000000000000"
+"""Stands for the request's name, which is another each time."""
 
 
 def explain(snapshot: Snapshot, sample: Sample, draw: Callable[[], float]) -> Explanation:
@@ -132,7 +133,7 @@ class _Walk:
         arrival = Arrival(Origin(peer, local, tls, scheme=scheme), policy)
         facts = facts_of(head, arrival, believed_client(head, arrival, policy), believed_scheme(head, arrival))
         facts.at = sample.at
-        request_id = believed_request_id(head, arrival) or _EXPLAINED_ID
+        request_id = believed_request_id(head, arrival) or EXPLAINED_ID
         client = self._client = Answering(site, facts, request_id, found)
         try:
             self._begin(head, arrival, facts, request_id, sample)
@@ -152,7 +153,7 @@ class _Walk:
         if site.body_size is not None and (head.content_length or 0) > site.body_size:
             raise ExchangeError(errors.HTTP_BODY_TOO_LARGE)
         target, host = (head.target, head.host) if head.target.startswith("/") else in_origin_form(head, facts)
-        proof = proof_of(site.proofs, facts.path) if site.proofs else None  # the path raises BadTargetError
+        proof = proof_of(site.proofs, facts.path)  # the path raises BadTargetError
         if proof is not None:
             client.reply(proof)
             return
@@ -190,7 +191,7 @@ class _Walk:
         elif decision.pool is not None:
             self._forward(head, decision.pool, entry.leaf, exchange, sample)
         else:
-            found.request = self._as_sent(exchange, head)
+            found.request = self._as_sent(exchange, head, *self._sent_body(exchange))
 
     def _forward(self, head: RequestHead, name: str, leaf: Any, exchange: Exchange, sample: Sample) -> None:
         """As :class:`~balancer.forwarding.proxy.ProxyResource` and what it makes."""
@@ -213,23 +214,36 @@ class _Walk:
             shares = leaf.shares(exchange.method, exchange.headers)
             if shares is not None:
                 found.terms["coalesce"] = {"value": shares, "from": "route"}
-            found.copies = [
-                {"pool": mirror, "sent": not why, "because": why}
-                for mirror, why in leaf.copies(exchange, head, self._body)
-            ]
-        fate = pool.fate(facts, server)
-        if fate is not None:
+        fate, sent = pool.fate(facts, server), self._body
+        if fate is None:
+            try:
+                sent, _ = body = self._sent_body(exchange)
+                found.request = self._as_sent(exchange, head, *body)
+            except ExchangeError as error:
+                fate = error
+        else:
             found.server = None
-            found.request = self._as_sent(exchange, head) if exchange.request_transform is None else None
+        if isinstance(leaf, ProxyResource):
+            taken = fate is None or exchange.body is not None or not self._body
+            found.copies = [self._copy(*copy, facts, taken) for copy in leaf.copies(exchange, head, sent)]
+        if fate is not None:
             raise fate
-        found.request = self._as_sent(exchange, head)
         if sample.answer is not None and server is not None:
             origin = f"{'http' if server.encryption is None else 'https'}://{server.address}"
             self._client.server(sample.answer, origin, pool.sticky, server)
 
-    def _as_sent(self, exchange: Exchange, head: RequestHead) -> dict[str, Any]:
+    def _copy(self, name: str, why: str, facts: RequestFacts, taken: bool) -> dict[str, Any]:
+        """Return what becomes of a copy for the pool ``name`` that is made, or not because of ``why``; ``taken``: the request's body is."""
+        pool = self._snapshot.pools[name]
+        if not why and not taken:
+            why = "the request's body is not taken"
+        if not why and not any(eligible for _, eligible, _ in pool.explain(facts, self._draw)):
+            fate = pool.fate(facts, None)
+            why = "it waits for a server" if fate is None else str(fate)
+        return {"pool": name, "sent": not why, "because": why}
+
+    def _as_sent(self, exchange: Exchange, head: RequestHead, body: bytes | None, chunked: bool) -> dict[str, Any]:
         method, target, headers, version = exchange.method, exchange.target, list(exchange.headers), "1.1"
-        body, chunked = self._sent_body(exchange)
         length = None if body is None or chunked else len(body)
         if self._found.protocol == "h2" and is_asked(head):
             method, version, headers = "CONNECT", "2", asking_fields(b"http", target, headers)
@@ -250,7 +264,7 @@ class _Walk:
             return self._body if exchange.body is None else exchange.body, False
         body = b"" if self._body is None else transform.feed(self._body)
         body += transform.end(None)[0]
-        return body, self._body is not None or bool(body)
+        return (None, False) if self._body is None and not body else (body, True)
 
     def _handshake(self, shelf: Shelf, sample: Sample, head: RequestHead) -> TLSInfo | None:
         """Return what a handshake for the sample would come to; None where it would be refused."""

@@ -58,6 +58,7 @@ class Answering:
         self._request_id = request_id
         self._found = found
         self.exchange: Exchange | None = None
+        self._is_servers = False  # it is a server's answer of which something becomes
         self.is_call = facts.method == "POST" and is_grpc(facts.headers)
 
     def reply(self, reply: Reply) -> None:
@@ -70,20 +71,21 @@ class Answering:
         accept = self._facts.header("accept") or ""
         if self.is_call and not is_grpc(reply.headers):
             said = trailers(*of_reply(reply.status, reply.detail))
-            self._own(200, replies.of_reply_to_call(reply, said), b"", shown=False)
+            self._answer(200, replies.of_reply_to_call(reply, said), b"", shown=False)
             return
         headers, body = replies.of_reply(reply, self._request_id, accept)
-        self._own(reply.status, headers, body, shown=reply.body is not None)
+        self._answer(reply.status, headers, body, shown=reply.body is not None)
 
     def fail(self, error: ExchangeError) -> None:
         """Say what an error comes to."""
-        self._found.reason = str(error)
+        if not self._is_servers:
+            self._found.reason = str(error)
         if self.is_call:
             said = trailers(*of_error(error))
-            self._own(200, replies.of_error_to_call(error, said), b"", shown=False)
+            self._answer(200, replies.of_error_to_call(error, said), b"", shown=False)
             return
         accept = self._facts.header("accept") or ""
-        self._own(error.reason.status, *replies.of_error(error, self._request_id, accept), shown=False)
+        self._answer(error.reason.status, *replies.of_error(error, self._request_id, accept), shown=False)
 
     def server(self, answer: SampleAnswer, origin: str, sticky: Sticky | None, server: Any) -> None:
         """Say what comes of ``answer`` from ``server``, which is at ``origin``; ``sticky`` keeps clients there.
@@ -91,7 +93,6 @@ class Answering:
         Raises:
             ExchangeError: it is no answer of HTTP.
         """
-        found = self._found
         reader = ResponseReader()
         reader.expect(self.exchange.method if self.exchange is not None else self._facts.method)
         pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
@@ -103,26 +104,21 @@ class Answering:
             headers += sticky.response_headers(self._facts, server)
         if self.exchange is not None:
             self.exchange.origin = origin
-        try:
-            got = self._filtered(answer.status, headers, body)
-        except ExchangeError as error:
-            self.fail(error)
-            return
-        found.response = {
-            "status": got.status,
-            "headers": [list(pair) for pair in got.fields],
-            "body": got.body.decode("utf-8", "replace"),
-        }
+        self._is_servers = True
+        self._answer(answer.status, headers, body, shown=True)
 
-    def _own(self, status: int, headers: RawHeaders, body: bytes, *, shown: bool) -> None:
+    def _answer(self, status: int, headers: RawHeaders, body: bytes, *, shown: bool) -> None:
         try:
             got = self._filtered(status, headers, body)
         except ExchangeError as error:  # each filter has its say once, so that this ends
             self.fail(error)
             return
         found = self._found
-        found.status, found.response_headers = got.status, got.fields
-        found.body = got.body.decode("utf-8", "replace") if shown or got.body != body else None
+        text = got.body.decode("utf-8", "replace") if shown or got.body != body else None
+        if self._is_servers:
+            found.response = {"status": got.status, "headers": [list(pair) for pair in got.fields], "body": text}
+            return
+        found.status, found.response_headers, found.body = got.status, got.fields, text
         found.location = next((value for name, value in got.fields if name.lower() == "location"), None)
 
     def _filtered(self, status: int, headers: RawHeaders, body: bytes) -> _Got:

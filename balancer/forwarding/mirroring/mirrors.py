@@ -195,12 +195,13 @@ class Mirroring:
         return forwarded
 
     def explain(self, exchange: Exchange, body: bytes | None) -> list[tuple[str, str]]:
-        """Return the targets of an exchange by pool, each with why it gets no copy; ``body`` is what came."""
+        """Return the targets of an exchange by pool, each with why it gets no copy; ``body`` is what is sent."""
         found = []
         for target in exchange.notes[NOTE]:
             settings = target.settings
-            given = body if exchange.body is None else exchange.body
-            found.append((settings.pool, self._why_not(exchange, settings, None if given is None else len(given))))
+            why = self._why_not(exchange, settings, None)
+            too_long = len(body or b"") > settings.body_limit
+            found.append((settings.pool, why or ("body_too_long" if too_long else "")))
         return found
 
     def _why_not(self, exchange: Exchange, settings: MirrorTarget, known: int | None) -> str:

@@ -1,0 +1,40 @@
+"""Random states of pools: servers that are down, ejected, drained, full, tripped or starting."""
+
+from __future__ import annotations
+
+import random
+
+from tests.fuzz.serving import Served
+
+__all__ = ["disturb"]
+
+
+def disturb(served: Served, draw: random.Random) -> None:
+    """Change something about the servers of a pool."""
+    pool = draw.choice([*served.snapshot.pools.values()])
+    server = draw.choice(pool.servers)
+    kind = draw.choice(
+        ["down", "up", "ejected", "drain", "undrain", "begin", "begin", "end", "fails", "later", "weight"]
+    )
+    if kind in ("down", "up"):
+        server.healthy = kind == "up"
+        server.reason = "" if server.healthy else "so it was decided"
+    elif kind == "ejected":
+        server.ejected_until = served.clock.seconds() + 10.0
+    elif kind == "drain":
+        server.drain()
+    elif kind == "undrain":
+        server.undrain()
+    elif kind == "begin":
+        pool.begin(server)
+    elif kind == "end" and server.active:
+        pool.end(server, 0.001, True)
+    elif kind == "fails":
+        for _ in range(3):
+            pool.begin(server)
+            pool.end(server, 0.001, False, False, 503)
+    elif kind == "weight":
+        pool.set_weight(server, draw.choice([0, 1, 3]))
+    elif kind == "later":
+        served.clock.advance(draw.choice([0.5, 7.0, 61.0]))
+    pool.refresh()
