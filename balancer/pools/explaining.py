@@ -49,7 +49,7 @@ def explain(
             found.append((server, usable, "left over by the algorithm" if usable else _why_not(server, now)))
     barred = pool.barred(facts)
     if barred:
-        return [(server, False, barred) for server, _, _ in found]
+        return [(server, False, barred if usable else f"{why}; {barred}") for server, usable, why in found]
     if pool.in_panic:
         found = [(server, usable, f"{why}; no server is healthy" if usable else why) for server, usable, why in found]
     return found

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from h2.events import RequestReceived, StreamEnded
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import DataReceived, RequestReceived, ResponseReceived, StreamEnded, StreamReset
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
@@ -95,6 +97,7 @@ class Answered:
     asked: list[str] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     closed: bool = False
+    streams: bool = False
     status: int = 0
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
@@ -191,6 +194,105 @@ class _Peer2:
             self._peer.end()
 
 
+class _Client1:
+    """A client that speaks HTTP/1.1."""
+
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
+        self._transport = Transport()
+        self._transport.protocol = channel
+        self._method = ""
+        channel.makeConnection(self._transport)
+
+    def send(self, sample: Sample, cuts: int) -> None:
+        """Send the request."""
+        self._method = sample.method
+        target, headers = _as_a_client(sample)
+        pairs = _bytes(headers)
+        if sample.body is not None:
+            pairs.append((b"Content-Length", b"%d" % len(sample.body.encode())))
+        self._channel.dataReceived(encode.request_head(sample.method, target, pairs))
+        for piece in _pieces(sample, cuts):
+            self._channel.dataReceived(piece)
+
+    def read(self, found: Answered) -> None:
+        """Read the answer."""
+        transport = self._transport
+        found.closed = transport.closed
+        if not transport.data:
+            return
+        reader = ResponseReader()
+        reader.expect(self._method)
+        reader.feed(transport.data)
+        if transport.closed:
+            reader.eof()
+        assert reader.head is not None, transport.data
+        assert reader.body.ended, transport.data
+        found.status = reader.head.status
+        found.headers = _text(reader.head.headers)
+        found.body = b"".join(reader.body.take())
+
+    def close(self) -> None:
+        """Leave."""
+        self._transport.loseConnection()
+
+
+class _Client2:
+    """A client that speaks HTTP/2."""
+
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
+        self._transport = Transport()
+        self._transport.protocol = channel
+        channel.makeConnection(self._transport)
+        self._h2 = H2Connection(H2Configuration(header_encoding="latin-1", validate_outbound_headers=False))
+        self._events: list[Any] = []
+
+    def send(self, sample: Sample, cuts: int) -> None:
+        """Send the request."""
+        h2 = self._h2
+        target, headers = _as_a_client(sample)
+        host = next(value for name, value in headers if name == "Host")
+        pseudo = {":method": sample.method, ":scheme": "http", ":authority": host, ":path": target}
+        fields = [(name.lower(), value) for name, value in headers if name != "Host"]
+        if sample.body is not None:
+            fields.append(("content-length", str(len(sample.body.encode()))))
+        h2.initiate_connection()
+        pieces = list(_pieces(sample, cuts))
+        h2.send_headers(1, [*pseudo.items(), *fields], end_stream=not pieces)
+        for at, piece in enumerate(pieces):
+            h2.send_data(1, piece, end_stream=at == len(pieces) - 1)
+        self._turn()
+
+    def _turn(self) -> None:
+        while True:
+            said, data = self._h2.data_to_send(), self._transport.data
+            if not said and not data:
+                return
+            self._transport.data = b""
+            if data:
+                self._events += self._h2.receive_data(data)
+            if said and not self._transport.closed:
+                self._channel.dataReceived(said)
+
+    def read(self, found: Answered) -> None:
+        """Read the answer."""
+        self._turn()
+        for event in self._events:
+            if isinstance(event, ResponseReceived):
+                headers = [(str(name), str(value)) for name, value in event.headers]
+                found.status = int(dict(headers)[":status"])
+                found.headers = [pair for pair in headers if pair[0] != ":status"]
+            elif isinstance(event, DataReceived):
+                found.body += event.data
+            elif isinstance(event, StreamReset) and not found.status:
+                found.closed = True
+
+    def close(self) -> None:
+        """Leave."""
+        self._transport.loseConnection()
+
+
 class Served:
     """A configuration, in use; ``text`` is what it is written like."""
 
@@ -202,28 +304,21 @@ class Served:
         site: Any = self.snapshot.listeners["web"]
         self.listener = HTTPListener(self.clock, "web", (), site, Gate(), self.runtime.wheel)
 
-    def ask(self, sample: Sample, seed: int, cuts: int = 1) -> Answered:
-        """Send a request, its body in ``cuts`` pieces, and have whichever server gets it answer as the sample says."""
+    def ask(self, sample: Sample, seed: int, cuts: int = 1, *, streams: bool = False) -> Answered:
+        """Send a request, its body in ``cuts`` pieces, and have whichever server gets it answer as the sample says.
+
+        ``streams``: the client speaks HTTP/2.
+        """
         runtime = self.runtime
         runtime.random.seed(seed)
         runtime.asked.clear()
         runtime.records.clear()
         channel: Any = self.listener.buildProtocol(IPv4Address("TCP", "192.0.2.7", 40000))
-        transport = Transport()
-        transport.protocol = channel
-        channel.makeConnection(transport)
-        body = (sample.body or "").encode()
-        target, headers = _as_a_client(sample)
-        pairs = _bytes(headers)
-        if sample.body is not None:
-            pairs.append((b"Content-Length", b"%d" % len(body)))
-        channel.dataReceived(encode.request_head(sample.method, target, pairs))
-        step = max(1, -(-len(body) // cuts))
-        for at in range(0, len(body), step):
-            channel.dataReceived(body[at : at + step])
+        client = (_Client2 if streams else _Client1)(channel)
+        client.send(sample, cuts)
         for _ in range(2):  # for delays, and for copies, which follow
             self.clock.advance(0.02)
-        found = Answered()
+        found = Answered(streams=streams)
         answered = 0
         while answered < len(runtime.asked):
             server, peer = runtime.asked[answered]
@@ -236,33 +331,26 @@ class Served:
             if answered == len(runtime.asked):
                 self.clock.advance(0.3)  # for tries that follow
         found.asked = [server for server, _ in runtime.asked]
-        self._read(found, sample, transport)
-        found.closed = transport.closed
-        transport.loseConnection()
+        client.read(found)
+        client.close()
         if found.status or found.closed:
             found.record = runtime.records[0] if runtime.records else None
         for _, peer in runtime.asked:
             peer.close()
         return found
 
-    def _read(self, found: Answered, sample: Sample, transport: Transport) -> None:
-        if not transport.data:
-            return
-        reader = ResponseReader()
-        reader.expect(sample.method)
-        reader.feed(transport.data)
-        if transport.closed:
-            reader.eof()
-        assert reader.head is not None, transport.data
-        assert reader.body.ended, transport.data
-        found.status = reader.head.status
-        found.headers = _text(reader.head.headers)
-        found.body = b"".join(reader.body.take())
-
     def close(self) -> None:
         """End what would go on."""
         for pool in self.snapshot.pools.values():
             pool.close()
+
+
+def _pieces(sample: Sample, cuts: int) -> Iterator[bytes]:
+    """Yield the body in so many pieces."""
+    body = (sample.body or "").encode()
+    step = max(1, -(-len(body) // cuts))
+    for at in range(0, len(body), step):
+        yield body[at : at + step]
 
 
 def _as_a_client(sample: Sample) -> tuple[str, list[tuple[str, str]]]:

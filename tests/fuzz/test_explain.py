@@ -27,7 +27,16 @@ SEED = int(os.environ.get("EXPLAIN_SEED", "11"))
 REQUESTS = 12
 _SECONDS = re.compile(r"for another [0-9.]+ s")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
-_OF_THE_CONNECTION = ("date", "connection", "content-length", "transfer-encoding", "via", "x-request-id", "keep-alive")
+_OF_THE_CONNECTION = (
+    "date",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "via",
+    "x-request-id",
+    "keep-alive",
+    "x-balancer-trace",
+)
 
 
 class ExplainTests(SynchronousTestCase):
@@ -56,7 +65,8 @@ class ExplainTests(SynchronousTestCase):
             what = (number, at, sample, json.dumps(said.as_json(), indent=1), text)
             if not disturbed and not at:
                 self.assertEqual(explain(offline, sample, random.Random(seed).random), said, what)
-            got = served.ask(sample, seed, draw.choice([1, 1, 2, 5]))
+            streams = draw.random() < 0.2 and _may_stream(sample, text)
+            got = served.ask(sample, seed, draw.choice([1, 1, 2, 5]), streams=streams)
             self._compare(served, sample, said, got, what)
             for name, value in got.headers:
                 if name.lower() == "set-cookie":
@@ -68,6 +78,7 @@ class ExplainTests(SynchronousTestCase):
         if said.status == 444:
             self.assertEqual((got.status, got.closed, got.sent), (0, True, []), what)
             return
+        self._compare_trace(said, got, what)
         originals = [each for each in got.sent if not _is_copy(each, sample)]
         copies = [each for each in got.sent if _is_copy(each, sample)]
         if said.status:
@@ -75,25 +86,48 @@ class ExplainTests(SynchronousTestCase):
             self._compare_answer(sample, said, got, what)
         elif said.server is None:
             self.assertEqual((got.waits, originals), (True, []), what)
+        elif said.upgrade == "websocket" and said.protocol == "h2":  # which the server has not announced that it can do
+            self.assertEqual((got.status, got.asked), (502, [said.server]), what)
         else:
             self.assertGreaterEqual(len(originals), 1, what)
             self._compare_request(sample, said, originals[0], what)
             assert sample.answer is not None
-            if not _is_retried(said, sample.answer.status):
+            tries = _tries(said, originals[0].method, sample.answer.status)
+            self.assertLessEqual(len(originals), tries, what)
+            if tries == 1:
                 self._compare_response(said, got, what)
         pools = sorted(each["pool"] for each in said.copies if each["sent"])
         servers = {server.name: name for name, pool in served.snapshot.pools.items() for server in pool.servers}
         if said.server is not None or said.status:
             self.assertEqual(sorted(servers[each.server] for each in copies), pools, what)
 
+    def _compare_trace(self, said: Explanation, got: Answered, what: Any) -> None:
+        """Compare with what the answer says itself, if the request has asked for that."""
+        text = next((value for name, value in got.headers if name.lower() == "x-balancer-trace"), None)
+        if text is None:
+            return
+        told = json.loads(text)
+        self.assertEqual((told.get("route", ""), told.get("pool")), (said.route, said.pool or told.get("pool")), what)
+        for mine, theirs in zip(said.rejected, told.get("rejected", ()), strict=False):
+            looked = not theirs["because"].endswith("(not looked at)")  # live nobody had to
+            self.assertEqual(mine if looked else mine["route"], theirs if looked else theirs["route"], what)
+        ran = [(each["filter"], each["does"]) for each in told.get("filters", ())]
+        self.assertEqual(ran, [(each["filter"], each["does"]) for each in said.filters][: len(ran)], what)
+        if said.split is not None:
+            self.assertTrue(told["split"].startswith(said.split["because"]), what)
+        candidates = {each["server"]: each for each in said.candidates}
+        for out in told.get("out", ()):
+            candidate = candidates[out["server"]]
+            self.assertFalse(candidate["eligible"] and "sticks" not in candidate["because"], what)
+            if "sticks" not in candidate["because"] and "not in the subset" not in candidate["because"]:
+                self.assertIn(_SECONDS.sub("", out["because"]), _SECONDS.sub("", candidate["because"]), what)
+
     def _compare_request(self, sample: Sample, said: Explanation, sent: Any, what: Any) -> None:
         request = said.request
         assert request is not None, what
         method, target = request["method"], request["target"]
         self.assertEqual((sent.server, sent.method, sent.target), (said.server, method, target), what)
-        expected = sorted((name, value) for name, value in request["headers"] if name.lower() != "x-request-id")
-        headers = sorted((name, value) for name, value in sent.headers if name.lower() != "x-request-id")
-        self.assertEqual(headers, expected, what)
+        self.assertEqual(_sent_fields(sent.headers, what[-1]), _sent_fields(request["headers"], what[-1]), what)
         self.assertEqual(sent.body.decode("utf-8", "replace"), request.get("body", sample.body or ""), what)
 
     def _compare_answer(self, sample: Sample, said: Explanation, got: Answered, what: Any) -> None:
@@ -114,6 +148,45 @@ class ExplainTests(SynchronousTestCase):
         record = got.record
         assert record is not None, what
         self.assertEqual((record.route, record.pool), (said.route, said.pool), what)
+
+
+def _may_stream(sample: Sample, text: str) -> bool:
+    """Whether HTTP/2 can say it, and says nothing else by it."""
+    return not any(name == "Upgrade" for name, _ in sample.headers) and sample.url != "*" and "http_version" not in text
+
+
+def _sent_fields(headers: Any, got: Answered) -> list[tuple[str, str]]:
+    """Return fields of a request so that they can be compared: HTTP/2 has no upper case, and is named in ``Via``."""
+    kept = [(name, value) for name, value in headers if name.lower() != "x-request-id"]
+    if not got.streams:
+        return sorted(kept)
+    return sorted((name.lower(), value) for name, value in kept if name.lower() != "via")
+
+
+def _page(got: Answered) -> str:
+    """Return the body of an answer; where it is an error page, with the name that explanations have for their request."""
+    return _ID.sub(EXPLAINED_ID, got.body.decode("utf-8", "replace"))
+
+
+def _tries(said: Explanation, method: str, status: int) -> int:
+    """Return how often a request may be sent that is answered so each time."""
+    terms = {name: term["value"] for name, term in said.terms.items()}
+    reasons = terms.get("retry.on", ())
+    covered = method in terms.get("retry.methods", ()) and (status in reasons or (status >= 500 and "5xx" in reasons))
+    return 1 + (terms["retry.attempts"] if covered else 0)
+
+
+def _may_stream(sample: Sample, text: str) -> bool:
+    """Whether HTTP/2 can say it, and says nothing else by it."""
+    return not any(name == "Upgrade" for name, _ in sample.headers) and sample.url != "*" and "http_version" not in text
+
+
+def _sent_fields(headers: Any, got: Answered) -> list[tuple[str, str]]:
+    """Return fields of a request so that they can be compared: HTTP/2 has no upper case, and is named in ``Via``."""
+    kept = [(name, value) for name, value in headers if name.lower() != "x-request-id"]
+    if not got.streams:
+        return sorted(kept)
+    return sorted((name.lower(), value) for name, value in kept if name.lower() != "via")
 
 
 def _page(got: Answered) -> str:

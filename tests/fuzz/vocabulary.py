@@ -8,13 +8,15 @@ from typing import Any
 
 from zope.interface import implementer
 
+from balancer.filters.trace import signed
 from balancer.hooks import hookimpl
 from balancer.hooks.interfaces import Factory, IFlags
 from balancer.service.explaining import Sample, SampleAnswer
 
-__all__ = ["FLAGS", "POOLS", "SECRET", "configuration", "request"]
+__all__ = ["DEBUG_KEY", "FLAGS", "POOLS", "SECRET", "configuration", "request"]
 
 SECRET = "the secret of this configuration"
+DEBUG_KEY = "who has it may ask"
 _HOSTS = ("shop.example", "api.shop.example", "other.example", "10.0.0.1", "shop.example:8080", "SHOP.example.")
 _PATHS = (
     "/",
@@ -89,6 +91,7 @@ _ANSWERS = (
     SampleAnswer(404, [("Content-Type", "text/plain"), ("Content-Encoding", "gzip")], "internal"),
     SampleAnswer(204, [("ETag", '"2"')], ""),
     SampleAnswer(304, [("ETag", '"2"')], ""),
+    SampleAnswer(503, [("Content-Type", "text/html"), ("Retry-After", "9")], "internal"),
     SampleAnswer(500, [("Content-Type", "text/plain"), ("Strict-Transport-Security", "max-age=1")], "internal"),
 )
 
@@ -471,7 +474,7 @@ def configuration(draw: random.Random) -> dict[str, Any]:
         "listeners": {"web": listener},
         "pools": pools,
     }
-    return {**found, **_some(draw, 0.1, debug={"key": "sixteen characters"})}
+    return {**found, **_some(draw, 0.25, debug={"key": DEBUG_KEY})}
 
 
 # Requests.
@@ -498,5 +501,10 @@ def request(draw: random.Random, cookies: list[str]) -> Sample:
     path = draw.choice(
         _PATHS if method == "OPTIONS" else [each for each in _PATHS if each != "*" or draw.random() < 0.05]
     )
-    host = [] if "://" in path and draw.random() < 0.7 else [("Host", draw.choice(_HOSTS))]
-    return Sample(path, method, [*host, *fields.items()], "192.0.2.7", body, answer=draw.choice(_ANSWERS))
+    given = [] if "://" in path and draw.random() < 0.7 else [("Host", draw.choice(_HOSTS))]
+    if draw.random() < 0.3:
+        host = given[0][1] if given else path.partition("://")[2].partition("/")[0]
+        name = host.partition(":")[0].rstrip(".").lower()
+        fields["X-Balancer-Debug"] = signed(DEBUG_KEY, 1 << 40, name)
+    answer = draw.choice(_ANSWERS)
+    return Sample(path, method, [*given, *fields.items()], "192.0.2.7", body, answer=answer)
