@@ -161,6 +161,8 @@ class ExplainTests(BalancerTestCase):
                 ({"url": 3}, "'url'"),
                 ({"url": "/", "client_ip": "nobody"}, "'nobody'"),
                 ({"url": "/", "listener": "other"}, "no HTTP listener 'other'"),
+                ({"url": "/", "answer": 200}, "'answer'"),
+                ({"url": "/", "answer": {"status": 99}}, "from 200 to 599"),
                 ({"url": "tcp://x:1"}, ""),
                 ({"url": "/", "headers": [["a"]]}, "cannot be read"),
                 ({"url": "/", "client_certificate": "/nowhere"}, "/nowhere"),
