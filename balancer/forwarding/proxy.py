@@ -220,6 +220,13 @@ class AskingResource(ProxyResource):
         if self._queueing is not None:
             facts.queueing = self._queueing
 
+    def asks(self) -> dict[str, Any]:
+        """Return what is asked for, as terms by name: ``{"subset": …, "queue.priority": …}``."""
+        found: dict[str, Any] = {"subset": " ".join(f"{name}={value}" for name, value in self._labels.items())}
+        if self._queueing is not None:
+            found |= {"queue.priority": self._queueing.priority, "queue.timeout": self._queueing.timeout}
+        return {name: value for name, value in found.items() if value not in (None, "")}
+
     def render(self, request: Any) -> int:
         """Begin to forward ``request``."""
         self.ask(request.facts)

@@ -176,7 +176,8 @@ class GuardedPool(Pool):
         if subset is not None:
             not_in_it = f"not in the subset {subset.name}"
             found = [each if each[0] in subset.members else (each[0], False, not_in_it) for each in found]
-        if isinstance(self.queue, PriorityQueue) and not any(usable for _, usable, _ in found):
+        nobody = not any(usable for _, usable, _ in found)
+        if nobody and isinstance(self.queue, PriorityQueue) and self.fate(facts, None) is None:
             wait = f"it waits with priority {self.queue.priority(facts)}, {self.queue.patience(facts):g} s at most"
             found = [
                 (server, may, f"{text}; {wait}" if text.startswith("full") else text) for server, may, text in found

@@ -42,6 +42,7 @@ from balancer.model.headers import RawHeaders, without
 from balancer.model.origin import Origin
 from balancer.model.target import BadTargetError
 from balancer.model.tls import TLSInfo
+from balancer.pools.guarded import GuardedPool
 from balancer.routing import explain as routing_explain
 from balancer.routing.answer import answer
 from balancer.routing.decide import decide
@@ -211,6 +212,10 @@ class _Walk:
                 server, found.server = each, each.name
         if isinstance(leaf, ProxyResource):
             found.terms = leaf.terms(name).describe()
+            if isinstance(pool, GuardedPool) and pool.subsets is not None and (subset := pool.subsets.asked(facts)):
+                found.terms["subset"] = {"value": subset, "from": "pool"}
+            if isinstance(leaf, AskingResource):
+                found.terms |= {name: {"value": value, "from": "route"} for name, value in leaf.asks().items()}
             shares = leaf.shares(exchange.method, exchange.headers)
             if shares is not None:
                 found.terms["coalesce"] = {"value": shares, "from": "route"}
@@ -220,7 +225,7 @@ class _Walk:
                 sent, _ = body = self._sent_body(exchange)
                 found.request = self._as_sent(exchange, head, *body)
             except ExchangeError as error:
-                fate = error
+                fate = None if server is None else error  # of one that waits, nobody has looked at it yet
         else:
             found.server = None
         if isinstance(leaf, ProxyResource):
@@ -245,10 +250,13 @@ class _Walk:
     def _as_sent(self, exchange: Exchange, head: RequestHead, body: bytes | None, chunked: bool) -> dict[str, Any]:
         method, target, headers, version = exchange.method, exchange.target, list(exchange.headers), "1.1"
         length = None if body is None or chunked else len(body)
-        if self._found.protocol == "h2" and is_asked(head):
-            method, version, headers = "CONNECT", "2", asking_fields(b"http", target, headers)
-        elif self._found.protocol == "h2":
-            version, headers = "2", outgoing_fields(method, b"http", target, headers, length)
+        found = self._found
+        secure = found.pool is not None and self._snapshot.config.pools[found.pool].tls is not None
+        scheme = b"https" if secure else b"http"
+        if found.protocol == "h2" and is_asked(head):
+            method, version, headers = "CONNECT", "2", asking_fields(scheme, target, headers)
+        elif found.protocol == "h2":
+            version, headers = "2", outgoing_fields(method, scheme, target, headers, length)
         else:
             headers = with_framing(headers, head, length=length, chunked=chunked)
         fields = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers]

@@ -304,10 +304,10 @@ class Served:
         site: Any = self.snapshot.listeners["web"]
         self.listener = HTTPListener(self.clock, "web", (), site, Gate(), self.runtime.wheel)
 
-    def ask(self, sample: Sample, seed: int, cuts: int = 1, *, streams: bool = False) -> Answered:
+    def ask(self, sample: Sample, seed: int, cuts: int = 1, *, streams: bool = False, stays: bool = False) -> Answered:
         """Send a request, its body in ``cuts`` pieces, and have whichever server gets it answer as the sample says.
 
-        ``streams``: the client speaks HTTP/2.
+        ``streams``: the client speaks HTTP/2; ``stays``: where it has to wait it does not leave.
         """
         runtime = self.runtime
         runtime.random.seed(seed)
@@ -332,7 +332,8 @@ class Served:
                 self.clock.advance(0.3)  # for tries that follow
         found.asked = [server for server, _ in runtime.asked]
         client.read(found)
-        client.close()
+        if not (stays and found.waits):
+            client.close()
         if found.status or found.closed:
             found.record = runtime.records[0] if runtime.records else None
         for _, peer in runtime.asked:

@@ -9,12 +9,14 @@ import json
 import os
 import random
 import re
+from collections import Counter
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from balancer.config.loading import load_text
 from balancer.errors import ConfigurationError
+from balancer.service import questions
 from balancer.service.build import built
 from balancer.service.explaining import EXPLAINED_ID, Explanation, Sample, explain
 from balancer.testing import registry
@@ -22,9 +24,39 @@ from tests.fuzz import vocabulary
 from tests.fuzz.serving import Answered, Served
 from tests.fuzz.states import disturb
 
-CONFIGURATIONS = int(os.environ.get("EXPLAIN_CASES", "150"))
+ENOUGH = 250
+"""Configurations among which everything is seen."""
+CONFIGURATIONS = int(os.environ.get("EXPLAIN_CASES", str(ENOUGH)))
 SEED = int(os.environ.get("EXPLAIN_SEED", "11"))
 REQUESTS = 12
+_REASONS = (
+    "sticks to it",
+    "down",
+    "ejected",
+    "tripped",
+    "draining",
+    "full",
+    "backup",
+    "weight 0",
+    "not in the subset",
+    "can be used",
+    "priority 0",
+    "in our zone",
+    "the breaker is open",
+    "adaptive limit",
+    "no server is healthy",
+)
+_SEEN = (
+    "waits",
+    "refused by a pool",
+    "sent",
+    "over HTTP/2",
+    "to HTTP/2",
+    "copied",
+    "not copied: body_too_long",
+    "traced",
+    *_REASONS,
+)
 _SECONDS = re.compile(r"for another [0-9.]+ s")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 _OF_THE_CONNECTION = (
@@ -40,11 +72,29 @@ _OF_THE_CONNECTION = (
 
 
 class ExplainTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.seen: Counter[str] = Counter()
+
     def test_never_a_difference(self) -> None:
         """Route, pool, server, what is sent and what is answered are those that were explained, every time."""
         for number in range(CONFIGURATIONS):
             draw = random.Random(f"{SEED} {number}")
             self._compare_all(number, draw)
+        for name in _SEEN if CONFIGURATIONS >= ENOUGH else ():
+            self.assertGreater(self.seen[name], 0, f"nothing was seen of: {name}")
+
+    def _note(self, said: Explanation, got: Answered) -> None:
+        """Count what was seen, so that nothing is left out unnoticed."""
+        self.seen["waits"] += got.waits
+        self.seen["refused by a pool"] += bool(said.status == 503 and said.pool)
+        self.seen["sent"] += said.server is not None
+        self.seen["over HTTP/2"] += got.streams
+        self.seen["to HTTP/2"] += said.protocol == "h2"
+        for each in said.copies:
+            self.seen["copied" if each["sent"] else f"not copied: {each['because']}"] += 1
+        for candidate in said.candidates:
+            for name in _REASONS:
+                self.seen[name] += name in candidate["because"]
 
     def _compare_all(self, number: int, draw: random.Random) -> None:
         written = vocabulary.configuration(draw)
@@ -63,10 +113,13 @@ class ExplainTests(SynchronousTestCase):
             sample, seed = vocabulary.request(draw, cookies), draw.getrandbits(32)
             said = explain(served.snapshot, sample, random.Random(seed).random)
             what = (number, at, sample, json.dumps(said.as_json(), indent=1), text)
+            if not at % 4:  # as one who asks the running service is told
+                told = questions.answer(served.snapshot, questions.question_of(sample, seed=seed))
+                self.assertEqual(json.loads(json.dumps(told)), json.loads(json.dumps(said.as_json())), what)
             if not disturbed and not at:
                 self.assertEqual(explain(offline, sample, random.Random(seed).random), said, what)
             streams = draw.random() < 0.2 and _may_stream(sample, text)
-            got = served.ask(sample, seed, draw.choice([1, 1, 2, 5]), streams=streams)
+            got = served.ask(sample, seed, draw.choice([1, 1, 2, 5]), streams=streams, stays=draw.random() < 0.5)
             self._compare(served, sample, said, got, what)
             for name, value in got.headers:
                 if name.lower() == "set-cookie":
@@ -75,6 +128,7 @@ class ExplainTests(SynchronousTestCase):
 
     def _compare(self, served: Served, sample: Sample, said: Explanation, got: Answered, what: Any) -> None:
         what = (*what, got)
+        self._note(said, got)
         if said.status == 444:
             self.assertEqual((got.status, got.closed, got.sent), (0, True, []), what)
             return
@@ -107,6 +161,7 @@ class ExplainTests(SynchronousTestCase):
         if text is None:
             return
         told = json.loads(text)
+        self.seen["traced"] += 1
         self.assertEqual((told.get("route", ""), told.get("pool")), (said.route, said.pool or told.get("pool")), what)
         for mine, theirs in zip(said.rejected, told.get("rejected", ()), strict=False):
             looked = not theirs["because"].endswith("(not looked at)")  # live nobody had to

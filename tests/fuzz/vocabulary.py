@@ -157,7 +157,7 @@ def _match(draw: random.Random, depth: int = 0, named: bool = True) -> dict[str,
             ]
         ),
         "user_agent": pick(["mobile", "other", "bot"]),
-        "time": pick([{"days": "mon-fri"}, {"after": "2020-01-01T00:00:00Z"}, {"from": "06:00", "to": "18:00"}]),
+        "time": pick([{"before": "2020-01-01T00:00:00Z"}, {"after": "2020-01-01T00:00:00Z"}]),
         "cel": pick(["request.headers['x-tenant'] == 'a'", "size(request.query) < 1 || client.ip == '192.0.2.7'"]),
         "flag": {"version": pick(["v1", {"present": False}])},
         "grpc": pick([{"service": "pkg.Service"}, {"service": "pkg.Service", "method": "Call"}]),
@@ -393,7 +393,7 @@ def _policies(draw: random.Random) -> dict[str, Any]:
         ),
         breaker=lambda: pick(
             [
-                {"trip": {"min_requests": 1, "open": "60s"}},
+                {"trip": {"min_requests": 1, "open": "3s", "probes": 1}},
                 {"trip": {"of": "pool", "min_requests": 2, "probes": 1}},
                 {"requests": 1},
                 {"pending": 1, "requests": 2},
@@ -434,7 +434,11 @@ def _pools(draw: random.Random) -> dict[str, Any]:
             **_policies(draw),
             **_policies(draw),
         },
-        "queued": {"servers": [{"address": "10.0.5.1:1", "max_connections": 1}], **_policies(draw)},
+        "queued": {
+            "servers": [{"address": "10.0.5.1:1", "max_connections": 1}],
+            **_policies(draw),
+            "queue": pick([False, {"size": 1}, {"priority": {"header": "X-Priority"}, "size": 2}]),
+        },
         "modern": {"protocol": "h2", "servers": _servers(6, 2, draw), **_policies(draw)},
         "shadow": {"servers": ["10.0.9.1:1"]},
     }
@@ -452,6 +456,7 @@ def configuration(draw: random.Random) -> dict[str, Any]:
         "bind": "127.0.0.1:8080",
         "routes": routes,
         "filters": _filters(draw, listener=True),
+        **_some(draw, 0.03, redirect_https=8443),
         **_some(draw, 0.3, trusted_proxies=["192.0.2.7/32"]),
         **_some(
             draw,

@@ -80,6 +80,13 @@ class ExplainingTests(ExplainingTestCase):
             found.copies, [{"pool": "shadow", "sent": False, "because": "the request's body is not taken"}]
         )
 
+    def test_secured(self) -> None:
+        """To servers that speak HTTP/2 in TLS the scheme is https."""
+        for tls, scheme in ((False, "http"), ({"verify": False}, "https")):
+            found = self.ask(pool={"protocol": "h2", "tls": tls})
+            assert found.request is not None
+            self.assertIn([":scheme", scheme], found.request["headers"])
+
     def test_copies(self) -> None:
         """Who gets a copy, and why somebody does not."""
         mirror = {"mirror": [{"pool": "shadow", "body_limit": "2B"}]}
