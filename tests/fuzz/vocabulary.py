@@ -221,7 +221,15 @@ def _headers(draw: random.Random) -> dict[str, Any]:
 def _body(draw: random.Random) -> dict[str, Any]:
     def changes() -> dict[str, Any]:
         text = {"replace": [{"text": "gold", "with": "silver"}, {"regex": "inter(nal)", "with": r"\1!"}]}
-        json = {"json": draw.choice([{"remove": ["/user/admin"], "set": {"/n": 2}}, {"wrap": "data"}])}
+        json = {
+            "json": draw.choice(
+                [
+                    {"remove": ["/user/admin"], "set": {"/n": 2}},
+                    {"wrap": "data"},
+                    {"patch": [{"op": "test", "path": "/n", "value": 1.5}]},
+                ]
+            )
+        }
         return {
             **draw.choice([text, json, {**text, **json}]),
             **_some(draw, 0.3, types=["text/*", "application/json"], limit="8B", otherwise="pass"),
