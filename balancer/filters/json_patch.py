@@ -57,8 +57,8 @@ class JsonPatch:
             if lacking not in operation:
                 raise ValueError(f"expected {lacking!r} in operation {at} of a patch")
         try:
-            self._patch = jsonpatch.JsonPatch(given)
-        except self._failed as error:
+            self._operations = [(f"{each['op']} {each['path']}", jsonpatch.JsonPatch([each])) for each in given]
+        except (*self._failed, KeyError) as error:
             raise ValueError(f"expected a patch of RFC 6902: {error}") from None
 
     def of(self, value: Any) -> Any:
@@ -67,7 +67,9 @@ class JsonPatch:
         Raises:
             PatchError: the patch cannot be applied.
         """
-        try:
-            return self._patch.apply(value, in_place=True)
-        except self._failed as error:
-            raise PatchError(f"the patch fails: {error}") from None
+        for words, operation in self._operations:
+            try:
+                value = operation.apply(value, in_place=True)
+            except self._failed:  # whose text shows the document
+                raise PatchError(f"the patch fails: {words}") from None
+        return value

@@ -83,6 +83,11 @@ class JsonPatchTests(unittest.TestCase):
         self.assertRaises(NoJsonError, after, '{"a":1e99999999999999999999}', test)
         self.assertEqual(after('{"a":1.10}', {"op": "add", "path": "/b", "value": 2.50}), '{"a":1.10,"b":2.5}')
 
+    def test_reveals_nothing(self) -> None:
+        """What fails is named, and nothing of the document: that goes to logs, and to the other side."""
+        error = self.assertRaises(NoJsonError, after, '{"a":"secret"}', {"op": "test", "path": "/a/b", "value": "x"})
+        self.assertEqual(str(error), "the patch fails: test /a/b")
+
     def test_again(self) -> None:
         """A patch is the same for each document, whatever became of the values that it put into others."""
         change = JsonChange(
