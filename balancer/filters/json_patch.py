@@ -48,12 +48,17 @@ class JsonPatch:
             import jsonpatch
         except ImportError:
             raise ValueError("jsonpatch is needed for 'patch': pip install 'txbalancer[jsonpatch]'") from None
-        text = json.dumps(list(operations), default=dict)
+        try:
+            text = json.dumps(list(operations), default=dict, allow_nan=False)
+        except TypeError:
+            raise ValueError("expected a patch of JSON's own values: text, numbers, true, false, null") from None
         given = json.loads(text, parse_float=Number, parse_int=Number)
         self._failed = (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError)
         for at, operation in enumerate(given):
             needed = {"add": "value", "replace": "value", "test": "value", "move": "from", "copy": "from"}
-            lacking = needed.get(operation.get("op", ""), "path")
+            if not isinstance(operation.get("op"), str) or not isinstance(operation.get("path"), str):
+                raise ValueError(f"expected 'op' and 'path', both text, in operation {at} of a patch")
+            lacking = needed.get(operation["op"], "path")
             if lacking not in operation:
                 raise ValueError(f"expected {lacking!r} in operation {at} of a patch")
         try:

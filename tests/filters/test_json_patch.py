@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 from pydantic import ValidationError
@@ -113,5 +114,10 @@ class JsonPatchTests(unittest.TestCase):
             {"op": "invent", "path": "/a"},
             {"op": "remove", "path": "a"},
             {"op": "remove"},
+            {"op": [], "path": "/a"},
+            {"op": "remove", "path": None},
+            {"op": "move", "path": "/a", "from": 1},
+            {"op": "add", "path": "/a", "value": float("nan")},
+            {"op": "add", "path": "/a", "value": date(2026, 1, 1)},
         ):
             self.assertRaises(ValidationError, JsonSetting.model_validate, {"patch": [operation]})
