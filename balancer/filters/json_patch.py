@@ -61,6 +61,12 @@ class JsonPatch:
             lacking = needed.get(operation["op"], "path")
             if lacking not in operation:
                 raise ValueError(f"expected {lacking!r} in operation {at} of a patch")
+            if lacking == "from" and not isinstance(operation["from"], str):
+                raise ValueError(f"expected 'from' to be text in operation {at} of a patch")
+            for name in ("path", "from"):
+                pointer = operation.get(name, "")
+                if pointer and not str(pointer).startswith("/"):
+                    raise ValueError(f"expected in {name!r} a pointer such as '/user/name', got {pointer!r}")
         try:
             self._operations = [(f"{each['op']} {each['path']}", jsonpatch.JsonPatch([each])) for each in given]
         except (*self._failed, KeyError) as error:
