@@ -130,7 +130,7 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "errors.py",
         "service/lint.py",
     ),
-    "cli/test_explain.py": ("cli/asking.py", "service/explaining.py"),
+    "cli/test_explain.py": ("cli/asking.py", "service/explanation.py"),
     "live/test_explain.py": ("service/questions.py",),
     "live/test_trace.py": ("cli/debug_token.py",),
     "cli/test_explain_session.py": ("service/explaining_sessions.py",),

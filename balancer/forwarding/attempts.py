@@ -96,6 +96,12 @@ class Attempts:
         self._held = False
         """Whether the server has to wait with its answer."""
 
+    @property
+    def _method(self) -> str:
+        """The method that servers are sent, which says whether that may be done again; filters may have made another of the client's."""
+        exchange = self._request.exchange
+        return self._request.facts.method if exchange is None else exchange.method
+
     def hold(self) -> None:
         """Read nothing of the answer for now; for one that has not begun."""
         connection = self._connection
@@ -200,7 +206,7 @@ class Attempts:
 
     def _fit(self, connection: ServerSide) -> bool:
         """Whether a kept connection may carry this request: one that cannot be repeated wants a closer look."""
-        if self._request.facts.method in IDEMPOTENT or not connection.gone():
+        if self._method in IDEMPOTENT or not connection.gone():
             return True
         connection.close()
         return False
@@ -242,7 +248,7 @@ class Attempts:
     def _may_retry(self, reason: Reason, covered: bool = False) -> bool:
         if not self._can_replay():
             return False
-        if not self._terms.retry.allow(self._request.facts.method, reason, self._attempts, covered):
+        if not self._terms.retry.allow(self._method, reason, self._attempts, covered):
             return False
         exchange = self._request.exchange
         if exchange is not None and NOTE in exchange.notes and self._server is not None:

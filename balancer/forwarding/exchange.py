@@ -360,7 +360,7 @@ class Forward(Attempts):
         assert connection is not None
         if not connection.plain:
             self._excuses -= 1
-        if self._excuses >= 0 and (unread or self._request.facts.method in IDEMPOTENT) and self._can_replay():
+        if self._excuses >= 0 and (unread or self._method in IDEMPOTENT) and self._can_replay():
             self._drop_connection()
             self._attempts -= 1
             self._use(server)

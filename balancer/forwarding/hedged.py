@@ -62,7 +62,7 @@ class HedgedForward(LimitedForward):
             self._began = time.monotonic()
             wait = self._hedging.wait
             request = self._request
-            if wait is not None and request.facts.method in IDEMPOTENT and request.head.upgrade is None:
+            if wait is not None and self._method in IDEMPOTENT and request.head.upgrade is None:
                 self._due_in = self._terms.later(wait, self._due)
         super()._use(server)
 

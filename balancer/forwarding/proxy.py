@@ -24,10 +24,12 @@ from balancer.forwarding.upgrades import Upgrades
 from balancer.model.headers import RawHeaders
 
 if TYPE_CHECKING:
+    from balancer.model.exchange import Exchange
     from balancer.model.facts import RequestFacts
     from balancer.model.queueing import Queueing
     from balancer.pools.pool import Pool
     from balancer.pools.terms import Terms
+    from balancer.wire.http1.heads import RequestHead
 
 __all__ = ["AskingResource", "ProxyResource", "SharingProxy"]
 
@@ -115,6 +117,15 @@ class ProxyResource:
     def shares(self, method: str, headers: RawHeaders) -> str | None:
         """Return, in words, whether such a request shares its answer with others; None where none does."""
         return None
+
+    def copies(self, exchange: Exchange, head: RequestHead, body: bytes | None) -> list[tuple[str, str]]:
+        """Return who gets copies of such a request, and why (not): pairs of a pool and ``""``, or a word.
+
+        ``body`` is what is sent; nothing is, nor counted.
+        """
+        if self._mirroring is None or MIRRORED not in exchange.notes or head.upgrade is not None:
+            return []
+        return self._mirroring.explain(exchange, body)
 
     def getChildWithDefault(self, name: bytes, request: Any) -> IResource:
         """Every path below leads here."""
@@ -209,6 +220,13 @@ class AskingResource(ProxyResource):
         if self._queueing is not None:
             facts.queueing = self._queueing
 
+    def asks(self) -> dict[str, Any]:
+        """Return what is asked for, as terms by name: ``{"subset": …, "queue.priority": …}``."""
+        found: dict[str, Any] = {"subset": " ".join(f"{name}={value}" for name, value in self._labels.items())}
+        if self._queueing is not None:
+            found |= {"queue.priority": self._queueing.priority, "queue.timeout": self._queueing.timeout}
+        return {name: value for name, value in found.items() if value not in (None, "")}
+
     def render(self, request: Any) -> int:
         """Begin to forward ``request``."""
         self.ask(request.facts)
@@ -221,3 +239,7 @@ class AskingResource(ProxyResource):
     def shares(self, method: str, headers: RawHeaders) -> str | None:
         """Return, in words, whether such a request shares its answer with others; None where none does."""
         return self._leaf.shares(method, headers)
+
+    def copies(self, exchange: Exchange, head: RequestHead, body: bytes | None) -> list[tuple[str, str]]:
+        """Return who gets copies of such a request; see :meth:`ProxyResource.copies`."""
+        return self._leaf.copies(exchange, head, body)

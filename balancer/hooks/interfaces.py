@@ -83,15 +83,24 @@ class Choice:
     """What one selection may depend on. Immutable by convention; one may be made per request.
 
     ``key`` is the hash key as bytes (None where the request has none), ``draw`` returns a float in [0, 1) and is the
-    only source of randomness allowed, ``now`` is a monotonic time in seconds.
+    only source of randomness allowed, ``now`` is a monotonic time in seconds. With ``look`` nobody is chosen: it is asked who would be
+    (``balancer explain``), and an algorithm that takes turns takes none.
     """
 
     __slots__ = ("draw", "key", "now")
+    look = False
 
     def __init__(self, key: bytes | None, draw: Callable[[], float], now: float) -> None:
         self.key = key
         self.draw = draw
         self.now = now
+
+
+class Look(Choice):
+    """A choice that is only looked at."""
+
+    __slots__ = ()
+    look = True
 
 
 class IAlgorithm(Interface):

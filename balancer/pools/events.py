@@ -28,6 +28,7 @@ __all__ = [
     "ServerSuspected",
     "ServerUndrained",
     "ServerWentDown",
+    "unobserved",
 ]
 
 
@@ -200,6 +201,10 @@ class PanicEnded(PoolEvent):
 
     def _words(self) -> str:
         return "has a healthy server again"
+
+
+def unobserved(event: PoolEvent) -> None:
+    """What is told of events if nobody listens."""
 
 
 Observer = Callable[[PoolEvent], None]

@@ -38,9 +38,9 @@ from balancer.pools.events import (
     Observer,
     PanicBegan,
     PanicEnded,
-    PoolEvent,
     ServerCameUp,
     ServerWentDown,
+    unobserved,
 )
 from balancer.pools.health import HealthChecks, HealthSettings
 from balancer.pools.introduction import Introduction
@@ -60,10 +60,6 @@ _LATENCY_DECAY = 10.0
 """Seconds in which a server's latency forgets a peak to 1/e."""
 
 Facts = RequestFacts | SessionFacts
-
-
-def _unobserved(event: PoolEvent) -> None:
-    """What is told of events if nobody listens."""
 
 
 class Pool:
@@ -96,7 +92,7 @@ class Pool:
         *,
         clock: IReactorTime,
         draw: Callable[[], float] = random.random,
-        observer: Observer = _unobserved,
+        observer: Observer = unobserved,
         panic: bool = True,
         probe: Any = None,
         health: HealthSettings | None = None,
@@ -204,14 +200,17 @@ class Pool:
     def explain(self, facts: Facts, draw: Callable[[], float] | None = None) -> list[tuple[Server, bool, str]]:
         """Return every server in the order of preference for ``facts``: whether it may be used, and why (not).
 
-        The first that may is the one that :meth:`choose` returns for the same draws. Nothing is counted or remembered,
-        but an algorithm that takes turns spends one.
+        The first that may is the one that :meth:`choose` returns for the same draws. Nothing is counted or remembered.
         """
         return explaining.explain(self, facts, draw or self.draw, self._now())
 
     def explain_out(self) -> list[tuple[str, str]]:
         """Return the servers that take no new request now, each with why."""
         return explaining.out(self, self._now())
+
+    def fate(self, facts: Facts, server: Server | None, alone: bool = False) -> ExchangeError | None:
+        """Return what one ends with at once for whom :meth:`explain` found ``server``; None: it goes there or, without one, waits."""
+        return None if server is not None else explaining.fate(self, facts, self.servers)
 
     def barred(self, facts: Facts | None = None) -> str:
         """Return why nothing may begin, whatever the servers are like; empty if it may, as ever here."""

@@ -133,6 +133,15 @@ class TableTests(TestCase):
         self.assertIsNone(table.server_for(session()))
         self.assertEqual(len(table), 0)
 
+    def test_looked_at(self) -> None:
+        """An entry that is only looked at is no younger for that."""
+        table = self.table(ttl=60.0)
+        table.remember(request("192.0.2.1"), self.servers[0])
+        self.clock.advance(40.0)
+        self.assertIs(table.server_for(request("192.0.2.1"), used=False), self.servers[0])
+        self.clock.advance(40.0)
+        self.assertIsNone(table.server_for(request("192.0.2.1")))
+
     def test_bounded(self) -> None:
         """The table never grows past its size; those unused for longest go first."""
         table = self.table(size=3)
