@@ -58,6 +58,9 @@ CASES = (
     Case("stopped", "stop"),
     Case("two stopped", "stop", 2),
     Case("two refuse", "refuse", 2),
+    Case("three stopped", "stop", 3),
+    Case("all reset", "reset", 5),
+    Case("all answer 503", "busy", 5),
 )
 
 SHOWN = ("GET ok %", "POST ok %", "p50 ms", "p99 ms", "p99.9 ms", "attempts", "hurt", "felt s", "back s")

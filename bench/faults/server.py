@@ -4,7 +4,7 @@
 
     python server.py NAME PORT      reads a mode from each line of its input; `count` has it print how many requests it got
 
-    ok       answers with its name in X-Server
+    ok       answers with its name in X-Server, after 5 to 15 ms, as do those below where they answer
     refuse   does not listen, and has reset what was open
     hang     takes connections and requests, and says nothing
     full     takes no connection, its backlog is full; says nothing on those it has
@@ -24,6 +24,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 import socket
 import struct
 import subprocess
@@ -36,7 +37,7 @@ MODES = ("ok", "refuse", "hang", "full", "reset", "cut", "slow", "busy", "errors
 
 _BODY = b"x" * 2000
 _RESET = struct.pack("ii", 1, 0)
-_SLOW = 0.3
+_WORK, _SLOW = 0.01, 0.3
 _SPIKE, _BETWEEN = 0.2, 0.5
 _FLAP = 0.4
 
@@ -72,6 +73,8 @@ class _Connection(asyncio.Protocol):
             self._server.asked(self, head.split(b" ", 2)[1])
 
     def answer(self, status: bytes, body: bytes, cut: int = 0) -> None:
+        if self.transport.is_closing():
+            return
         head = b"HTTP/1.1 %b\r\nContent-Type: text/plain\r\nX-Server: %b\r\nContent-Length: %d\r\n\r\n"
         whole = head % (status, self._server.name, len(body)) + body
         self.transport.write(whole[:-cut] if cut else whole)
@@ -189,7 +192,7 @@ class _Server:
         elif mode == "errors" and self.count % 100 == 0:
             connection.answer(b"500 Internal Server Error", b"no")
         else:
-            connection.answer(b"200 OK", _BODY)
+            self._loop.call_later(_WORK * random.uniform(0.5, 1.5), connection.answer, b"200 OK", _BODY)
 
 
 async def _serve(name: str, port: int) -> None:
