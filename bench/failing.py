@@ -37,11 +37,12 @@ _FELT = 0.1
 
 @dataclass(frozen=True)
 class Case:
-    """A way to fail, and how many of the servers do."""
+    """A way to fail, how many of the servers do, and whether they are asked for their health."""
 
     name: str
     mode: str
     servers: int = 1
+    probed: bool = True
 
 
 CASES = (
@@ -56,6 +57,8 @@ CASES = (
     Case("latency spikes", "spikes"),
     Case("flaps", "flapping"),
     Case("stopped", "stop"),
+    Case("hangs, not probed", "hang", probed=False),
+    Case("503s, not probed", "busy", probed=False),
     Case("two stopped", "stop", 2),
     Case("two refuse", "refuse", 2),
     Case("three stopped", "stop", 3),
@@ -150,12 +153,16 @@ def _figures(case: Case, answers: Sequence[Answer], attempts: float) -> dict[str
 
 def _measure(case: Case, peer: str, rate: float, keep: Path | None) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="failing-") as scratch:
-        directory = Path(scratch) if keep is None else keep / f"{case.name}-{peer}".replace(" ", "-").replace("%", "")
+        directory = (
+            Path(scratch)
+            if keep is None
+            else keep / "".join(each if each.isalnum() else "-" for each in f"{case.name}-{peer}")
+        )
         directory.mkdir(exist_ok=True)
         servers = [FailingServer(f"s{number}", free_port()) for number in range(SERVERS)]
         try:
             port, output = free_port(), directory / "output"
-            command = PEERS[peer](directory, port, [each.port for each in servers])
+            command = PEERS[peer](directory, port, [each.port for each in servers], case.probed)
             with started(command, None, output) as process:
                 wait_for(process, [port], output)
                 time.sleep(1.5)  # they are asked for their health, and found well
@@ -187,7 +194,10 @@ def text(lines: Sequence[Sequence[str]]) -> str:
     """Return the table for a terminal."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
-        "  ".join(cell.ljust(width) if at < 2 else cell.rjust(width) for at, (cell, width) in enumerate(zip(line, widths, strict=True)))
+        "  ".join(
+            cell.ljust(width) if at < 2 else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
         for line in lines
     )
 
@@ -226,7 +236,10 @@ def main(given: Sequence[str] | None = None) -> int:
             print(f"{case.name}, {peer}", file=sys.stderr, flush=True)
             try:
                 found[case.name][peer] = _measure(case, peer, wanted.rate, wanted.keep)
-            except (Missing, NotStarted) as error:
+            except Missing as error:
+                if case.probed:
+                    left_out[peer] = str(error)
+            except NotStarted as error:
                 left_out[peer] = str(error)
     lines = rows(found)
     print(markdown(lines) if wanted.markdown else text(lines))
@@ -239,7 +252,9 @@ def main(given: Sequence[str] | None = None) -> int:
     how = {"rate": wanted.rate, "servers": SERVERS, "seconds": [WARM, BROKEN, MENDED]}
     file.write_text(json.dumps({"how": how, "cases": found, "left out": left_out}, indent=1, ensure_ascii=False))
     print(file)
-    stormy = [f"{peer}, {case}" for case, each in found.items() for peer, figures in each.items() if _storms(peer, figures)]
+    stormy = [
+        f"{peer}, {case}" for case, each in found.items() for peer, figures in each.items() if _storms(peer, figures)
+    ]
     for each in stormy:
         print(f"FAILED: more than 1.2 attempts for each request: {each}")
     return int(bool(stormy))

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.processes import program
+from bench.processes import Missing, program
 
 __all__ = ["PEERS"]
 
 
-def _balancer(reactor: str, directory: Path, port: int, servers: Sequence[int]) -> list[str]:
+def _balancer(reactor: str, directory: Path, port: int, servers: Sequence[int], probed: bool) -> list[str]:
     named = "\n".join(f"      - {{address: 127.0.0.1:{each}, name: s{at}}}" for at, each in enumerate(servers))
+    health = "health: {probe: {http: /health}, interval: 1s, timeout: 500ms, rise: 2, fall: 2}" if probed else ""
     file = directory / "balancer.yaml"
     file.write_text(f"""
 access_log: {{format: json, path: {directory}/balancer.log}}
@@ -30,7 +31,7 @@ pools:
   web:
     servers:
 {named}
-    health: {{probe: {{http: /health}}, interval: 1s, timeout: 500ms, rise: 2, fall: 2}}
+    {health}
     passive: {{failures: 5, eject: 2s}}
     timeouts: {{connect: 500ms, first_byte: 1s, idle: 1s}}
     retry: {{attempts: 1, budget: 20%, on: [connect_failure, reset, timeout, 503]}}
@@ -38,15 +39,17 @@ pools:
     return [program("balancer"), "run", "--quiet", "--reactor", reactor, str(file)]
 
 
-def _uv(directory: Path, port: int, servers: Sequence[int]) -> list[str]:
-    return _balancer("uv", directory, port, servers)
+def _uv(directory: Path, port: int, servers: Sequence[int], probed: bool) -> list[str]:
+    return _balancer("uv", directory, port, servers, probed)
 
 
-def _epoll(directory: Path, port: int, servers: Sequence[int]) -> list[str]:
-    return _balancer("epoll", directory, port, servers)
+def _epoll(directory: Path, port: int, servers: Sequence[int], probed: bool) -> list[str]:
+    return _balancer("epoll", directory, port, servers, probed)
 
 
-def _haproxy(directory: Path, port: int, servers: Sequence[int]) -> list[str]:
+def _haproxy(directory: Path, port: int, servers: Sequence[int], probed: bool) -> list[str]:
+    if not probed:
+        raise Missing("it lets no server return but by a check")
     checked = "check inter 1s fall 2 rise 2 observe layer7 error-limit 5 on-error mark-down"
     named = "\n".join(f"  server s{at} 127.0.0.1:{each} {checked}" for at, each in enumerate(servers))
     file = directory / "haproxy.cfg"
@@ -80,7 +83,7 @@ backend web
     return [program("haproxy"), "-db", "-f", str(file)]
 
 
-def _nginx(directory: Path, port: int, servers: Sequence[int]) -> list[str]:
+def _nginx(directory: Path, port: int, servers: Sequence[int], probed: bool) -> list[str]:
     named = "\n".join(f"    server 127.0.0.1:{each} max_fails=5 fail_timeout=2s;" for each in servers)
     file = directory / "nginx.conf"
     here = directory
@@ -132,27 +135,17 @@ def _route(methods: str, retry_on: str) -> dict[str, Any]:
     }
 
 
-def _envoy(directory: Path, port: int, servers: Sequence[int]) -> list[str]:
+def _envoy(directory: Path, port: int, servers: Sequence[int], probed: bool) -> list[str]:
     endpoints = [
         {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": each}}}} for each in servers
     ]
     budget = {"budget_percent": {"value": 20.0}, "min_retry_concurrency": 3}
-    cluster = {
+    cluster: dict[str, Any] = {
         "name": "web",
         "type": "STATIC",
         "connect_timeout": "0.5s",
         "lb_policy": "LEAST_REQUEST",
         "circuit_breakers": {"thresholds": [{"max_pending_requests": 4096, "retry_budget": budget}]},
-        "health_checks": [
-            {
-                "timeout": "0.5s",
-                "interval": "1s",
-                "no_traffic_interval": "1s",
-                "unhealthy_threshold": 2,
-                "healthy_threshold": 2,
-                "http_health_check": {"path": "/health"},
-            }
-        ],
         "outlier_detection": {
             "consecutive_gateway_failure": 5,
             "enforcing_consecutive_gateway_failure": 100,
@@ -165,6 +158,17 @@ def _envoy(directory: Path, port: int, servers: Sequence[int]) -> list[str]:
         },
         "load_assignment": {"cluster_name": "web", "endpoints": [{"lb_endpoints": endpoints}]},
     }
+    if probed:
+        cluster["health_checks"] = [
+            {
+                "timeout": "0.5s",
+                "interval": "1s",
+                "no_traffic_interval": "1s",
+                "unhealthy_threshold": 2,
+                "healthy_threshold": 2,
+                "http_health_check": {"path": "/health"},
+            }
+        ]
     again = "connect-failure,reset,retriable-status-codes"
     host = {
         "name": "all",
@@ -209,4 +213,7 @@ def _envoy(directory: Path, port: int, servers: Sequence[int]) -> list[str]:
 
 
 PEERS = {"balancer uv": _uv, "balancer epoll": _epoll, "envoy": _envoy, "haproxy": _haproxy, "nginx": _nginx}
-"""Each returns the command that runs it, for a directory, the port to listen on, and the servers' ports."""
+"""Each returns the command that runs it, for a directory, the port to listen on, the servers' ports, and whether these are asked for their health.
+
+Missing: it cannot do without asking.
+"""
