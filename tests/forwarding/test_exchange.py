@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.python.failure import Failure
+
 from tests.listeners.http2.conversation import Client, ConversationTestCase
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -22,11 +25,11 @@ class KeptConnectionTests(ConversationTestCase):
         self.assertEqual(len(self.runtime.servers), count)
         return client
 
-    def lose(self, client: Client) -> int:
-        """Have the server close the connection that has the request; returns which it was."""
+    def lose(self, client: Client, why: Exception | None = None) -> int:
+        """Have the server close the connection that has the request, in good order unless there is a ``why``; returns which it was."""
         [number] = [at for at, each in enumerate(self.runtime.servers) if each.owner is not None]
         self.asked(number)
-        self.runtime.servers[number].connectionLost()
+        self.runtime.servers[number].connectionLost(Failure(why or ConnectionDone()))
         client.turn()
         return number
 
@@ -49,6 +52,20 @@ class KeptConnectionTests(ConversationTestCase):
         self.assertEqual(client.status(stream), b"502")
         self.assertEqual([self.asked(number) for number in (0, 1)], [b"", b""])
         self.assertEqual((self.records[-1].attempts, self.runtime.servers[0].server.failures), (1, 1))
+
+    def test_resets_have_a_budget(self) -> None:
+        """Where it was reset the request may have been read: repeating it takes from the budget of retries, which always has ten."""
+        client = self.kept(12)
+        for number in range(12):
+            stream = client.ask()
+            self.lose(client, ConnectionLost())
+            if number < 10:
+                self.say(client, OK)
+                self.assertEqual(client.status(stream), b"200")
+                self.server_pipe().disconnecting = True
+                self.runtime.servers[-1].connectionLost()  # this one does not wait for another
+            else:
+                self.assertEqual(client.status(stream), b"502")
 
     def test_not_a_post(self) -> None:
         """A request that may have had its effect is not repeated."""
