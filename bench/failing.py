@@ -30,7 +30,7 @@ from bench.faults.server import FailingServer  # noqa: E402
 from bench.processes import Missing, NotStarted, free_port, started, wait_for  # noqa: E402
 
 SERVERS = 5
-WARM, BROKEN, MENDED = 1.0, 4.0, 4.0
+WARM, BROKEN, MENDED = 1.0, 4.0, 3.0
 _FELT = 0.1
 """Seconds from which a request counts as held up, where its server is not slow by itself."""
 
