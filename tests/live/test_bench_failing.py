@@ -64,10 +64,10 @@ class FiguresTests(BalancerTestCase):
         for name, seconds in (("WARM", 0.3), ("BROKEN", 0.5), ("MENDED", 0.5)):
             self.patch(failing, name, seconds)
         folder, printed = self.folder(), io.StringIO()
-        given = ["--case", "refuses", "--peer", "balancer epoll", "--rate", "50", "--results", str(folder)]
+        given = ["--case", "slow first byte", "--peer", "balancer epoll", "--rate", "50", "--results", str(folder)]
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
             status = failing.main(given)
         self.assertEqual(status, 0, printed.getvalue())
         (file,) = folder.glob("failing-*.json")
-        figures = json.loads(file.read_text())["cases"]["refuses"]["balancer epoll"]
+        figures = json.loads(file.read_text())["cases"]["slow first byte"]["balancer epoll"]
         self.assertEqual((figures["GET ok %"], figures["requests"]), (100, 50))
