@@ -136,7 +136,6 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
     "cli/test_explain_session.py": ("service/explaining_sessions.py",),
     "cli/test_test.py": ("config/test_files.py", "service/routing_tests.py"),
     "live/test_http.py": (
-        "forwarding/exchange.py",
         "forwarding/proxy.py",
         "forwarding/server_connection.py",
         "listeners/http/channel.py",

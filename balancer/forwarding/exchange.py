@@ -352,18 +352,20 @@ class Forward(Attempts):
     def _kept_connection_was_gone(self, error: ExchangeError, *, unread: bool) -> None:
         """The server had closed a kept connection before it read our request; no fault of the server.
 
-        ``unread`` where it has said so. Connections of HTTP/1.1 that may be gone are only as many as were kept; of those that are
-        shared there are ever new ones, so that these excuses are counted.
+        ``unread`` where it has said so. A connection of HTTP/1.1 is followed by a new one, for which there is no excuse: a server that
+        resets all it is asked would else be asked on each that was kept; where it was reset, the request may have been read, and the
+        budget of retries pays. Of those that are shared there are ever new: these excuses are counted.
         """
         server, connection = self._server, self._connection
         assert server is not None
         assert connection is not None
         if not connection.plain:
             self._excuses -= 1
+        elif connection.was_reset and not self._terms.retry.spend():
+            self._excuses = -1
         if self._excuses >= 0 and (unread or self._method in IDEMPOTENT) and self._can_replay():
             self._drop_connection()
-            self._attempts -= 1
-            self._use(server)
+            self._repeat(server, anew=connection.plain)
         else:
             self._attempt_failed(ExchangeError(error.reason, error.detail or "a kept connection was closed"))
 

@@ -51,6 +51,7 @@ class ServerConnection(Protocol):
         self.expires = 0.0
         self.used = 0
         self.closed = False
+        self.was_reset = False
         self._chunked = False
         self._wheel = wheel
         self._timer: Entry | None = None
@@ -170,7 +171,8 @@ class ServerConnection(Protocol):
 
     def _lost_by(self, owner: Owner, reason: Failure) -> None:
         reader = self.reader
-        if reader.eof(clean=reason.check(ConnectionDone) is not None):
+        self.was_reset = reason.check(ConnectionDone) is None
+        if reader.eof(clean=not self.was_reset):
             owner.response_came()
         elif reader.head is not None:
             owner.server_failed(ExchangeError(errors.HTTP_RESPONSE_INCOMPLETE))

@@ -193,6 +193,7 @@ class Outliers:
         seconds = min(settings.eject * 2.0 ** min(server.ejections - 1, 20), max(settings.max_eject, settings.eject))
         server.ejected_until = now + seconds
         server.reason = reason
+        server.drop_idle()  # what is wrong may be wrong with them
         self._returns[server] = self._clock.callLater(seconds, self._return, server)
         self._pool.observe(ServerEjected(self._pool.name, server.name, reason, seconds))
         self._pool.refresh()

@@ -370,9 +370,9 @@ class Pool:
 
     def tell(self, server: Server, healthy: bool, reason: str, endpoints: tuple[Address, ...]) -> None:
         """Take over what another process, which probes and resolves for this one, knows of ``server``."""
+        if (server.healthy and not healthy) or set(server.endpoints) - set(endpoints) - {server.address}:
+            server.drop_idle()
         if server.endpoints != endpoints:
-            if set(server.endpoints) - set(endpoints) - {server.address}:
-                server.drop_idle()
             server.resolved(endpoints)
         server.healthy = healthy
         if not server.ejected:

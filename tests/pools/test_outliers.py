@@ -9,7 +9,7 @@ from twisted.trial.unittest import TestCase
 from balancer.pools.deviation import Deviation
 from balancer.pools.events import ServerEjected
 from balancer.pools.outliers import Passive
-from tests.pools.pieces import Guarded, Watched
+from tests.pools.pieces import Guarded, Kept, Watched
 
 
 class OutlierTests(TestCase):
@@ -64,6 +64,18 @@ class OutlierTests(TestCase):
         self.assertEqual(watched.kinds(), [])
         watched.fail(bad)
         self.assertEqual(watched.kinds(), ["server_ejected"])
+
+    def test_kept_connections_are_closed(self) -> None:
+        """What was kept to a server that is ejected may be what fails: it comes back to new ones."""
+        watched = self.watched(failures=3)
+        bad, kept, later = watched.servers[0], Kept(), Kept()
+        bad.idle.put(kept, 0)
+        watched.fail(bad, 2)
+        self.assertFalse(kept.closed)
+        watched.fail(bad)
+        self.assertTrue(kept.closed)
+        self.assertTrue(bad.idle.put(later, 0))
+        self.assertIs(bad.idle.take(1), later)
 
     def test_probation_and_growth(self) -> None:
         """One failure after its return ejects a server again, for twice as long each time, up to a limit."""

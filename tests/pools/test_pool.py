@@ -19,7 +19,7 @@ from balancer.pools.health import HealthSettings
 from balancer.pools.outliers import Passive
 from balancer.pools.queue import QueueSettings
 from balancer.pools.sticky import StickyTable
-from tests.pools.pieces import Watched, request, server, session
+from tests.pools.pieces import Kept, Watched, request, server, session
 
 
 @implementer(IObservingAlgorithm)
@@ -196,6 +196,17 @@ class OpenTests(TestCase):
         watched = Watched("abc", RoundRobin())
         self.down(watched, "a")
         self.assertEqual(repr(watched.pool), "<Pool web 2 of 3 open by <RoundRobin over 2>>")
+
+    def test_told_by_another_process(self) -> None:
+        """Who is told by another process that a server went down closes what it kept to it."""
+        watched, kept = Watched("a", panic=False), Kept()
+        one = watched.servers[0]
+        one.idle.put(kept, 0)
+        watched.pool.tell(one, True, "", one.endpoints)
+        self.assertFalse(kept.closed)
+        watched.pool.tell(one, False, "503", one.endpoints)
+        self.assertTrue(kept.closed)
+        self.assertEqual((one.open, one.reason), (False, "503"))
 
 
 class TrafficTests(TestCase):
