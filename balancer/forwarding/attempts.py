@@ -12,6 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from balancer import errors
+from balancer.compiled import mypyc_attr
 from balancer.errors import ExchangeError, Reason
 from balancer.filters.trace import NOTE
 from balancer.forwarding.client_side import ClientSide
@@ -46,6 +47,7 @@ CHOOSING, WAITING, CONNECTING, SENDING, RESPONDING, DONE = range(6)
 """How far an exchange has come."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Attempts:
     """Brings one request to a server of a pool, to another one where that fails.
 

@@ -21,6 +21,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from balancer import errors
+from balancer.compiled import mypyc_attr
 from balancer.errors import ExchangeError, Reason
 from balancer.filters.trace import NOTE
 from balancer.forwarding.attempts import DONE, RESPONDING, SENDING, Attempts, Connector
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Forward"]
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Forward(Attempts):
     """One exchange on its way through a pool. Made per request: slotted, no Deferred on the plain path."""
 

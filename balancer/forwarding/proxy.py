@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from balancer.errors import ExchangeError
 from balancer.filters.mirror import NOTE as MIRRORED
@@ -34,16 +34,18 @@ if TYPE_CHECKING:
 __all__ = ["AskingResource", "ProxyResource", "SharingProxy"]
 
 
-class _Way(NamedTuple):
+class _Way:
     """How exchanges get to a pool: what brings them there."""
 
-    pool: Pool
-    terms: Terms
-    exchange: type[Forward]
-    call: type[Call]
+    __slots__ = ("call", "exchange", "pool", "terms")
+
+    def __init__(self, pool: Pool, terms: Terms, exchange: type[Forward], call: type[Call]) -> None:
+        self.pool = pool
+        self.terms = terms
+        self.exchange = exchange
+        self.call = call
 
 
-@implementer(IResource)
 class ProxyResource:
     """Forwards to the pool that the request's decision names.
 
@@ -102,9 +104,9 @@ class ProxyResource:
     def render(self, request: Any) -> int:
         """Begin to forward ``request``, one of our own; it is answered in its own time."""
         name = request.decision.pool
-        pool, terms, exchange, call = self._ways.get(name) or self._way(name)
-        kind = call if request.record.grpc and request.head.upgrade is None else exchange
-        kind(self._tapped(request), pool, self._connect, self._upgrades, terms).start()
+        way = self._ways.get(name) or self._way(name)
+        kind = way.call if request.record.grpc and request.head.upgrade is None else way.exchange
+        kind(self._tapped(request), way.pool, self._connect, self._upgrades, way.terms).start()
         return NOT_DONE_YET
 
     def _tapped(self, request: Any) -> Any:
@@ -138,6 +140,9 @@ class ProxyResource:
             TypeError: always.
         """
         raise TypeError("a pool serves every path below its route; mount other resources on routes of their own")
+
+
+classImplements(ProxyResource, IResource)
 
 
 class SharingProxy(ProxyResource):
@@ -178,8 +183,8 @@ class SharingProxy(ProxyResource):
             flight.board(request)
             return NOT_DONE_YET
         flight = self._flights[key] = Flight(request, sharing, self._alone, partial(self._landed, key))
-        pool, terms, kind, _ = self._way(name)
-        kind(self._tapped(flight), pool, self._connect, self._upgrades, terms).start()
+        way = self._way(name)
+        way.exchange(self._tapped(flight), way.pool, self._connect, self._upgrades, way.terms).start()
         return NOT_DONE_YET
 
     def _landed(self, key: tuple[str, Key]) -> None:

@@ -25,6 +25,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IHostnameResolver, IReactorTime
 
 from balancer import errors
+from balancer.compiled import mypyc_attr
 from balancer.errors import ExchangeError
 from balancer.hooks.interfaces import Choice, IObservingAlgorithm
 from balancer.model.address import Address
@@ -62,6 +63,7 @@ _LATENCY_DECAY = 10.0
 Facts = RequestFacts | SessionFacts
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Pool:
     """A named set of servers. Nothing is opened or scheduled before :meth:`start`.
 

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from balancer import errors
+from balancer.compiled import mypyc_attr
 from balancer.errors import ExchangeError
 from balancer.model.facts import RequestFacts, SessionFacts
 
@@ -48,6 +49,7 @@ class Place:
         self.queue._drop(self)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Queue:
     """Clients waiting for a server with room.
 

@@ -21,7 +21,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from balancer.hooks.interfaces import IServer
 from balancer.model.address import Address
@@ -53,7 +53,6 @@ class Share(Protocol):
         """Whether all together have less than ``most``."""
 
 
-@implementer(IServer)
 class Server:
     """One server.
 
@@ -355,6 +354,9 @@ class Server:
         limit = "" if self.max_connections is None else f" of {self.max_connections}"
         backup = " backup" if self.backup else ""
         return f"<Server {name} {state} weight={self.full_weight}{backup} active={self.active}{limit}>"
+
+
+classImplements(Server, IServer)
 
 
 def _speaks(server: Server) -> Any:

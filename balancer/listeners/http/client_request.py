@@ -17,9 +17,10 @@ from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.web.iweb import IRequest
-from zope.interface import implementer
+from zope.interface import classImplements
 from zope.interface.interface import InterfaceClass
 
+from balancer.compiled import mypyc_attr
 from balancer.errors import ExchangeError
 from balancer.filters.chain import run_responses
 from balancer.forwarding.client_side import BodyConsumer
@@ -43,7 +44,7 @@ NO_BODY = frozenset([204, 304])
 """Statuses whose responses have no body."""
 
 
-@implementer(IPushProducer)
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ClientRequest:
     """The client side of an exchange.
 
@@ -396,3 +397,6 @@ class ClientRequest:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.head.method} {self.target} {self.request_id}>"
+
+
+classImplements(ClientRequest, IPushProducer)

@@ -32,8 +32,6 @@ class Request(ClientRequest):
 
     __slots__ = ("_chunked", "_out", "is_live", "keep_alive")
 
-    channel: HTTPChannel
-
     def __init__(
         self,
         channel: HTTPChannel,
@@ -138,13 +136,14 @@ class Request(ClientRequest):
         time that the server repeats the head is made once. Measured: 1.5 µs less per request.
         """
         mine = self.head
+        channel: HTTPChannel = self.channel
         if (
             mine.version != "1.1"
             or mine.method == "HEAD"
             or head.status in NO_BODY
             or self._out
             or not self.body.ended
-            or self.channel.draining
+            or channel.draining
         ):
             self.respond(head.status, head.reason, head.plain, head.content_length, head.block, head.version)
             self.send(body)
@@ -165,11 +164,11 @@ class Request(ClientRequest):
                 after = b"\r\nConnection: close\r\n\r\n"
             else:
                 before = before[:-2] + b"Connection: close\r\n\r\n"
-        self.channel.transport.write(
+        channel.transport.write(
             b"".join((before, self.request_id.encode("ascii"), after, body)) if after else before + body
         )
         note(self, now)
-        self.channel.request_ended(self, False)
+        channel.request_ended(self, False)
 
     def send(self, data: bytes) -> None:
         """Add to the response's body."""
@@ -239,7 +238,8 @@ class Request(ClientRequest):
     @property
     def ended(self) -> bool:
         """Whether the client has said (with FIN) that it sends no more."""
-        return self.channel.client_ended
+        channel: HTTPChannel = self.channel
+        return channel.client_ended
 
     def upgrade(self, protocol: bytes, headers: RawHeaders, tunnel: Tunnel) -> tuple[TunnelEnd, bytes]:
         """Agree to ``protocol`` and hand the connection to ``tunnel``; return its end and what the client sent already.
@@ -252,7 +252,8 @@ class Request(ClientRequest):
         self.responded = True
         self.record.status = 101
         self.flush()
-        return self.channel.become_tunnel(tunnel)
+        channel: HTTPChannel = self.channel
+        return channel.become_tunnel(tunnel)
 
     def live(self) -> None:
         """The response is a stream of events: a client that closes its half from now on has left."""

@@ -22,6 +22,7 @@ from typing import Any
 import httptools
 
 from balancer import errors
+from balancer.compiled import mypyc_attr
 from balancer.errors import ExchangeError
 from balancer.model.headers import RawHeaders
 from balancer.wire.http1 import encode, fields
@@ -75,6 +76,7 @@ class ResponseHead:
         return f"<ResponseHead {self.status} {self.reason.decode('latin-1')}>"
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ResponseReader:
     """Reads the responses of one server connection; ``feed`` may be given any split of the bytes."""
 
