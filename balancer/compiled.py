@@ -16,6 +16,8 @@ What is written in these modules is plain Python, but for a few habits that the 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ MODULES = (
     "balancer.net.bare",
     "balancer.net.timers",
     "balancer.observe.access_log",
+    "balancer.observe.formats",
+    "balancer.observe.metrics",
     "balancer.observe.records",
     "balancer.pools.algorithms.p2c",
     "balancer.pools.budget",
@@ -77,9 +81,9 @@ MODULES = (
 """What is compiled, all together or not at all: they call each other past the interpreter."""
 
 
-def how_it_runs() -> str:
-    """Return, in words, whether the request path that this process has loaded is compiled."""
-    loaded = [found for name in MODULES if (found := sys.modules.get(name)) is not None]
+def how_it_runs(modules: Mapping[str, ModuleType] = sys.modules) -> str:
+    """Return, in words, whether the request path is compiled, as far as it is among the ``modules`` that are loaded."""
+    loaded = [modules[name] for name in MODULES if name in modules]
     native = [each for each in loaded if not str(each.__file__).endswith(".py")]
     if not native:
         return "interpreted"

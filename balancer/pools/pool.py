@@ -57,8 +57,7 @@ from balancer.pools.timeouts import PoolTimeouts
 
 __all__ = ["Facts", "Pool", "PoolTimeouts"]
 
-_LATENCY_DECAY = 10.0
-"""Seconds in which a server's latency forgets a peak to 1/e."""
+_LATENCY_DECAY = 10.0  # seconds in which a server's latency forgets a peak to 1/e
 
 Facts = RequestFacts | SessionFacts
 

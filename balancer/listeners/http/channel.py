@@ -53,8 +53,7 @@ _log = Logger()
 
 _MUCH = 64 * 1024
 """Bytes of an answer not yet sent that are worth an orderly ending, whether or not the client seems to send more."""
-_HELD_BODY = 256 * 1024
-"""Bytes of a body that may wait for a server before the client is asked to pause."""
+_HELD_BODY = 256 * 1024  # bytes of a body that may wait for a server before the client is asked to pause
 
 
 class HTTPChannel(BareProtocol):
