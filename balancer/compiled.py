@@ -52,7 +52,6 @@ MODULES = (
     "balancer.net.timers",
     "balancer.observe.access_log",
     "balancer.observe.formats",
-    "balancer.observe.metrics",
     "balancer.observe.records",
     "balancer.pools.algorithms.p2c",
     "balancer.pools.budget",

@@ -26,7 +26,6 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from balancer.compiled import mypyc_attr
 from balancer.observe.calls import CallMeter
 from balancer.observe.records import ExchangeRecord, SessionRecord
 from balancer.observe.websockets import WebSocketMeter
@@ -79,7 +78,6 @@ def _nothing_waits() -> None:
     """Where every record is counted at once."""
 
 
-@mypyc_attr(native_class=False)
 class Metrics(Collector):
     """Counts exchanges and sessions; a Prometheus collector.
 
@@ -273,7 +271,6 @@ def gauge(name: str, text: str, labels: tuple[str, ...]) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"balancer_{name}", text, labels=labels)
 
 
-@mypyc_attr(native_class=False)
 class MetricsResource(Resource):
     """Serves ``/metrics``: what ``text()`` returns, at once or later."""
 
@@ -283,7 +280,6 @@ class MetricsResource(Resource):
         self.putChild(b"", _Pointer())
 
 
-@mypyc_attr(native_class=False)
 class _Text(Resource):
     isLeaf = True
 
@@ -312,7 +308,6 @@ class _Text(Resource):
         return NOT_DONE_YET
 
 
-@mypyc_attr(native_class=False)
 class _Pointer(Resource):
     isLeaf = True
 
