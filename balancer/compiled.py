@@ -51,7 +51,6 @@ MODULES = (
     "balancer.net.bare",
     "balancer.net.timers",
     "balancer.observe.access_log",
-    "balancer.observe.formats",
     "balancer.observe.records",
     "balancer.pools.algorithms.p2c",
     "balancer.pools.budget",

@@ -12,9 +12,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from pydantic import Field, field_validator
-from zope.interface import classImplements, implementer
+from zope.interface import implementer
 
-from balancer.compiled import mypyc_attr
 from balancer.hooks import hookimpl
 from balancer.hooks.interfaces import Factory, IAccessLogFormat, IFactory
 from balancer.hooks.settings import Settings
@@ -58,7 +57,6 @@ class _Seconds:
         return self
 
 
-@mypyc_attr(native_class=False)
 class JsonSettings(Settings):
     """What is written down besides the usual."""
 
@@ -137,6 +135,7 @@ def _json_tls(tls: TLSInfo) -> str:
     return json.dumps(found, separators=(",", ":"))
 
 
+@implementer(IAccessLogFormat)
 class Json:
     """One JSON object a line; times in seconds, phases that did not happen left out."""
 
@@ -222,9 +221,6 @@ class Json:
             f',"route":{_quoted(r.route)},"pool":"{r.pool}","server":"{r.server}","attempts":{r.attempts}'
             f',"bytes_in":{r.bytes_in},"bytes_out":{r.bytes_out},"total":{r.total:.6f}{more}}}'
         )
-
-
-classImplements(Json, IAccessLogFormat)
 
 
 @implementer(IAccessLogFormat)
