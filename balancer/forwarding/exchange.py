@@ -46,9 +46,8 @@ __all__ = ["Forward"]
 class Forward(Attempts):
     """One exchange on its way through a pool. Made per request: slotted, no Deferred on the plain path."""
 
-    _trying: Cancellable | None
-    _whole: Limit | None
-    # Those two are of exchanges with limits alone (:mod:`.limited`), which have no slots of their own: calls are among them.
+    _trying: Cancellable | None  # this and the next are of exchanges with limits alone (:mod:`.limited`), which …
+    _whole: Limit | None  # … have no slots of their own: calls are among them
 
     __slots__ = ("_excuses", "_trying", "_unsent_before", "_upgrades", "_whole")
 
@@ -218,7 +217,10 @@ class Forward(Attempts):
         if asked is None or not self._may_retry(_answered(head.status), retry.covers(head.plain)):
             return False
         self._retry(
-            failed_connect=False, ok=head.status not in GATEWAY_ERRORS, status=_judged(head.status), asked=asked
+            failed_connect=False,
+            ok=head.status not in GATEWAY_ERRORS,
+            status=head.status if head.status >= 500 else 0,
+            asked=asked,
         )
         return True
 
@@ -391,10 +393,6 @@ class Forward(Attempts):
                 self._attempt_failed(ExchangeError(errors.HTTP_RESPONSE_TIMEOUT))
             else:
                 self._attempt_failed(ExchangeError(errors.CONNECTION_WRITE_TIMEOUT))
-
-
-def _judged(status: int) -> int:
-    return status if status >= 500 else 0
 
 
 @lru_cache(maxsize=100)

@@ -40,8 +40,7 @@ from balancer.wire.http1.heads import RequestHead
 
 __all__ = ["NO_BODY", "ClientRequest"]
 
-NO_BODY = frozenset([204, 304])
-"""Statuses whose responses have no body."""
+NO_BODY = frozenset([204, 304])  # statuses whose responses have no body
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -111,8 +110,7 @@ class ClientRequest:
         self.exchange: Exchange | None = None
         self.decision: Decision | None = None
         self.consumer: BodyConsumer | None = None
-        self.responded = False
-        self.finished = False
+        self.responded = self.finished = False
         self._silent = False
         self._streaming = False
         self._taken_whole = False  # nothing of the body is left to take
