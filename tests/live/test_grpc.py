@@ -277,7 +277,8 @@ class TroubleTests(GRPCTestCase):
         stub = Stub(self.channel(port))
         for _ in range(6):
             self.assertEqual(stub.name(b"", timeout=PATIENCE), b"good")
-        self.assertEqual(sum(each["attempts"] for each in running.records(6)), 9)
+        self.assertLessEqual({each["attempts"] for each in running.records(6)}, {1, 2})
+        self.assertIn(2, [each["attempts"] for each in running.records(6)])
 
     def test_ejected(self) -> None:
         """Without retries it is ejected for being UNAVAILABLE."""

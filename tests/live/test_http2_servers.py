@@ -332,7 +332,7 @@ class OddTests(BalancerTestCase):
         )
         for _ in range(2):
             self.assertEqual(self.get(port).status, 200)
-        self.assertEqual(sorted(record["attempts"] for record in running.records(2)), [1, 2])
+        self.assertIn(2, [record["attempts"] for record in running.records(2)])
         self.assertIn("did not answer a PING", running.output.read_text())
 
     def test_cancelled(self) -> None:
