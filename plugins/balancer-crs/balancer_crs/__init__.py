@@ -1,0 +1,1 @@
+"""The OWASP Core Rule Set for balancer: rules in SecLang, run on linear-time matching."""
