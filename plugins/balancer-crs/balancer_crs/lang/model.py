@@ -299,7 +299,7 @@ class EngineSettings:
 
     rule_engine: Switch = "On"
     request_body_access: bool = True
-    request_body_limit: int = 131072
+    request_body_limit: int = 13107200
     request_body_no_files_limit: int = 131072
     request_body_limit_action: Literal["Reject", "ProcessPartial"] = "Reject"
     request_body_json_depth_limit: int = 512
