@@ -1,0 +1,64 @@
+"""The rules, ready: one engine for a configuration, one transaction for each exchange."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from balancer_crs.engine.memory import Memory
+from balancer_crs.engine.messages import Request
+from balancer_crs.engine.program import Program
+from balancer_crs.engine.scanner import Memo
+from balancer_crs.engine.transaction import Transaction
+from balancer_crs.lang.model import Note, RuleSet
+
+
+class Engine:
+    """Rules, ready to run. It may be shared by threads; a transaction may not.
+
+    Args:
+        rules: what was read.
+        mode: ``On``, ``Off`` or ``DetectionOnly``; as the rules say if None.
+        prefilter: whether values are looked at in bulk first.
+        memo: whether what was found is remembered between exchanges. Neither changes what is found.
+        keep_bodies: whether ``REQUEST_BODY`` is there for JSON, XML and multipart too, as ModSecurity 3 has it.
+        clock: seconds since the epoch.
+
+    Raises:
+        ValueError: a rule cannot be made ready; the text names the place.
+    """
+
+    def __init__(
+        self,
+        rules: RuleSet,
+        *,
+        mode: str | None = None,
+        prefilter: bool = True,
+        memo: bool = True,
+        keep_bodies: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = rules.settings
+        self.program = Program(rules, prefilter=prefilter)
+        self.mode: str = mode or rules.settings.rule_engine
+        self.memo = Memo() if memo else None
+        self.memory = Memory(clock, rules.settings.collection_timeout)
+        self.keep_bodies = keep_bodies
+        self.clock = clock
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What to tell at load."""
+        return tuple(self.program.notes)
+
+    @property
+    def disabled(self) -> frozenset[int]:
+        """Ids of the rules that cannot run here."""
+        return frozenset(self.program.disabled)
+
+    def transaction(self, request: Request) -> Transaction:
+        """Begin an exchange."""
+        return Transaction(self, request)
+
+    def __repr__(self) -> str:
+        return f"<Engine {self.mode} {self.program!r}>"

@@ -1,0 +1,116 @@
+"""Looking at many values at once: which rules can match at all in what an exchange holds now.
+
+Values are joined by newlines, transformed together where that is the same, and searched once. What is said is a superset:
+``no`` is sure, ``perhaps`` is looked at value by value.
+"""
+
+from __future__ import annotations
+
+from balancer_crs.engine.patterns import Bundle
+from balancer_crs.engine.program import Link, Scan
+from balancer_crs.engine.transformations import Pipeline
+from balancer_crs.engine.variables import Facts, Target, Targets
+
+_NONE: frozenset[int] = frozenset()
+
+
+class Memo:
+    """What was found in texts that come again and again: names of cookies, user agents. Two generations, bounded.
+
+    Args:
+        most: texts of one generation.
+        longest: bytes of a text that is remembered.
+    """
+
+    __slots__ = ("_longest", "_most", "_new", "_old")
+
+    def __init__(self, most: int = 4096, longest: int = 512) -> None:
+        self._most = most
+        self._longest = longest
+        self._new: dict[tuple[Bundle, bytes], frozenset[int]] = {}
+        self._old: dict[tuple[Bundle, bytes], frozenset[int]] = {}
+
+    def find(self, bundle: Bundle, text: bytes) -> frozenset[int]:
+        """Return what the bundle finds in the text."""
+        if len(text) > self._longest:
+            return bundle.find(text)
+        key = (bundle, text)
+        found = self._new.get(key)
+        if found is None:
+            found = self._old.get(key)
+            if found is None:
+                found = bundle.find(text)
+            if len(self._new) >= self._most:
+                self._old, self._new = self._new, {}
+            self._new[key] = found
+        return found
+
+
+class Scanner:
+    """What is looked at in one phase of one exchange.
+
+    Args:
+        facts: of the exchange.
+        memo: what was found in the exchanges before; None to search always.
+    """
+
+    __slots__ = ("_facts", "_gathered", "_hits", "_joined", "_memo", "_raw", "_seen")
+
+    def __init__(self, facts: Facts, memo: Memo | None) -> None:
+        self._facts = facts
+        self._memo = memo
+        self._gathered: dict[Targets, list[Target]] = {}
+        self._raw: dict[Targets, tuple[bytes, int]] = {}
+        self._joined: dict[tuple[Targets, Pipeline, bool], bytes] = {}
+        self._hits: dict[Scan, frozenset[int]] = {}
+        self._seen: dict[tuple[Pipeline, bytes], bytes | None] = {}
+
+    def gather(self, targets: Targets) -> list[Target]:
+        """Return the values that a rule looks at."""
+        if targets.changing:
+            return targets.gather(self._facts)
+        found = self._gathered.get(targets)
+        if found is None:
+            found = self._gathered[targets] = targets.gather(self._facts)
+        return found
+
+    def possible(self, link: Link) -> bool:
+        """Return whether the link, which has a scan, can match any of its values."""
+        scan = link.scan
+        assert scan is not None
+        if link.precheck:
+            text = self._text(scan)
+            return self._raw[scan.scope][1] > 0 and link.judge.possible(text)
+        hits = self._hits.get(scan)
+        if hits is None:
+            text = self._text(scan)
+            if not self._raw[scan.scope][1]:
+                hits = _NONE
+            elif self._memo is None:
+                hits = scan.bundle.find(text)
+            else:
+                hits = self._memo.find(scan.bundle, text)
+            self._hits[scan] = hits
+        return link.place in hits
+
+    def _text(self, scan: Scan) -> bytes:
+        key = (scan.scope, scan.pipeline, scan.stages)
+        text = self._joined.get(key)
+        if text is None:
+            text = self._joined[key] = self._transformed(scan)
+        return text
+
+    def _transformed(self, scan: Scan) -> bytes:
+        raw = self._raw.get(scan.scope)
+        if raw is None:
+            values = list({value for _, _, value in self.gather(scan.scope)})
+            raw = self._raw[scan.scope] = (b"\n".join(values), len(values))
+        text, count = raw
+        if scan.stages:
+            values = {value for _, _, value in self.gather(scan.scope)}
+            return b"\n".join({stage for value in values for stage in scan.pipeline.stages(value)})
+        joined = scan.pipeline.joined(text, count)
+        if joined is not None:
+            return joined
+        apply = scan.pipeline.apply
+        return b"\n".join([apply(value) for value in {value for _, _, value in self.gather(scan.scope)}])
