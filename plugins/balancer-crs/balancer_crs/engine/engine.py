@@ -21,7 +21,6 @@ class Engine:
         mode: ``On``, ``Off`` or ``DetectionOnly``; as the rules say if None.
         prefilter: whether values are looked at in bulk first.
         memo: whether what was found is remembered between exchanges. Neither changes what is found.
-        keep_bodies: whether ``REQUEST_BODY`` is there for JSON, XML and multipart too, as ModSecurity 3 has it.
         clock: seconds since the epoch.
 
     Raises:
@@ -35,7 +34,6 @@ class Engine:
         mode: str | None = None,
         prefilter: bool = True,
         memo: bool = True,
-        keep_bodies: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = rules.settings
@@ -43,7 +41,6 @@ class Engine:
         self.mode: str = mode or rules.settings.rule_engine
         self.memo = Memo() if memo else None
         self.memory = Memory(clock, rules.settings.collection_timeout)
-        self.keep_bodies = keep_bodies
         self.clock = clock
 
     @property

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _DIGITS = [b"%d" % number for number in range(10)]
 _SNIPPET = 200
+_WHOLE = ("", "URLENCODED", "JSON")
+"""Body processors that leave ``REQUEST_BODY`` for rules to look at."""
 _STATUS = {"deny": 403, "redirect": 302, "drop": 444}
 
 
@@ -159,7 +161,7 @@ class Transaction:
             texts["REQBODY_ERROR_MSG"] = texts["REQBODY_PROCESSOR_ERROR_MSG"] = message.encode("utf-8", "replace")
         if body:
             texts["REQUEST_BODY_LENGTH"] = b"%d" % len(body)
-            if kind in ("", "URLENCODED") or self.force_body or self._engine.keep_bodies:
+            if kind in _WHOLE or self.force_body:
                 texts["REQUEST_BODY"] = body
 
     def _parsed(self, kind: str, body: bytes) -> Body | None:
@@ -259,16 +261,17 @@ class Transaction:
                 facts.tx.pop(digit, None)
         if own.effects:
             effects.obey(self, own.effects, match)
-        if own.msg is not None:
-            match.msg = self.text(own.msg)
-        if own.logdata is not None:
-            match.logdata = self.text(own.logdata)[: 2 * _SNIPPET]
 
     def _matched(self, rule: Rule) -> None:
         """Keep the match of a whole chain, and do what it wants done with the exchange."""
         match = self._match
         assert match is not None
         self.matches.append(match)
+        for link in rule.links:
+            if link.msg is not None:
+                match.msg = self.text(link.msg)
+            if link.logdata is not None:
+                match.logdata = self.text(link.logdata)[: 2 * _SNIPPET]
         if rule.severity is not None and rule.severity < self.facts.highest_severity:
             self.facts.highest_severity = rule.severity
         disruption = rule.disruption

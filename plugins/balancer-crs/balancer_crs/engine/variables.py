@@ -88,8 +88,7 @@ class Facts:
         texts["REQUEST_URI"] = decode(uri)
         texts["REQUEST_FILENAME"] = texts["PATH_INFO"] = name
         cut = max(name.rfind(b"/"), name.rfind(b"\\"))
-        if name[cut + 1 :]:
-            texts["REQUEST_BASENAME"] = name[cut + 1 :]
+        texts["REQUEST_BASENAME"] = name[cut + 1 :]
         if mark:
             texts["QUERY_STRING"] = query
         texts["REMOTE_ADDR"] = texts["REMOTE_HOST"] = texts["USERAGENT_IP"] = request.client.encode()

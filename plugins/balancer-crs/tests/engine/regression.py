@@ -31,8 +31,10 @@ SecRule REQUEST_HEADERS:Content-Type "^(?:application(?:/soap\+|/)|text/)xml" \
     "id:200000,phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=XML"
 SecRule REQUEST_HEADERS:Content-Type "^application/(?:[a-z0-9.-]+[+])?json" \
     "id:200001,phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=JSON"
+SecRule REQBODY_ERROR "!@eq 0" \
+    "id:200002,phase:2,t:none,log,pass,msg:'Failed to parse request body.',logdata:'%{REQBODY_ERROR_MSG}',severity:2"
+SecAction "id:200003,phase:1,nolog,pass,t:none,setvar:tx.max_num_args=255,setvar:tx.arg_name_length=100"
 """
-_PART = re.compile(rb"(?<!\r)\n")
 
 
 def folder() -> Path | None:
@@ -115,7 +117,9 @@ def parsed(raw: bytes) -> tuple[Request | None, bytes]:
     words = lines[0].split(b" ")
     if len(words) < 2:
         return None, b""
-    method, protocol = words[0], words[-1] if len(words) > 2 else b"HTTP/0.9"
+    method, protocol = words[0], (words[-1] if len(words) > 2 else b"") or b"HTTP/0.9"
+    if b"\r" in head.replace(b"\r\n", b""):
+        return None, b""
     target = b" ".join(words[1:-1]) if len(words) > 2 else words[1]
     headers = []
     for line in lines[1:]:
@@ -124,6 +128,10 @@ def parsed(raw: bytes) -> tuple[Request | None, bytes]:
             headers.append((name, value.strip(b" \t")))
     if any(name.lower() == b"transfer-encoding" and b"chunked" in value.lower() for name, value in headers):
         body = _unchunked(body)
+        headers = [each for each in headers if each[0].lower() != b"content-length"]
+    else:
+        lengths = [value for name, value in headers if name.lower() == b"content-length"]
+        body = body[: int(lengths[0])] if lengths and lengths[0].isdigit() else b""
     return Request(method, target, protocol, tuple(headers)), body
 
 
