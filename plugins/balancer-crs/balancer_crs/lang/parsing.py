@@ -166,11 +166,16 @@ class Parser:
                 return
             self.read(pattern, word.where())
             return
-        found = sorted(path for path in glob.glob(str(pattern), recursive=False) if Path(path).is_file())
+        anchor = Path(pattern.anchor) if pattern.is_absolute() else Path()
+        try:
+            matches = anchor.glob(str(pattern.relative_to(anchor) if pattern.is_absolute() else pattern))
+            found = sorted(path for path in matches if path.is_file())
+        except (ValueError, NotImplementedError, OSError) as error:
+            raise RuleError(word.where(), f"{word.text!r} names no files: {error}") from None
         if not found and directive.name.lower() == "include":
             raise RuleError(word.where(), f"no file is named like {pattern}")
         for path in found:
-            self.read(Path(path), word.where())
+            self.read(path, word.where())
 
     def _setting(self, directive: Directive) -> None:
         changed = known.with_setting(self.settings, directive)
@@ -183,7 +188,10 @@ class Parser:
 
 
 def _updating(obey: Callable[[Parser, Directive], None]) -> _Obey:
-    return lambda parser, directive, folder: obey(parser, directive)
+    def changed(parser: Parser, directive: Directive, _folder: Path) -> None:
+        obey(parser, directive)
+
+    return changed
 
 
 _NAMES: dict[str, _Obey] = {
