@@ -30,10 +30,22 @@ _ITEM = re.compile(r"[\s,]*([A-Za-z_][A-Za-z0-9_]*)\s*(:?)\s*")
 _PHASES = {"request": 2, "response": 4, "logging": 5}
 _SWITCHES = {"on": "On", "off": "Off"}
 _WITHOUT = frozenset(
-    "auditlog block capture chain deny drop log multiMatch noauditlog nolog pass sanitiseMatched".split()
+    {
+        "auditlog",
+        "block",
+        "capture",
+        "chain",
+        "deny",
+        "drop",
+        "log",
+        "multiMatch",
+        "noauditlog",
+        "nolog",
+        "pass",
+        "sanitiseMatched",
+    }
 )
 _MAY = frozenset({"allow", "sanitiseMatchedBytes"})
-_NAMED = {"setrsc": "RESOURCE", "setsid": "SESSION", "setuid": "USER"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +121,11 @@ def _value(text: str, at: int, where: Place) -> tuple[str, int, int]:
 
 def _typed(name: str, value: str, where: Place) -> Value:
     reader = _READERS.get(name)
-    return value if reader is None else reader(name, value, where)
+    return value if reader is None else reader(value, where)
 
 
-def _number(first: int, last: int) -> Callable[[str, str, Place], int]:
-    def read(name: str, value: str, where: Place) -> int:
+def _number(name: str, first: int, last: int) -> Callable[[str, Place], int]:
+    def read(value: str, where: Place) -> int:
         if not re.fullmatch(r"[0-9]{1,10}", value) or not first <= int(value) <= last:
             raise RuleError(where(0), f"expected {name}:N, N from {first} to {last}, not {value!r}")
         return int(value)
@@ -121,25 +133,25 @@ def _number(first: int, last: int) -> Callable[[str, str, Place], int]:
     return read
 
 
-def _text(name: str, value: str, where: Place) -> Text:
+def _text(value: str, where: Place) -> Text:
     return parse_text(value, where)
 
 
-def _phase(name: str, value: str, where: Place) -> int:
+def _phase(value: str, where: Place) -> int:
     phase = _PHASES.get(value.lower()) or (int(value) if re.fullmatch("[1-5]", value) else 0)
     if not phase:
         raise RuleError(where(0), f"expected a phase: 1 to 5, request, response or logging, not {value!r}")
     return phase
 
 
-def _severity(name: str, value: str, where: Place) -> int:
+def _severity(value: str, where: Place) -> int:
     severity = SEVERITIES.get(value.upper(), int(value) if re.fullmatch("[0-7]", value) else None)
     if severity is None:
         raise RuleError(where(0), f"expected a severity: 0 to 7, or {', '.join(SEVERITIES)}, not {value!r}")
     return severity
 
 
-def _transformation(name: str, value: str, where: Place) -> str:
+def _transformation(value: str, where: Place) -> str:
     canonical = TRANSFORMATIONS.get(value.lower())
     if canonical is not None:
         return canonical
@@ -148,7 +160,7 @@ def _transformation(name: str, value: str, where: Place) -> str:
     raise RuleError(where(0), f"unknown transformation {value!r}{nearest(value, TRANSFORMATIONS.values())}")
 
 
-def _allow(name: str, value: str, where: Place) -> str:
+def _allow(value: str, where: Place) -> str:
     if value.lower() not in ("", "phase", "request"):
         raise RuleError(where(0), f"expected allow, allow:phase or allow:request, not {value!r}")
     return value.lower() or "all"
@@ -167,9 +179,9 @@ def _member(name: str, value: str, where: Place, collections: frozenset[str]) ->
     return collection, value[found.end() :], found.end()
 
 
-def _setvar(name: str, value: str, where: Place) -> SetVar:
+def _setvar(value: str, where: Place) -> SetVar:
     unset = value.startswith("!")
-    collection, rest, start = _member(name, value[unset:], _shifted(where, unset), PERSISTENT | {"TX"})
+    collection, rest, start = _member("setvar", value[unset:], _shifted(where, unset), PERSISTENT | {"TX"})
     start += unset
     key, equals, new = rest.partition("=")
     if not key.strip():
@@ -192,8 +204,8 @@ def _setvar(name: str, value: str, where: Place) -> SetVar:
     return SetVar(collection, member, "set", changed)
 
 
-def _expirevar(name: str, value: str, where: Place) -> ExpireVar:
-    collection, rest, start = _member(name, value, where, PERSISTENT)
+def _expirevar(value: str, where: Place) -> ExpireVar:
+    collection, rest, start = _member("expirevar", value, where, PERSISTENT)
     key, _, seconds = rest.partition("=")
     if not key.strip() or not seconds.strip():
         raise RuleError(where(start), "expected expirevar:COLLECTION.NAME=SECONDS")
@@ -203,18 +215,18 @@ def _expirevar(name: str, value: str, where: Place) -> ExpireVar:
     )
 
 
-def _initcol(name: str, value: str, where: Place) -> InitCol:
+def _initcol(value: str, where: Place) -> InitCol:
     collection, equals, key = value.partition("=")
     if collection.strip().upper() not in PERSISTENT or not equals or not key.strip():
         raise RuleError(where(0), f"expected initcol:COLLECTION=KEY, a collection of {', '.join(sorted(PERSISTENT))}")
     return InitCol(collection.strip().upper(), parse_text(key.strip(), _shifted(where, len(collection) + 1)))
 
 
-def _named(name: str, value: str, where: Place) -> InitCol:
-    return InitCol(_NAMED[name], parse_text(value, where))
+def _named(collection: str) -> Callable[[str, Place], InitCol]:
+    return lambda value, where: InitCol(collection, parse_text(value, where))
 
 
-def _setenv(name: str, value: str, where: Place) -> SetEnv:
+def _setenv(value: str, where: Place) -> SetEnv:
     key, equals, new = value.partition("=")
     if not key.strip():
         raise RuleError(where(0), "expected setenv:NAME=VALUE")
@@ -222,7 +234,7 @@ def _setenv(name: str, value: str, where: Place) -> SetEnv:
     return SetEnv(parse_text(key.strip(), where), content)
 
 
-def _ctl(name: str, value: str, where: Place) -> Ctl:
+def _ctl(value: str, where: Place) -> Ctl:
     key, equals, rest = value.partition("=")
     canonical = CTLS.get(key.strip().lower())
     if canonical is None:
@@ -280,25 +292,25 @@ def parse_ranges(text: str, where: Place) -> tuple[tuple[int, int], ...]:
     return tuple(ranges)
 
 
-_READERS: dict[str, Callable[[str, str, Place], Value]] = {
-    "accuracy": _number(1, 9),
+_READERS: dict[str, Callable[[str, Place], Value]] = {
+    "accuracy": _number("accuracy", 1, 9),
     "allow": _allow,
     "ctl": _ctl,
     "expirevar": _expirevar,
-    "id": _number(1, 9_999_999_999),
+    "id": _number("id", 1, 9_999_999_999),
     "initcol": _initcol,
     "logdata": _text,
-    "maturity": _number(1, 9),
+    "maturity": _number("maturity", 1, 9),
     "msg": _text,
     "phase": _phase,
     "redirect": _text,
     "setenv": _setenv,
-    "setrsc": _named,
-    "setsid": _named,
-    "setuid": _named,
+    "setrsc": _named("RESOURCE"),
+    "setsid": _named("SESSION"),
+    "setuid": _named("USER"),
     "setvar": _setvar,
     "severity": _severity,
-    "skip": _number(1, 100_000),
-    "status": _number(100, 599),
+    "skip": _number("skip", 1, 100_000),
+    "status": _number("status", 100, 599),
     "t": _transformation,
 }

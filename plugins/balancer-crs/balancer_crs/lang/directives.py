@@ -26,8 +26,8 @@ MEANINGLESS = {
             "nothing is written to files",
         ),
         (
-            "SecPcreMatchLimit SecPcreMatchLimitRecursion SecCacheTransformations SecRulePerfTime SecStreamInBodyInspection "
-            "SecStreamOutBodyInspection",
+            """SecPcreMatchLimit SecPcreMatchLimitRecursion SecCacheTransformations SecRulePerfTime SecStreamInBodyInspection
+            SecStreamOutBodyInspection""",
             "the engine does not work that way: expressions run in linear time",
         ),
         (
@@ -62,6 +62,10 @@ def _one(directive: Directive) -> str:
     return directive.words[0].text
 
 
+def _replaced(settings: EngineSettings, field: str, value: Any) -> EngineSettings:
+    return replace(settings, **{field: value})
+
+
 def _choice(field: str, *choices: str | tuple[str, Any]) -> Callable[[EngineSettings, Directive], EngineSettings]:
     values = {(c if isinstance(c, str) else c[0]).lower(): (c if isinstance(c, str) else c[1]) for c in choices}
 
@@ -70,7 +74,7 @@ def _choice(field: str, *choices: str | tuple[str, Any]) -> Callable[[EngineSett
         if text.lower() not in values:
             names = ", ".join(c if isinstance(c, str) else c[0] for c in choices)
             raise RuleError(directive.words[0].where(), f"expected {directive.name} {names}, not {text!r}")
-        return replace(settings, **{field: values[text.lower()]})
+        return _replaced(settings, field, values[text.lower()])
 
     return change
 
@@ -81,13 +85,13 @@ def _number(field: str, most: int) -> Callable[[EngineSettings, Directive], Engi
         if not re.fullmatch(r"[0-9]{1,12}", text) or int(text) > most:
             reason = f"expected {directive.name} and a number, {most} at most, not {text!r}"
             raise RuleError(directive.words[0].where(), reason)
-        return replace(settings, **{field: int(text)})
+        return _replaced(settings, field, int(text))
 
     return change
 
 
 def _text(field: str) -> Callable[[EngineSettings, Directive], EngineSettings]:
-    return lambda settings, directive: replace(settings, **{field: _one(directive)})
+    return lambda settings, directive: _replaced(settings, field, _one(directive))
 
 
 def _signature(settings: EngineSettings, directive: Directive) -> EngineSettings:
@@ -108,6 +112,8 @@ def _types(settings: EngineSettings, directive: Directive) -> EngineSettings:
 
 
 def _no_types(settings: EngineSettings, directive: Directive) -> EngineSettings:
+    if directive.words:
+        raise RuleError(directive.where, f"expected nothing after {directive.name}")
     return replace(settings, response_body_mime_types=())
 
 

@@ -12,7 +12,6 @@ from balancer_crs.lang.model import (
     Ctl,
     Default,
     Disruption,
-    Effect,
     ExpireVar,
     InitCol,
     Kind,
@@ -115,7 +114,7 @@ class Draft:
             self.last("capture") is not None,
             _disrupted(self.actions, default.disruption),
             tuple(
-                cast(Effect, action.value)
+                action.value
                 for action in self.actions
                 if isinstance(action.value, SetVar | ExpireVar | InitCol | SetEnv | Ctl)
             ),

@@ -49,9 +49,14 @@ def parse_string(text: str, name: str = "<string>", folder: str | Path = ".") ->
 
 
 class Parser:
-    """Reads one file after the other; :meth:`finish` gives what they said."""
+    """Reads one file after the other; :meth:`finish` gives what they said.
 
-    def __init__(self) -> None:
+    Args:
+        shown: gives a file's name for errors and places.
+    """
+
+    def __init__(self, shown: Callable[[Path], str] = str) -> None:
+        self._shown = shown
         self.items: list[Draft | Marker] = []
         self.settings = EngineSettings()
         self.notes: list[Note] = []
@@ -62,28 +67,32 @@ class Parser:
 
     def read(self, path: Path, where: Where | None = None) -> None:
         """Read a file."""
-        where = where or Where(str(path), 1)
+        where = where or Where(self._shown(path), 1)
         if path.resolve() in self._open:
             raise RuleError(where, f"{path} includes itself")
         if len(self._open) >= DEEPEST:
             raise RuleError(where, f"more than {DEEPEST} files include each other")
         text = read_text(path, where)
         self._open.append(path.resolve())
-        self.read_string(text, str(path), path.parent)
+        self.read_string(text, self._shown(path), path.parent)
         self._open.pop()
 
     def read_string(self, text: str, name: str, folder: Path) -> None:
         """Read a text as if it were a file."""
         for directive in directives(text, name):
-            obey = _DIRECTIVES.get(directive.name.lower())
-            if self._chain is not None and obey not in (Parser._rule, Parser._action):
-                raise RuleError(self._chain.where, f"the chain is broken: {directive.where} is no rule")
-            if obey is not None:
-                obey(self, directive, folder)
-            else:
-                self._setting(directive)
+            self.obey(directive, folder)
         if self._chain is not None:
             raise RuleError(self._chain.where, "the chain is broken: the file ends before its last rule")
+
+    def obey(self, directive: Directive, folder: Path = Path()) -> None:
+        """Do what one directive says; files it names are looked for in ``folder``."""
+        obey = _DIRECTIVES.get(directive.name.lower())
+        if self._chain is not None and obey not in (Parser._rule, Parser._action):
+            raise RuleError(self._chain.where, f"the chain is broken: {directive.where} is no rule")
+        if obey is not None:
+            obey(self, directive, folder)
+        else:
+            self._setting(directive)
 
     def finish(self) -> RuleSet:
         """Return all that was read."""
@@ -166,11 +175,16 @@ class Parser:
                 return
             self.read(pattern, word.where())
             return
-        found = sorted(path for path in glob.glob(str(pattern), recursive=False) if Path(path).is_file())
+        anchor = Path(pattern.anchor) if pattern.is_absolute() else Path()
+        try:
+            matches = anchor.glob(str(pattern.relative_to(anchor) if pattern.is_absolute() else pattern))
+            found = sorted(path for path in matches if path.is_file())
+        except (ValueError, NotImplementedError, OSError) as error:
+            raise RuleError(word.where(), f"{word.text!r} names no files: {error}") from None
         if not found and directive.name.lower() == "include":
             raise RuleError(word.where(), f"no file is named like {pattern}")
         for path in found:
-            self.read(Path(path), word.where())
+            self.read(path, word.where())
 
     def _setting(self, directive: Directive) -> None:
         changed = known.with_setting(self.settings, directive)
@@ -183,7 +197,10 @@ class Parser:
 
 
 def _updating(obey: Callable[[Parser, Directive], None]) -> _Obey:
-    return lambda parser, directive, folder: obey(parser, directive)
+    def changed(parser: Parser, directive: Directive, _folder: Path) -> None:
+        obey(parser, directive)
+
+    return changed
 
 
 _NAMES: dict[str, _Obey] = {

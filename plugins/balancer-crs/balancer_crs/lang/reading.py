@@ -14,7 +14,7 @@ from pathlib import Path
 from balancer_crs.lang.errors import RuleError
 from balancer_crs.lang.model import Where
 
-__all__ = ["Directive", "Word", "directives", "read_text"]
+__all__ = ["Directive", "Word", "directives", "read_text", "spoken"]
 
 LARGEST = 16 << 20
 """Bytes of a rule file, or of a file of data, that are read."""
@@ -84,6 +84,12 @@ def directives(text: str, file: str) -> Iterator[Directive]:
     for joined, lines in _joined(text, file):
         words = _words(joined, lines)
         yield Directive(words[0].text, tuple(words[1:]), words[0].where())
+
+
+def spoken(source: str, name: str, *words: str) -> Directive:
+    """Return a directive that stands in no file; ``source`` is what errors name instead."""
+    lines = _Lines(source, (0,), 1)
+    return Directive(name, tuple(Word(word, lines, 0) for word in words), lines.at(0))
 
 
 def _joined(text: str, file: str) -> Iterator[tuple[str, _Lines]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Protocol
 
 import re2
@@ -31,6 +32,7 @@ class Updated(Protocol):
         """Keep something to tell at load."""
 
 
+@lru_cache(1024)
 def matcher(pattern: str) -> Callable[[str], bool]:
     """Return a predicate over tags and messages: equal to ``pattern``, or found by it as an RE2 expression.
 
