@@ -58,13 +58,13 @@ def _set(transaction: Transaction, effect: SetVar, match: Match) -> None:
 
 
 def _remove_rules(transaction: Transaction, ctl: Ctl) -> None:
-    transaction.removed |= transaction._engine.program.removed_by(ctl)
+    transaction.removed |= transaction._engine.plan.removed_by(ctl)
 
 
 def _remove_targets(transaction: Transaction, ctl: Ctl) -> None:
     if ctl.target is None:
         return
-    for rule in transaction._engine.program.removed_by(ctl):
+    for rule in transaction._engine.plan.removed_by(ctl):
         transaction.excluded[rule] = (*transaction.excluded.get(rule, ()), ctl.target)
 
 

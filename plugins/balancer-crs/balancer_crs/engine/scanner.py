@@ -7,7 +7,7 @@ Values are joined by newlines, transformed together where that is the same, and 
 from __future__ import annotations
 
 from balancer_crs.engine.patterns import Bundle
-from balancer_crs.engine.program import Link, Scan
+from balancer_crs.engine.plan import Link, Scan
 from balancer_crs.engine.transformations import Pipeline
 from balancer_crs.engine.variables import Facts, Target, Targets
 

@@ -24,7 +24,7 @@ from balancer_crs.engine.messages import Request, Response
 from balancer_crs.engine.multipart import read_multipart
 from balancer_crs.engine.operators import encode
 from balancer_crs.engine.patterns import Captures, TookTooLong
-from balancer_crs.engine.program import Link, Step
+from balancer_crs.engine.plan import Link, Step
 from balancer_crs.engine.scanner import Scanner
 from balancer_crs.engine.variables import NAME_LISTS, Facts, Target, label, label_bytes, without
 from balancer_crs.lang.model import Disruption, Reference, Rule, Text, Variable
@@ -60,6 +60,7 @@ class Transaction:
         if not request.unique_id:
             request = _named(request)
         self.facts = Facts(request, encode(settings.argument_separator), settings.arguments_limit, engine.clock)
+        self.facts.tx.update(engine.plan.initial)
         self.matches: list[Match] = []
         self.interruption: Interruption | None = None
         self.mode: str = engine.mode
@@ -185,7 +186,7 @@ class Transaction:
             return None
         began = time.perf_counter()
         self._scanner = Scanner(self.facts, self._engine.memo)
-        steps = self._engine.program.phases[phase]
+        steps = self._engine.plan.phases[phase]
         at, count = 0, len(steps)
         possible = self._scanner.possible
         while at < count:

@@ -17,6 +17,7 @@ import yaml
 from balancer_crs.engine.engine import Engine
 from balancer_crs.engine.messages import Request, Response
 from balancer_crs.engine.transaction import Transaction
+from balancer_crs.folding import fold, unfolded
 from balancer_crs.lang.parsing import parse_string
 
 FOLDERS = (Path(__file__).resolve().parents[5] / "shared" / "crs", Path("/work/shared/crs"))
@@ -42,12 +43,13 @@ def folder() -> Path | None:
     return next((each for each in FOLDERS if (each / "rules").is_dir()), None)
 
 
-def engine(where: Path, *, tests: bool = True, **how: Any) -> Engine:
+def engine(where: Path, *, tests: bool = True, folded: bool = True, **how: Any) -> Engine:
     """Return the rules as the tests want them, or as they come."""
     text = f"{SETTINGS}\nInclude {where}/crs-setup.conf.example\n"
     if tests:
         text += f"Include {where}/test-settings.conf\n"
-    return Engine(parse_string(text + f"Include {where}/rules/*.conf\n"), **how)
+    rules = parse_string(text + f"Include {where}/rules/*.conf\n")
+    return Engine(fold(rules) if folded else unfolded(rules), **how)
 
 
 @dataclass(frozen=True)

@@ -9,20 +9,19 @@ Only a rule that it names looks at its values one by one::
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 from balancer_crs.engine import operators
-from balancer_crs.engine.operators import Judge, Unavailable
+from balancer_crs.engine.operators import Judge, Unavailable, encode
 from balancer_crs.engine.patterns import BUNDLE, Bundle
 from balancer_crs.engine.transformations import Pipeline
 from balancer_crs.engine.variables import Targets
-from balancer_crs.lang.model import Ctl, Marker, Note, Operator, Rule, RuleSet, Variable
-
-PHASES = (1, 2, 3, 4, 5)
+from balancer_crs.folding.program import PHASES, Program
+from balancer_crs.lang.model import Ctl, Marker, Note, Operator, Rule, Variable
+from balancer_crs.lang.updates import matcher
 
 _INPUTS = frozenset(("ARGS", "ARGS_NAMES", "REQUEST_COOKIES", "REQUEST_COOKIES_NAMES", "XML", "REQUEST_FILENAME", "FILES", "FILES_NAMES"))
 """What most rules look at part of: a rule is looked for in all of it, so that more rules share what they are looked for in."""
@@ -87,15 +86,16 @@ class Step:
     next: int | None = None
 
 
-class Program:
-    """A rule set, ready.
+class Plan:
+    """A program, ready.
 
     Args:
-        rules: what was read.
+        program: the rules, folded or not.
         prefilter: whether expressions are looked for in bulk first. Results are the same without, only later.
 
     Attributes:
         phases: the steps of each phase.
+        initial: members of ``TX`` that each exchange begins with.
         notes: what to tell at load: rules that are disabled, expressions that are not linear.
         disabled: ids of the rules that cannot run here.
 
@@ -103,15 +103,17 @@ class Program:
         ValueError: an operator's argument is wrong; the text names the place.
     """
 
-    def __init__(self, rules: RuleSet, *, prefilter: bool = True) -> None:
-        self.rules = rules
-        self.notes: list[Note] = list(rules.notes)
+    def __init__(self, program: Program, *, prefilter: bool = True) -> None:
+        self._program = program
+        self.notes: list[Note] = list(program.notes)
+        self.initial = {encode(key): encode(value) for key, value in program.initial.items()}
         self.disabled: set[int] = set()
         self._targets: dict[tuple[Variable, ...], Targets] = {}
         self._pipelines: dict[tuple[str, ...], Pipeline] = {}
         self._judges: dict[tuple[Operator | None], Judge] = {}
         self.phases: dict[int, list[Step]] = {phase: self._steps(phase) for phase in PHASES}
-        self._tags = [(rule.id, rule.tags, rule.msg) for rule in rules.rules]
+        rules = [item for items in program.phases.values() for item in items if isinstance(item, Rule)]
+        self._tags = [(rule.id, rule.tags, rule.msg) for rule in rules]
         self.scans: list[Scan] = []
         if prefilter:
             self._bundle()
@@ -121,7 +123,7 @@ class Program:
         steps: list[Step] = []
         waiting: list[tuple[Step, str]] = []
         skipping: list[tuple[Step, int]] = []
-        for item in self.rules.phase(phase):
+        for item in self._program.phases[phase]:
             if isinstance(item, Marker):
                 waiting = self._land(waiting, item.name, len(steps))
                 continue
@@ -226,7 +228,7 @@ class Program:
                 if any(first <= rule <= last for first, last in ctl.ranges):
                     yield rule
             return
-        meant = _wanted(ctl.value)
+        meant = matcher(ctl.value)
         for rule, tags, msg in self._tags:
             if ctl.name.endswith("ByTag") and any(map(meant, tags)):
                 yield rule
@@ -234,21 +236,7 @@ class Program:
                 yield rule
 
     def __repr__(self) -> str:
-        return f"<Program of {sum(map(len, self.phases.values()))} steps, {len(self.scans)} scans>"
+        return f"<Plan of {sum(map(len, self.phases.values()))} steps, {len(self.scans)} scans>"
 
 
 _XML = (Variable("XML", "/*"), Variable("XML", "//@*"))
-_PLAIN = re.compile(r"[\w/.: -]*\Z")
-
-
-def _wanted(value: str):  # type: ignore[no-untyped-def]
-    """Return a test of tags: the very text, or, if it looks like one, an expression."""
-    if _PLAIN.match(value):
-        return lambda text: text == value
-    try:
-        import re2
-
-        pattern = re2.compile(value)
-    except Exception:
-        return lambda text: text == value
-    return lambda text: text == value or pattern.search(text) is not None
