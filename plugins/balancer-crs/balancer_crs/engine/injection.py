@@ -6,10 +6,14 @@ and the rules that ask for it are reported as disabled.
 
 from __future__ import annotations
 
-from functools import lru_cache
+import re
+from functools import lru_cache, partial
 from typing import Any
 
 NAMES = ("libinjection.so.1", "libinjection.so", "libmodsecurity.so.3")
+
+_ONE_WORD = re.compile(rb"(?:[0-9]*|[A-Za-z][A-Za-z0-9]*)\Z")
+"""A number or a word: no SQL is made of one alone, and most values are."""
 
 _DECLARATIONS = """
 int libinjection_sqli(const char *s, size_t slen, char fingerprint[]);
@@ -25,20 +29,21 @@ class Injection:
     """
 
     def __init__(self, ffi: Any, library: Any) -> None:
-        self._ffi = ffi
+        self._string = ffi.string
+        self._new = partial(ffi.new, ffi.typeof("char[16]"))
         self._sqli = library.libinjection_sqli
         self._xss = library.libinjection_xss
 
     def sqli(self, value: bytes) -> bytes | None:
         """Return the fingerprint of the SQL that is in the value; None if none is."""
-        fingerprint = self._ffi.new("char[16]")
-        if self._sqli(self._ffi.from_buffer("char[]", value) if value else b"", len(value), fingerprint) == 1:
-            return self._ffi.string(fingerprint)  # type: ignore[no-any-return]
-        return None
+        if _ONE_WORD.match(value):
+            return None
+        fingerprint = self._new()
+        return self._string(fingerprint) if self._sqli(value, len(value), fingerprint) == 1 else None
 
     def xss(self, value: bytes) -> bool:
-        """Return whether a browser could find a script in the value."""
-        return bool(self._xss(self._ffi.from_buffer("char[]", value) if value else b"", len(value)) == 1)
+        """Return whether a browser could find a script in the value: there is none without a tag or an attribute's value."""
+        return (b"<" in value or b"=" in value) and self._xss(value, len(value)) == 1
 
 
 @lru_cache(maxsize=1)

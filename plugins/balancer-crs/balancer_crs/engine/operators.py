@@ -249,6 +249,9 @@ class DetectXss(_Judge):
     def judge(self, value: bytes, expand: Expand) -> Captures | None:
         return _MATCH if self._library.xss(value) else None
 
+    def possible(self, joined: bytes) -> bool:
+        return b"<" in joined or b"=" in joined
+
 
 def _library() -> injection.Injection:
     found = injection.library()

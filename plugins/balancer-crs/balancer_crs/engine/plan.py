@@ -17,7 +17,7 @@ from functools import lru_cache
 from balancer_crs.engine import operators
 from balancer_crs.engine.operators import Judge, Unavailable, encode
 from balancer_crs.engine.patterns import BUNDLE, Bundle
-from balancer_crs.engine.transformations import Pipeline
+from balancer_crs.engine.transformations import Pipeline, transformation
 from balancer_crs.engine.variables import Targets
 from balancer_crs.folding.program import PHASES, Program
 from balancer_crs.lang.model import Ctl, Marker, Note, Operator, Rule, Variable
@@ -25,6 +25,9 @@ from balancer_crs.lang.updates import matcher
 
 _INPUTS = frozenset(("ARGS", "ARGS_NAMES", "REQUEST_COOKIES", "REQUEST_COOKIES_NAMES", "XML", "REQUEST_FILENAME", "FILES", "FILES_NAMES"))
 """What most rules look at part of: a rule is looked for in all of it, so that more rules share what they are looked for in."""
+
+
+_RECURRING = frozenset(("REQUEST_HEADERS", "REQUEST_HEADERS_NAMES", "REQUEST_METHOD", "REQUEST_PROTOCOL", "RESPONSE_HEADERS"))
 
 
 class Scan:
@@ -35,15 +38,17 @@ class Scan:
         pipeline: after which transformations.
         stages: whether what the transformations leave on the way counts too.
         bundle: for what.
+        recurring: whether the same texts are to be expected of many exchanges.
     """
 
-    __slots__ = ("bundle", "pipeline", "scope", "stages")
+    __slots__ = ("bundle", "pipeline", "recurring", "scope", "stages")
 
     def __init__(self, scope: Targets, pipeline: Pipeline, stages: bool, bundle: Bundle) -> None:
         self.scope = scope
         self.pipeline = pipeline
         self.stages = stages
         self.bundle = bundle
+        self.recurring = scope.names <= _RECURRING
 
     def __repr__(self) -> str:
         return f"<Scan for {len(self.bundle)} in {self.scope!r} after {self.pipeline!r}>"
@@ -169,10 +174,15 @@ class Plan:
         if slow := getattr(judge, "slow", None):
             self.notes.append(Note(rule.where, f"rule {rule.id} is not matched in linear time, RE2 refuses its expression: {slow}"))
         targets = self._of(rule.variables) if rule.operator is not None else None
-        pipeline = self._pipelines.get(rule.transformations)
-        if pipeline is None:
-            pipeline = self._pipelines[rule.transformations] = Pipeline(rule.transformations)
-        return Link(rule, targets, pipeline, judge)
+        return Link(rule, targets, self._pipeline(rule.transformations), judge)
+
+    def _pipeline(self, names: tuple[str, ...]) -> Pipeline:
+        names = tuple(transformation(name).name for name in names if name != "none")
+        found = self._pipelines.get(names)
+        if found is None:
+            parent = self._pipeline(names[:-1]) if names else None
+            found = self._pipelines[names] = Pipeline(names, parent)
+        return found
 
     def _of(self, variables: tuple[Variable, ...]) -> Targets:
         found = self._targets.get(variables)

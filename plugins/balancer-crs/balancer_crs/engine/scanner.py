@@ -12,10 +12,12 @@ from balancer_crs.engine.transformations import Pipeline
 from balancer_crs.engine.variables import Facts, Target, Targets
 
 _NONE: frozenset[int] = frozenset()
+_MANY = 4
+"""Values from which on it pays to transform them together."""
 
 
 class Memo:
-    """What was found in texts that come again and again: names of cookies, user agents. Two generations, bounded.
+    """What was found in texts that come again and again, as the headers of browsers do. Two generations, bounded.
 
     Args:
         most: texts of one generation.
@@ -54,7 +56,7 @@ class Scanner:
         memo: what was found in the exchanges before; None to search always.
     """
 
-    __slots__ = ("_facts", "_gathered", "_hits", "_joined", "_memo", "_raw", "_seen")
+    __slots__ = ("_changed", "_facts", "_gathered", "_hits", "_joined", "_memo", "_raw", "_stepped")
 
     def __init__(self, facts: Facts, memo: Memo | None) -> None:
         self._facts = facts
@@ -63,7 +65,8 @@ class Scanner:
         self._raw: dict[Targets, tuple[bytes, int]] = {}
         self._joined: dict[tuple[Targets, Pipeline, bool], bytes] = {}
         self._hits: dict[Scan, frozenset[int]] = {}
-        self._seen: dict[tuple[Pipeline, bytes], bytes | None] = {}
+        self._stepped: dict[tuple[Targets, Pipeline], bytes | None] = {}
+        self._changed: dict[tuple[Targets, Pipeline], list[bytes] | None] = {}
 
     def gather(self, targets: Targets) -> list[Target]:
         """Return the values that a rule looks at."""
@@ -86,14 +89,34 @@ class Scanner:
             text = self._text(scan)
             if not self._raw[scan.scope][1]:
                 hits = _NONE
-            elif self._memo is None:
+            elif self._memo is None or not scan.recurring:
                 hits = scan.bundle.find(text)
             else:
                 hits = self._memo.find(scan.bundle, text)
             self._hits[scan] = hits
         return link.place in hits
 
+    def values(self, targets: Targets, pipeline: Pipeline) -> list[bytes] | None:
+        """Return what the pipeline makes of each value of these targets, if that can be had for all at once; else None."""
+        if targets.changing:
+            return None
+        key = (targets, pipeline)
+        if key not in self._changed:
+            self._changed[key] = self._split(targets, pipeline)
+        return self._changed[key]
+
+    def _split(self, targets: Targets, pipeline: Pipeline) -> list[bytes] | None:
+        found = self.gather(targets)
+        if len(found) < _MANY:
+            return None
+        values = [value for _, _, value in found]
+        text = pipeline.joined(b"\n".join(values), len(values))
+        if text is None or text.count(b"\n") != len(values) - 1:
+            return None
+        return text.split(b"\n")
+
     def _text(self, scan: Scan) -> bytes:
+        """Return all values of a scan's scope, transformed and joined."""
         key = (scan.scope, scan.pipeline, scan.stages)
         text = self._joined.get(key)
         if text is None:
@@ -101,16 +124,28 @@ class Scanner:
         return text
 
     def _transformed(self, scan: Scan) -> bytes:
-        raw = self._raw.get(scan.scope)
-        if raw is None:
-            values = list({value for _, _, value in self.gather(scan.scope)})
-            raw = self._raw[scan.scope] = (b"\n".join(values), len(values))
-        text, count = raw
+        scope, pipeline = scan.scope, scan.pipeline
+        if scope not in self._raw:
+            values = list({value for _, _, value in self.gather(scope)})
+            self._raw[scope] = (b"\n".join(values), len(values))
         if scan.stages:
-            values = {value for _, _, value in self.gather(scan.scope)}
-            return b"\n".join({stage for value in values for stage in scan.pipeline.stages(value)})
-        joined = scan.pipeline.joined(text, count)
+            return b"\n".join({stage for _, _, value in self.gather(scope) for stage in pipeline.stages(value)})
+        joined = self._together(scope, pipeline)
         if joined is not None:
             return joined
-        apply = scan.pipeline.apply
-        return b"\n".join([apply(value) for value in {value for _, _, value in self.gather(scan.scope)}])
+        apply = pipeline.apply
+        return b"\n".join([apply(value) for value in {value for _, _, value in self.gather(scope)}])
+
+    def _together(self, scope: Targets, pipeline: Pipeline) -> bytes | None:
+        """Return the joined values after the pipeline, step by step: pipelines that begin alike share what they share."""
+        text, count = self._raw[scope]
+        parent = pipeline.parent
+        if parent is None:
+            return text
+        key = (scope, pipeline)
+        if key in self._stepped:
+            return self._stepped[key]
+        before = self._together(scope, parent)
+        after = None if before is None else pipeline.steps[-1].joined(before, before.count(b"\n") == count - 1)
+        self._stepped[key] = after
+        return after

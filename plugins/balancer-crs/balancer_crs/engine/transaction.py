@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from balancer_crs.engine import effects
@@ -226,22 +226,34 @@ class Transaction:
         found = self._scanner.gather(link.targets)
         if rule.id in self.excluded:
             found = without(found, self.excluded[rule.id])
+        if not found:
+            return False
         judge, negated, expand = link.judge.judge, link.negated, self.expand
-        apply, steps = link.pipeline.apply, link.pipeline.steps
-        many = link.rule.multi_match
         matched = False
-        for target in found:
-            value = target[2]
-            for changed in link.pipeline.stages(value) if many else (apply(value) if steps else value,):
-                try:
-                    captures = judge(changed, expand)
-                except TookTooLong:
-                    self.facts.texts["MSC_PCRE_LIMITS_EXCEEDED"] = b"1"
-                    continue
-                if (captures is None) is negated:
-                    matched = True
-                    self._found(link, rule, target, changed, captures or ())
+        for target, value in self._values(link, rule, found):
+            try:
+                captures = judge(value, expand)
+            except TookTooLong:
+                self.facts.texts["MSC_PCRE_LIMITS_EXCEEDED"] = b"1"
+                continue
+            if (captures is None) is negated:
+                matched = True
+                self._found(link, rule, target, value, captures or ())
         return matched
+
+    def _values(self, link: Link, rule: Rule, found: list[Target]) -> Iterable[tuple[Target, bytes]]:
+        """Return the targets with their values transformed."""
+        pipeline = link.pipeline
+        if link.rule.multi_match:
+            return [(target, stage) for target in found for stage in pipeline.stages(target[2])]
+        if not pipeline.steps:
+            return [(target, target[2]) for target in found]
+        if len(found) >= 4 and rule.id not in self.excluded and link.targets is not None:
+            changed = self._scanner.values(link.targets, pipeline)
+            if changed is not None:
+                return zip(found, changed, strict=True)
+        apply = pipeline.apply
+        return [(target, apply(target[2])) for target in found]
 
     def _found(self, link: Link, rule: Rule, target: Target | None, value: bytes | None, captures: Captures) -> None:
         """Note one match of one value, and do what the rule wants done for each."""

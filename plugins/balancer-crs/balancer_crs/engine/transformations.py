@@ -212,12 +212,18 @@ _FOLDED |= {alias.lower(): BY_NAME[name] for alias, name in _ALIASES.items()}
 
 
 class Pipeline:
-    """Transformations in order, one object for each different order."""
+    """Transformations in order, one object for each different order.
 
-    __slots__ = ("names", "steps")
+    Args:
+        names: of the transformations.
+        parent: the same without the last one, where that is known.
+    """
 
-    def __init__(self, names: tuple[str, ...]) -> None:
+    __slots__ = ("names", "parent", "steps")
+
+    def __init__(self, names: tuple[str, ...], parent: Pipeline | None = None) -> None:
         self.names = names
+        self.parent = parent
         self.steps = tuple(each for name in names if (each := transformation(name)).name != "none")
 
     def apply(self, value: bytes) -> bytes:

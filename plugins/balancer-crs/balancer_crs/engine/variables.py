@@ -32,7 +32,7 @@ MEMBERS = frozenset(("TX", "IP", "GLOBAL", "SESSION", "USER", "RESOURCE", "ENV")
 _CHANGING = MEMBERS | {
     "MATCHED_VAR", "MATCHED_VARS", "MATCHED_VAR_NAME", "MATCHED_VARS_NAMES", "DURATION", "HIGHEST_SEVERITY", "RULE", "TIME", "TIME_DAY",
     "TIME_EPOCH", "TIME_HOUR", "TIME_MIN", "TIME_MON", "TIME_SEC", "TIME_WDAY", "TIME_YEAR", "REQBODY_PROCESSOR", "SESSIONID", "USERID",
-    "MSC_PCRE_ERROR", "MSC_PCRE_LIMITS_EXCEEDED", "REQUEST_BODY", "REQUEST_BODY_LENGTH",
+    "MSC_PCRE_ERROR", "MSC_PCRE_LIMITS_EXCEEDED",
 }  # fmt: skip
 """What may be something else within one phase."""
 
@@ -356,9 +356,24 @@ def _key(variable: Variable) -> bytes | None:
     return None if variable.key is None else variable.key.encode("utf-8", "surrogateescape").lower()
 
 
+class _Prefix:
+    """``/^NAME_/``: by far the quickest expression among those rules choose members with."""
+
+    def __init__(self, prefix: bytes) -> None:
+        self._prefix = prefix.lower()
+
+    def search(self, member: bytes) -> bool:
+        return member.lower().startswith(self._prefix)
+
+
+_PREFIX = re.compile(r"\^([A-Za-z0-9_-]+)\Z")
+
+
 def _pattern(variable: Variable) -> Any:
     if variable.pattern is None:
         return None
+    if simple := _PREFIX.match(variable.pattern):
+        return _Prefix(simple[1].encode())
     return re2.compile(variable.pattern.encode("utf-8", "surrogateescape"), options(case=False))
 
 
