@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
-from balancer_crs.settings import CRSSettings, Exclusion
+from balancer_crs.settings import Anomaly, CRSSettings, Exclusion
 from pydantic import ValidationError
+from ruamel.yaml import YAML
 from twisted.trial.unittest import SynchronousTestCase
 
 
@@ -71,3 +74,15 @@ class ExclusionTests(SynchronousTestCase):
             self.assertIn(reason, str(caught.exception))
         self.make({"rule": 949110, "disarm": True})
         self.make({"rule": "1-999999", "target": "ARGS:a"})
+
+
+class DocumentationTests(SynchronousTestCase):
+    def test_page(self) -> None:
+        """The page shows every setting, in a block that is valid."""
+        page = (Path(__file__).resolve().parents[3] / "docs" / "howto" / "crs.md").read_text()
+        [block] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+        shown = CRSSettings.model_validate(YAML(typ="safe").load(block)["crs"])
+        self.assertEqual(shown.model_fields_set, set(CRSSettings.model_fields))
+        self.assertEqual(shown.anomaly.model_fields_set, set(Anomaly.model_fields))
+        for name in Exclusion.model_fields:
+            self.assertIn(f"`{name}", page)

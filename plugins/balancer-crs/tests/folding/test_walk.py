@@ -105,6 +105,14 @@ class DecidedTests(SynchronousTestCase):
         )
         self.assertEqual(ids(found), [1, 2, "3", 4])
 
+    def test_a_gate_that_others_pass(self) -> None:
+        """A skip that is always taken stays where others skip into what it skips."""
+        found = folded(
+            f'SecRule ARGS "a" "id:1,{SILENT},skipAfter:IN"\nSecAction "id:2,{SILENT},skipAfter:END"\n'
+            'SecRule ARGS "b" "id:3,phase:1,deny"\nSecMarker IN\nSecRule ARGS "c" "id:4,phase:1,deny"\nSecMarker END\n'
+        )
+        self.assertEqual(ids(found), [1, 2, "IN", 4, "END"])
+
     def test_removals(self) -> None:
         """Rules that may be taken away keep what they assign; a gate goes with what it skips if both may be taken away."""
         text = (
