@@ -74,6 +74,8 @@ def decide(rule: Rule, state: State) -> bool | None:
         if hit is None:
             return None
         hits += hit != operator.negated
+    if hits and len(rule.variables) > 1 and rule.effects:
+        return None  # the second variable may be judged after the effects of a match of the first
     return None if hits > 1 else hits == 1
 
 

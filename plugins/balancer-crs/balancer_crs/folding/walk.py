@@ -101,7 +101,10 @@ class _Walk:
         target = _target(rule, place, items)
         if run.matches is False and not run.entangled:
             return self._done(rule, run, state, sure and not removing, bool(removing), "never matches")
-        if run.matches and not run.entangled and _silent(rule):
+        entered = target is not None and any(place < other < target for other in arriving)
+        if (
+            run.matches and not run.entangled and _silent(rule) and not entered
+        ):  # others skip into what it skips: it stays
             if target is not None and removing:
                 skipped = [item for item in items[place + 1 : target] if isinstance(item, Rule)]
                 if not run.assigned and all(_removes(ctl, item) for ctl in removing for item in skipped):

@@ -193,7 +193,7 @@ def _setvar(value: str, where: Place) -> SetVar:
         return SetVar(collection, member, "unset")
     start += len(key) + 1
     operation = {"+": "add", "-": "subtract"}.get(new[:1], "set")
-    if operation != "set" and not re.match(r"\s*(\d|%\{)", new[1:]):
+    if operation != "set" and not re.match(r"\s*([0-9]|%\{)", new[1:]):
         operation = "set"  # "-foo" is a text
     skipped = int(operation != "set")
     changed = parse_text(new[skipped:], _shifted(where, start + skipped)) if equals else Text(("1",))
@@ -283,7 +283,7 @@ def parse_ranges(text: str, where: Place) -> tuple[tuple[int, int], ...]:
     """Return ids and ranges of ids, separated by blanks or commas: ``1 5-9``."""
     ranges = []
     for part in re.finditer(r"[^\s,]+", text):
-        found = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", part[0])
+        found = re.fullmatch(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", part[0])
         if found is None or int(found[1]) > int(found[2] or found[1]):
             raise RuleError(where(part.start()), f"expected a rule's id or a range of ids, not {part[0]!r}")
         ranges.append((int(found[1]), int(found[2] or found[1])))

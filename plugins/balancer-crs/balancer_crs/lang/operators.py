@@ -19,7 +19,7 @@ _NUMBERS = frozenset({"eq", "ge", "gt", "le", "lt"})
 _PATTERNS = frozenset({"rx", "rxGlobal", "verifyCC", "verifyCPF", "verifySSN", "verifySVNR"})
 _BARE = frozenset({"detectSQLi", "detectXSS", "geoLookup", "noMatch", "unconditionalMatch"})
 _OPTIONAL = _BARE | {"validateUrlEncoding", "validateUtf8Encoding", "streq", "within", "contains", "rx"}
-_INTEGER = re.compile(r"\s*[-+]?\d+\s*")
+_INTEGER = re.compile(r"\s*[-+]?[0-9]+\s*")
 _NAME = re.compile(r"(!?)@([A-Za-z0-9_]*)[ \t]*")
 _SNORT = re.compile(r"\|((?:[0-9A-Fa-f]{2}[ \t]*)+)\|")
 
@@ -112,7 +112,7 @@ def _unique(entries: Iterable[str]) -> tuple[str, ...]:
 
 def _check_ranges(argument: str, place: Callable[[int], Where]) -> None:
     for part in argument.split(","):
-        found = re.fullmatch(r"\s*(\d{1,3})\s*(?:-\s*(\d{1,3})\s*)?", part)
+        found = re.fullmatch(r"\s*([0-9]{1,3})\s*(?:-\s*([0-9]{1,3})\s*)?", part)
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
         if not first <= last <= 255:
             raise RuleError(

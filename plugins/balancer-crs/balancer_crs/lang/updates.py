@@ -81,7 +81,7 @@ def _message(draft: Draft) -> Iterable[str]:
 
 def _by_id(parser: Updated, word: Word) -> list[Draft]:
     """Return the rules that ``1``, ``1-5`` or ``1:2`` (the second rule chained to 1) names; note if there are none."""
-    offset = re.fullmatch(r"\s*(\d{1,10}):(\d{1,4})\s*", word.text)
+    offset = re.fullmatch(r"\s*([0-9]{1,10}):([0-9]{1,4})\s*", word.text)
     ranges = parse_ranges(offset[1] if offset else word.text, word.where)
     found = [draft for draft in parser.drafts() if any(first <= draft.id <= last for first, last in ranges)]
     if offset:

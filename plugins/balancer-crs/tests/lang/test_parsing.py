@@ -7,8 +7,9 @@ from pathlib import Path
 from balancer_crs.lang.errors import RuleError
 from balancer_crs.lang.model import Default, Disruption, EngineSettings, Marker, Rule, RuleSet, SetVar, Text, Variable
 from balancer_crs.lang.parsing import DEEPEST, parse_file, parse_string
-from tests.rulesets import debian, shared
 from twisted.trial.unittest import SynchronousTestCase
+
+from tests.rulesets import debian, shared
 
 
 def rule(text: str) -> Rule:
