@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from balancer_crs.engine.decoding import url_decode
@@ -155,27 +154,26 @@ class Document:
             self._known[path] = self._find(path)
         return self._known[path]
 
-    @cached_property
-    def _text(self) -> bytes:
-        return "".join(self._root.itertext("*")).encode("utf-8", "surrogatepass")
-
     def _find(self, path: str) -> list[bytes]:
-        if path == "/*":
-            return [self._text]
         from lxml import etree
 
+        def text(node: Any) -> str:
+            # References to entities stay as they are written, and what follows them is not lost.
+            return node if isinstance(node, str) else "".join(node.itertext("*", etree.Entity))
+
+        if path == "/*":
+            return [text(self._root).encode("utf-8", "surrogatepass")]
         try:
             found = self._root.getroottree().xpath(path)
         except etree.XPathError:
             return []
         if not isinstance(found, list):
             return [str(found).encode("utf-8", "surrogatepass")]
-        texts = (each if isinstance(each, str) else "".join(each.itertext("*")) for each in found)
-        return [text.encode("utf-8", "surrogatepass") for text in texts]
+        return [text(each).encode("utf-8", "surrogatepass") for each in found]
 
 
 def read_xml(text: bytes) -> Body:
-    """Read XML, without its entities, without the network. An entity that would be replaced is an error."""
+    """Read XML, without its entities, without the network. An entity stays the reference that it is."""
     from lxml import etree
 
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=False)
