@@ -155,7 +155,7 @@ class Document:
         return self._known[path]
 
     def _find(self, path: str) -> list[bytes]:
-        from lxml import etree
+        from lxml import etree  # type: ignore[import-untyped]
 
         def text(node: Any) -> str:
             # References to entities stay as they are written, and what follows them is not lost.
@@ -176,7 +176,9 @@ def read_xml(text: bytes) -> Body:
     """Read XML, without its entities, without the network. An entity stays the reference that it is."""
     from lxml import etree
 
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=False)
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=False
+    )
     try:
         root = etree.fromstring(text, parser)
     except (etree.XMLSyntaxError, ValueError) as error:

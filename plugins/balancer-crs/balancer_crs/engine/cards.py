@@ -18,7 +18,8 @@ def cpf(text: bytes) -> bool:
     if len(digits) != 11 or len(set(digits)) == 1:
         return False
     return all(
-        digits[size] == sum(each * weight for each, weight in zip(digits, range(size + 1, 1, -1), strict=False)) * 10 % 11 % 10
+        digits[size]
+        == sum(each * weight for each, weight in zip(digits, range(size + 1, 1, -1), strict=False)) * 10 % 11 % 10
         for size in (9, 10)
     )
 

@@ -12,7 +12,9 @@ import unicodedata
 from functools import lru_cache
 
 _HEX = b"0123456789abcdefABCDEF"
-_PERCENT = {b"%%%c%c" % (high, low): bytes([int(bytes([high, low]), 16)]) for high in _HEX for low in _HEX} | {b"+": b" "}
+_PERCENT = {b"%%%c%c" % (high, low): bytes([int(bytes([high, low]), 16)]) for high in _HEX for low in _HEX} | {
+    b"+": b" "
+}
 _URL = re.compile(rb"%[0-9a-fA-F]{2}|\+")
 _URL_UNI = re.compile(rb"%(?:[0-9a-fA-F]{2}|[uU][0-9a-fA-F]{4})|\+")
 _HTML = re.compile(rb"&(?:#(?:[xX]([0-9a-fA-F]+)|([0-9]+))|([A-Za-z0-9]+));?")
@@ -23,9 +25,7 @@ _ANSI = re.compile(rb"\\(?:[xX]([0-9a-fA-F]{2})|([0-7]{1,3})|(.))", re.DOTALL)
 _CONTROLS = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 _BYTES = [bytes([number]) for number in range(256)]
 _LONGEST = 2**63 - 1
-_UTF8 = re.compile(
-    rb"\x00|[\xc0-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf7][\x80-\xbf]{3}|[\xc0-\xf7]"
-)
+_UTF8 = re.compile(rb"\x00|[\xc0-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf7][\x80-\xbf]{3}|[\xc0-\xf7]")
 _SQL_HEX = re.compile(rb"0[xX]((?:[0-9a-fA-F]{2})+)")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
 _BASE64_HEAD = re.compile(rb"[A-Za-z0-9+/\r\n]*")
@@ -42,7 +42,7 @@ def url_decode_uni(value: bytes) -> bytes:
     """Decode ``%41``, ``+`` and ``%u0041``, the last to the letter that looks most like it."""
     if b"%" not in value and b"+" not in value:
         return value
-    return _URL_UNI.sub(lambda found: _PERCENT.get(found[0]) or best_fit(int(found[0][2:], 16)), value)
+    return _URL_UNI.sub(lambda found: _PERCENT.get(found[0]) or best_fit(int(found[0].lstrip(b"%uU"), 16)), value)
 
 
 @lru_cache(maxsize=4096)
@@ -106,7 +106,7 @@ def _js(found: re.Match[bytes]) -> bytes:
     if letter is not None:
         return _CONTROLS.get(letter, letter)
     if unicode is not None:
-        return _BYTES[_narrow(int(unicode[2:], 16), unicode[:2])]
+        return _BYTES[_narrow(int(unicode, 16) & 255, unicode[:2])]
     return _BYTES[int(high, 16) if high is not None else int(octal, 8)]
 
 
@@ -122,7 +122,7 @@ def css_decode(value: bytes) -> bytes:
 def _css(found: re.Match[bytes]) -> bytes:
     digits, letter = found.groups()
     if digits is None:
-        return b"" if letter == b"\n" else letter  # type: ignore[no-any-return]
+        return b"" if letter == b"\n" else letter
     low, length = int(digits[-2:], 16), len(digits)
     if length == 4 or (length == 5 and digits[:1] == b"0") or (length == 6 and digits[:2] == b"00"):
         low = _narrow(low, digits[-4:-2])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from balancer_crs.engine.matches import Match
-from balancer_crs.engine.operators import encode, number
+from balancer_crs.engine.operators import number
 from balancer_crs.lang.model import Ctl, Effect, ExpireVar, InitCol, SetEnv, SetVar
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ FLAGS = (
 """Those that make ``MULTIPART_STRICT_ERROR``."""
 
 
-class _Wrong(Exception):
+class _BodyError(Exception):
     """The body cannot be read on."""
 
 
@@ -46,7 +46,7 @@ def read_multipart(text: bytes, content_type: bytes, most_files: int = 100) -> B
     try:
         boundary = reader.boundary(content_type)
         reader.read(text, boundary)
-    except _Wrong as error:
+    except _BodyError as error:
         reader.body.error = f"Multipart: {error}"
     return reader.finish()
 
@@ -62,23 +62,23 @@ class _Reader:
     def boundary(self, content_type: bytes) -> bytes:
         """Return the boundary that the header names."""
         if len(content_type) > 1024:
-            raise _Wrong("Invalid boundary in C-T (length).")
+            raise _BodyError("Invalid boundary in C-T (length).")
         if not content_type[:19].lower() == b"multipart/form-data":
-            raise _Wrong("Invalid MIME type.")
+            raise _BodyError("Invalid MIME type.")
         found = _BOUNDARY.search(content_type, 19)
         if found is None:
-            raise _Wrong("Boundary not found in C-T.")
+            raise _BodyError("Boundary not found in C-T.")
         if len(_PARAMETER.findall(content_type)) > 1:
-            raise _Wrong("Multiple boundary parameters in C-T.")
+            raise _BodyError("Multiple boundary parameters in C-T.")
         before = content_type[19 : found.start()]
         if b";" not in before:
             self._flags["MISSING_SEMICOLON"] = 1
         rest = content_type[found.end() :]
         name_gap, equals, value = rest.partition(b"=")
         if not equals:
-            raise _Wrong("Invalid boundary in C-T (malformed).")
+            raise _BodyError("Invalid boundary in C-T (malformed).")
         if name_gap.strip():
-            raise _Wrong("Invalid boundary in C-T (parameter name).")
+            raise _BodyError("Invalid boundary in C-T (parameter name).")
         if name_gap or value[:1].isspace():
             self._flags["BOUNDARY_WHITESPACE"] = 1
         value = value.lstrip()
@@ -86,7 +86,7 @@ class _Reader:
             self._flags["BOUNDARY_QUOTED"] = 1
             inner, quote, after = value[1:].partition(b'"')
             if not quote:
-                raise _Wrong("Invalid boundary in C-T (quote).")
+                raise _BodyError("Invalid boundary in C-T (quote).")
             if after and after[:1].isspace():
                 self._flags["BOUNDARY_WHITESPACE"] = 1
             value = inner
@@ -97,11 +97,11 @@ class _Reader:
                     self._flags["BOUNDARY_WHITESPACE"] = 1
                 value = value[: cut.start()]
             if b'"' in value:
-                raise _Wrong("Invalid boundary in C-T (quote).")
+                raise _BodyError("Invalid boundary in C-T (quote).")
         if not value:
-            raise _Wrong("Invalid boundary in C-T (empty).")
+            raise _BodyError("Invalid boundary in C-T (empty).")
         if not _VALID_BOUNDARY.match(value):
-            raise _Wrong("Invalid boundary in C-T (characters).")
+            raise _BodyError("Invalid boundary in C-T (characters).")
         return value
 
     def read(self, text: bytes, boundary: bytes) -> None:
@@ -134,16 +134,16 @@ class _Reader:
                     continue
                 if rest.rstrip(b"\r\n") == b"--":
                     if count == 0 or complete:
-                        raise _Wrong("Invalid boundary (final duplicate).")
+                        raise _BodyError("Invalid boundary (final duplicate).")
                     self._close()
                     complete = True
                     continue
                 if rest[:2] == b"--" or not rest.strip():
-                    raise _Wrong("Invalid boundary: " + line.decode("latin-1").strip())
+                    raise _BodyError("Invalid boundary: " + line.decode("latin-1").strip())
             if line.startswith(b"--"):
                 inner = line[2:].strip().strip(b'"')
                 if inner and inner.startswith(boundary) and not line.startswith(mark):
-                    raise _Wrong("Invalid boundary (quotes or whitespace).")
+                    raise _BodyError("Invalid boundary (quotes or whitespace).")
                 self._flags["UNMATCHED_BOUNDARY"] = 1
             if complete:
                 self._flags["DATA_AFTER"] = 1
@@ -155,9 +155,9 @@ class _Reader:
                 self._data(line)
         if self._part is not None:
             self._close()
-            raise _Wrong("Final boundary missing.")
+            raise _BodyError("Final boundary missing.")
         if not complete and count == 0 and text:
-            raise _Wrong("No boundaries found in payload.")
+            raise _BodyError("No boundaries found in payload.")
 
     def _ending(self, line: bytes) -> None:
         self._flags["CRLF_LINE" if line.endswith(b"\r\n") else "LF_LINE"] = 1
@@ -176,22 +176,22 @@ class _Reader:
             self._understand(part)
             return
         if b"\x00" in bare:
-            raise _Wrong("Nul byte in part headers.")
+            raise _BodyError("Nul byte in part headers.")
         if bare[:1].isspace():
             if bare[0] not in b" \t":
                 self._flags["INVALID_HEADER_FOLDING"] = 1
             self._flags["HEADER_FOLDING"] = 1
             if not part.headers:
-                raise _Wrong("Invalid part header (folding error).")
+                raise _BodyError("Invalid part header (folding error).")
             part.headers[-1] += b" " + bare.lstrip()
             return
         name, colon, _ = bare.partition(b":")
         if not colon:
-            raise _Wrong("Invalid part header (colon missing).")
+            raise _BodyError("Invalid part header (colon missing).")
         if not name:
-            raise _Wrong("Invalid part header (header name missing).")
+            raise _BodyError("Invalid part header (header name missing).")
         if any(code <= 32 or code >= 127 for code in name):
-            raise _Wrong("Invalid part header (contains invalid character).")
+            raise _BodyError("Invalid part header (contains invalid character).")
         part.headers.append(bare)
 
     def _understand(self, part: _Part) -> None:
@@ -202,59 +202,59 @@ class _Reader:
             name, _, value = header.partition(b":")
             name = name.lower()
             if name in known:
-                raise _Wrong("Duplicate part header: " + name.decode("latin-1") + ".")
+                raise _BodyError("Duplicate part header: " + name.decode("latin-1") + ".")
             known.add(name)
             if name == b"content-disposition":
                 disposition = value.strip()
         if disposition is None:
             self._flags["INVALID_PART"] = 1
-            raise _Wrong("Part missing Content-Disposition header.")
+            raise _BodyError("Part missing Content-Disposition header.")
         self._disposition(part, disposition)
         if part.name is None:
             self._flags["INVALID_PART"] = 1
-            raise _Wrong("Content-Disposition header missing name field.")
+            raise _BodyError("Content-Disposition header missing name field.")
         for header in part.headers:
             self.body.part_headers.append((part.name, header))
 
     def _disposition(self, part: _Part, text: bytes) -> None:
         if text[:9] != b"form-data":
-            raise _Wrong("Invalid Content-Disposition header (-1).")
+            raise _BodyError("Invalid Content-Disposition header (-1).")
         rest = text[9:].strip(b" \t")
         while rest:
             if rest[:1] != b";":
                 if rest[:1] in (b"'", b'"'):
                     self._flags["INVALID_QUOTING"] = 1
-                raise _Wrong("Invalid Content-Disposition header (-12).")
+                raise _BodyError("Invalid Content-Disposition header (-12).")
             rest = rest[1:].lstrip(b" \t")
             if not rest:
-                raise _Wrong("Invalid Content-Disposition header (-3).")
+                raise _BodyError("Invalid Content-Disposition header (-3).")
             name, equals, rest = rest.partition(b"=")
             name, rest = name.rstrip(b" \t"), rest.lstrip(b" \t")
             if not equals or not name or b" " in name or b"\t" in name:
-                raise _Wrong("Invalid Content-Disposition header (-4).")
+                raise _BodyError("Invalid Content-Disposition header (-4).")
             value, rest = self._value(rest)
             rest = rest.lstrip(b" \t")
             if name in (b"name", b"filename") and b"'" in value:
                 self._flags["INVALID_QUOTING"] = 1
             if name == b"name":
                 if part.name:
-                    raise _Wrong("Invalid Content-Disposition header (-14).")
+                    raise _BodyError("Invalid Content-Disposition header (-14).")
                 part.name = value
                 self.body.part_names.append(value)
             elif name == b"filename":
                 if part.filename:
-                    raise _Wrong("Invalid Content-Disposition header (-15).")
+                    raise _BodyError("Invalid Content-Disposition header (-15).")
                 part.filename = value
             elif name == b"filename*":
                 # The name as RFC 5987 writes it; a browser does not send it, a server may believe it.
                 part.filename = part.filename or value
             else:
-                raise _Wrong("Invalid Content-Disposition header (-11).")
+                raise _BodyError("Invalid Content-Disposition header (-11).")
 
     def _value(self, text: bytes) -> tuple[bytes, bytes]:
         """Return a parameter's value, and what follows it."""
         if not text:
-            raise _Wrong("Invalid Content-Disposition header (-6).")
+            raise _BodyError("Invalid Content-Disposition header (-6).")
         quote = text[:1]
         if quote not in (b'"', b"'"):
             found = _TOKEN.match(text)
@@ -266,7 +266,7 @@ class _Reader:
         while at < len(text) and text[at : at + 1] != quote:
             if text[at] == 0x5C:
                 if at + 1 >= len(text):
-                    raise _Wrong("Invalid Content-Disposition header (-8).")
+                    raise _BodyError("Invalid Content-Disposition header (-8).")
                 if text[at + 1 : at + 2] in (quote, b"\\"):
                     at += 1
             out.append(text[at])
@@ -284,7 +284,7 @@ class _Reader:
             if part.headers:
                 self._understand(part)
             else:
-                raise _Wrong("Part missing Content-Disposition header.")
+                raise _BodyError("Part missing Content-Disposition header.")
         name, value = part.name or b"", part.value()
         if part.filename is not None:
             if len(self.body.files) >= self._most_files:

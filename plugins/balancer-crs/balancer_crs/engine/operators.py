@@ -20,7 +20,7 @@ _NUMBER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]{1,18})")
 _MATCH: Captures = ()
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """The operator cannot work here; the rule is disabled. The text says what is missing."""
 
 
@@ -29,6 +29,9 @@ class Judge(Protocol):
 
     scan: bytes | None
     """For RE2: found in joined values wherever the operator holds for one of them. None: cannot be said so."""
+
+    quick: bool
+    """Whether :meth:`possible` says anything."""
 
     def judge(self, value: bytes, expand: Expand) -> Captures | None:
         """Return None if it does not hold; else what it captures, perhaps nothing."""
@@ -39,6 +42,7 @@ class Judge(Protocol):
 
 class _Judge:
     scan: bytes | None = None
+    quick = False
 
     def possible(self, joined: bytes) -> bool:
         return True
@@ -86,6 +90,8 @@ class RxGlobal(Rx):
 class Phrases(_Judge):
     """``@pm``, ``@pmFromFile``: one of the phrases is in it, in capitals or not."""
 
+    quick = True
+
     def __init__(self, operator: Operator) -> None:
         words = [encode(entry) for entry in operator.entries]
         self._search = phrases(words) if any(words) else None
@@ -124,12 +130,14 @@ _COMPARISONS: dict[str, Callable[[int, int], bool]] = {
 class Words(_Judge):
     """``@streq``, ``@contains``, ``@within`` …: the two texts are compared byte by byte."""
 
+    quick = True
+
     def __init__(self, operator: Operator) -> None:
         self._compare = _TEXTS[operator.name]
         self._text = operator.argument
         constant = operator.argument.constant
         self._constant = None if constant is None else encode(constant)
-        self._inside = self._constant if operator.name not in ("within",) else None
+        self._inside = self._constant if operator.name != "within" else None
 
     def judge(self, value: bytes, expand: Expand) -> Captures | None:
         right = expand(self._text) if self._constant is None else self._constant
@@ -174,6 +182,8 @@ class IpMatch(_Judge):
 class ByteRange(_Judge):
     """``@validateByteRange``: holds for a value with a byte outside of the ranges."""
 
+    quick = True
+
     def __init__(self, operator: Operator) -> None:
         allowed = bytearray()
         for part in (operator.argument.constant or "").replace(" ", "").split(","):
@@ -197,6 +207,8 @@ class ByteRange(_Judge):
 class UrlEncoding(_Judge):
     """``@validateUrlEncoding``: holds for a value with a ``%`` that two digits do not follow."""
 
+    quick = True
+
     _bad = re.compile(rb"%(?![0-9a-fA-F]{2})")
 
     def __init__(self, operator: Operator) -> None:
@@ -212,6 +224,8 @@ class UrlEncoding(_Judge):
 
 class Utf8Encoding(_Judge):
     """``@validateUtf8Encoding``: holds for a value that is not UTF-8."""
+
+    quick = True
 
     def __init__(self, operator: Operator) -> None:
         pass
@@ -243,6 +257,8 @@ class DetectSqli(_Judge):
 class DetectXss(_Judge):
     """``@detectXSS``."""
 
+    quick = True
+
     def __init__(self, operator: Operator) -> None:
         self._library = _library()
 
@@ -256,7 +272,7 @@ class DetectXss(_Judge):
 def _library() -> injection.Injection:
     found = injection.library()
     if found is None:
-        raise Unavailable("libinjection was not found (Debian: apt install libmodsecurity3)")
+        raise UnavailableError("libinjection was not found (Debian: apt install libmodsecurity3)")
     return found
 
 
@@ -272,6 +288,8 @@ class Always(_Judge):
 
 class Never(_Judge):
     """``@noMatch``."""
+
+    quick = True
 
     def __init__(self, operator: Operator | None = None) -> None:
         pass
@@ -325,14 +343,14 @@ def judge(operator: Operator | None) -> Judge:
     """Return the operator, ready; that of an action holds always.
 
     Raises:
-        Unavailable: something that it needs is not installed.
+        UnavailableError: something that it needs is not installed.
         ValueError: its argument is wrong.
     """
     if operator is None:
         return Always()
     make = _JUDGES.get(operator.name)
     if make is None:
-        raise Unavailable(f"@{operator.name} needs what only a network or a database knows")
+        raise UnavailableError(f"@{operator.name} needs what only a network or a database knows")
     return make(operator)
 
 

@@ -24,7 +24,13 @@ _TIME = 0.05
 _TOKEN = re.compile(rb"\\.|\[\^?\]?|\]|[^\\\[\]]+", re.DOTALL)
 _POSIX = re.compile(rb"\[:\^?[a-z]+:\]")
 _BOUND = re.compile(rb"\\[AzZGQ]|\(\?[a-zA-Z]*-")
-_INLINE = {rb"\s": rb"[\s\x0b]", rb"\S": rb"[^\s\x0b]", rb"\h": rb"[\t ]", rb"\H": rb"[^\t ]", rb"\R": rb"(?:\r\n|[\n-\r])"}
+_INLINE = {
+    rb"\s": rb"[\s\x0b]",
+    rb"\S": rb"[^\s\x0b]",
+    rb"\h": rb"[\t ]",
+    rb"\H": rb"[^\t ]",
+    rb"\R": rb"(?:\r\n|[\n-\r])",
+}
 _IN_CLASS = {rb"\s": rb"\s\x0b", rb"\h": rb"\t "}
 
 Captures = tuple[bytes, ...]
@@ -40,7 +46,7 @@ class Search(Protocol):
         """Return whether it is found."""
 
 
-class TookTooLong(Exception):
+class TimeLimitError(Exception):
     """A search by backtracking was broken off: the value was made to be slow, or the rule is."""
 
 
@@ -116,7 +122,7 @@ class Backtracking:
     __slots__ = ("_compiled", "pattern", "scan")
 
     def __init__(self, pattern: bytes) -> None:
-        import regex
+        import regex  # type: ignore[import-untyped]
 
         self.pattern = pattern
         self.scan: bytes | None = None
@@ -126,7 +132,7 @@ class Backtracking:
         try:
             found = self._compiled.search(value, timeout=_TIME)
         except TimeoutError:
-            raise TookTooLong(self.pattern) from None
+            raise TimeLimitError(self.pattern) from None
         return None if found is None else tuple(group or b"" for group in (found[0], *found.groups()[:9]))
 
     def found(self, value: bytes) -> bool:
@@ -149,7 +155,9 @@ def compiled(pattern: bytes) -> tuple[Linear | Backtracking, str | None]:
     try:
         return Backtracking(pattern), reason
     except ImportError:
-        raise ValueError(f"RE2 does not take the expression ({reason}), and the package regex is not installed") from None
+        raise ValueError(
+            f"RE2 does not take the expression ({reason}), and the package regex is not installed"
+        ) from None
     except Exception as error:
         raise ValueError(f"no expression: {error}") from None
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from balancer_crs.engine import operators
-from balancer_crs.engine.operators import Judge, Unavailable, encode
+from balancer_crs.engine.operators import Judge, UnavailableError, encode
 from balancer_crs.engine.patterns import BUNDLE, Bundle
 from balancer_crs.engine.transformations import Pipeline, transformation
 from balancer_crs.engine.variables import Targets
@@ -23,11 +23,24 @@ from balancer_crs.folding.program import PHASES, Program
 from balancer_crs.lang.model import Ctl, Marker, Note, Operator, Rule, Variable
 from balancer_crs.lang.updates import matcher
 
-_INPUTS = frozenset(("ARGS", "ARGS_NAMES", "REQUEST_COOKIES", "REQUEST_COOKIES_NAMES", "XML", "REQUEST_FILENAME", "FILES", "FILES_NAMES"))
+_INPUTS = frozenset(
+    (
+        "ARGS",
+        "ARGS_NAMES",
+        "REQUEST_COOKIES",
+        "REQUEST_COOKIES_NAMES",
+        "XML",
+        "REQUEST_FILENAME",
+        "FILES",
+        "FILES_NAMES",
+    )
+)
 """What most rules look at part of: a rule is looked for in all of it, so that more rules share what they are looked for in."""
 
 
-_RECURRING = frozenset(("REQUEST_HEADERS", "REQUEST_HEADERS_NAMES", "REQUEST_METHOD", "REQUEST_PROTOCOL", "RESPONSE_HEADERS"))
+_RECURRING = frozenset(
+    ("REQUEST_HEADERS", "REQUEST_HEADERS_NAMES", "REQUEST_METHOD", "REQUEST_PROTOCOL", "RESPONSE_HEADERS")
+)
 
 
 class Scan:
@@ -147,7 +160,9 @@ class Plan:
         return steps
 
     @staticmethod
-    def _land(waiting: list[tuple[Step, str]], name: str, place: int, but: Step | None = None) -> list[tuple[Step, str]]:
+    def _land(
+        waiting: list[tuple[Step, str]], name: str, place: int, but: Step | None = None
+    ) -> list[tuple[Step, str]]:
         for step, wanted in waiting:
             if wanted == name and step is not but:
                 step.next = place
@@ -158,7 +173,7 @@ class Plan:
         for link in rule.links:
             try:
                 links.append(self._link(link))
-            except Unavailable as error:
+            except UnavailableError as error:
                 self.disabled.add(rule.id)
                 self.notes.append(Note(link.where, f"rule {rule.id} is disabled: {error}"))
                 return None
@@ -172,7 +187,9 @@ class Plan:
         if judge is None:
             judge = self._judges[key] = operators.judge(rule.operator)
         if slow := getattr(judge, "slow", None):
-            self.notes.append(Note(rule.where, f"rule {rule.id} is not matched in linear time, RE2 refuses its expression: {slow}"))
+            self.notes.append(
+                Note(rule.where, f"rule {rule.id} is not matched in linear time, RE2 refuses its expression: {slow}")
+            )
         targets = self._of(rule.variables) if rule.operator is not None else None
         return Link(rule, targets, self._pipeline(rule.transformations), judge)
 
@@ -198,7 +215,7 @@ class Plan:
                 link = step.links[0]
                 if link.negated or link.targets is None or link.targets.changing:
                     continue
-                if type(link.judge).possible is not operators._Judge.possible or link.judge.scan is not None:
+                if link.judge.quick or link.judge.scan is not None:
                     scope = self._scope(link.targets)
                     together[phase, link.pipeline, link.rule.multi_match, scope].append(link)
         for (_, pipeline, stages, scope), links in together.items():
@@ -240,9 +257,9 @@ class Plan:
             return
         meant = matcher(ctl.value)
         for rule, tags, msg in self._tags:
-            if ctl.name.endswith("ByTag") and any(map(meant, tags)):
-                yield rule
-            elif ctl.name.endswith("ByMsg") and msg is not None and meant(str(msg)):
+            if (ctl.name.endswith("ByTag") and any(map(meant, tags))) or (
+                ctl.name.endswith("ByMsg") and msg is not None and meant(str(msg))
+            ):
                 yield rule
 
     def __repr__(self) -> str:

@@ -23,7 +23,7 @@ from balancer_crs.engine.matches import Interruption, Match
 from balancer_crs.engine.messages import Request, Response
 from balancer_crs.engine.multipart import read_multipart
 from balancer_crs.engine.operators import encode
-from balancer_crs.engine.patterns import Captures, TookTooLong
+from balancer_crs.engine.patterns import Captures, TimeLimitError
 from balancer_crs.engine.plan import Link, Step
 from balancer_crs.engine.scanner import Scanner
 from balancer_crs.engine.variables import NAME_LISTS, Facts, Target, label, label_bytes, without
@@ -146,7 +146,9 @@ class Transaction:
         if kind != "MULTIPART" and len(body) > settings.request_body_no_files_limit:
             texts["INBOUND_DATA_ERROR"] = b"1"
             if action == "Reject" and self.mode == "On":
-                self.interruption = Interruption("deny", 413, None, 0, "the request body without files is longer than allowed")
+                self.interruption = Interruption(
+                    "deny", 413, None, 0, "the request body without files is longer than allowed"
+                )
                 return
             body = body[: settings.request_body_no_files_limit]
         read = self._parsed(kind, body)
@@ -158,7 +160,11 @@ class Transaction:
             error = f"more than {settings.arguments_limit} arguments"
         if error:
             texts["REQBODY_ERROR"] = texts["REQBODY_PROCESSOR_ERROR"] = b"1"
-            message = f"{kind or 'Request'} parsing error: {error}" if kind != "MULTIPART" else f"Multipart parsing error: {error}"
+            message = (
+                f"{kind or 'Request'} parsing error: {error}"
+                if kind != "MULTIPART"
+                else f"Multipart parsing error: {error}"
+            )
             texts["REQBODY_ERROR_MSG"] = texts["REQBODY_PROCESSOR_ERROR_MSG"] = message.encode("utf-8", "replace")
         if body:
             texts["REQUEST_BODY_LENGTH"] = b"%d" % len(body)
@@ -233,7 +239,7 @@ class Transaction:
         for target, value in self._values(link, rule, found):
             try:
                 captures = judge(value, expand)
-            except TookTooLong:
+            except TimeLimitError:
                 self.facts.texts["MSC_PCRE_LIMITS_EXCEEDED"] = b"1"
                 continue
             if (captures is None) is negated:

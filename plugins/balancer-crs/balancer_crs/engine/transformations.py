@@ -115,13 +115,13 @@ def _cmd_line_joined(value: bytes, single: bool) -> bytes | None:
 
 def _free(change: Change) -> Joined:
     """A change that never looks beyond a newline."""
-    return lambda value, single: change(value)
+    return lambda value, _single: change(value)
 
 
 def _without(change: Change, *marks: bytes) -> Joined:
     """A change that does not look beyond a newline unless one of the marks is there."""
 
-    def joined(value: bytes, single: bool) -> bytes | None:
+    def joined(value: bytes, _single: bool) -> bytes | None:
         for mark in marks:
             if mark in value:
                 return None
@@ -137,10 +137,10 @@ def _in_lines(change: Change) -> Joined:
 
 def _same_unless(found: re.Pattern[bytes]) -> Joined:
     """A change that leaves values alone in which this is not found."""
-    return lambda value, single: None if found.search(value) else value
+    return lambda value, _single: None if found.search(value) else value
 
 
-def _alone(value: bytes, single: bool) -> bytes | None:
+def _alone(_value: bytes, _single: bool) -> bytes | None:
     return None
 
 

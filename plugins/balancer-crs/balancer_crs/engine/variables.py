@@ -386,7 +386,9 @@ def _tests(variables: Any) -> dict[str, Callable[[bytes], bool]]:
             keys.setdefault(each.name, set()).add(key)
         elif (pattern := _pattern(each)) is not None:
             patterns.setdefault(each.name, []).append(pattern)
-    return {name: _test(frozenset(keys.get(name, ())), patterns.get(name, [])) for name in keys.keys() | patterns.keys()}
+    return {
+        name: _test(frozenset(keys.get(name, ())), patterns.get(name, [])) for name in keys.keys() | patterns.keys()
+    }
 
 
 def _test(keys: frozenset[bytes], patterns: list[Any]) -> Callable[[bytes], bool]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from balancer_crs.engine.engine import Engine
 from balancer_crs.engine.messages import Request, Response
 from balancer_crs.engine.transaction import Transaction
@@ -102,14 +101,18 @@ def written(given: dict[str, Any]) -> bytes:
     if given.get("autocomplete_headers", True):
         if body and "content-type" not in names:
             headers.append(("Content-Type", "application/x-www-form-urlencoded"))
-        if (body or given.get("method") in ("POST", "PUT", "PATCH")) and "content-length" not in names and "transfer-encoding" not in names:
+        if (
+            (body or given.get("method") in ("POST", "PUT", "PATCH"))
+            and "content-length" not in names
+            and "transfer-encoding" not in names
+        ):
             headers.append(("Content-Length", str(len(body))))
         if "connection" not in names:
             headers.append(("Connection", "close"))
     version = given.get("version")
     line = f"{given.get('method', 'GET')} {given.get('uri', '/')} {'HTTP/1.1' if version is None else version}"
     head = "".join(f"{name}: {value}\r\n" for name, value in headers)
-    return f"{line}\r\n{head}\r\n".encode("utf-8") + body
+    return f"{line}\r\n{head}\r\n".encode() + body
 
 
 def parsed(raw: bytes) -> tuple[Request | None, bytes]:
@@ -165,7 +168,9 @@ def answer(head: Request, body: bytes) -> tuple[Response, bytes]:
             text = base64.b64decode(wanted["encodedBody"])
         except binascii.Error:
             text = b""
-    headers = {"Content-Type": "text/plain"} | {str(name): str(value) for name, value in (wanted.get("headers") or {}).items()}
+    headers = {"Content-Type": "text/plain"} | {
+        str(name): str(value) for name, value in (wanted.get("headers") or {}).items()
+    }
     return Response(int(wanted.get("status", 200)), tuple((n.encode(), v.encode()) for n, v in headers.items())), text
 
 

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from twisted.trial.unittest import TestCase
-
 from balancer_crs.engine.bodies import cookies, read_json, read_urlencoded, read_xml, urlencoded
+from twisted.trial.unittest import TestCase
 
 
 class FormTests(TestCase):

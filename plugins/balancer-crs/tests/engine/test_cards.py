@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from twisted.trial.unittest import TestCase
-
 from balancer_crs.engine import cards
+from twisted.trial.unittest import TestCase
 
 
 class CardTests(TestCase):

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from twisted.trial.unittest import TestCase
-
 from balancer_crs.engine import decoding
 from balancer_crs.engine.decoding import best_fit
+from twisted.trial.unittest import TestCase
 
 
 class UrlTests(TestCase):
@@ -37,7 +36,10 @@ class UrlTests(TestCase):
 
     def test_best_fit(self) -> None:
         """A character becomes the one of ASCII that looks like it."""
-        self.assertEqual([best_fit(code) for code in (0x41, 0x2019, 0xE9, 0xFF07, 0x2215, 0x80)], [b"A", b"'", b"e", b"'", b"/", b"x"])
+        self.assertEqual(
+            [best_fit(code) for code in (0x41, 0x2019, 0xE9, 0xFF07, 0x2215, 0x80)],
+            [b"A", b"'", b"e", b"'", b"/", b"x"],
+        )
 
 
 class HtmlTests(TestCase):

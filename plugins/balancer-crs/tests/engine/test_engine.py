@@ -39,7 +39,10 @@ class CoreRuleSetTests(TestCase):
             if number % 7 or stage.head is None:
                 continue
             found = [
-                [(match.id, match.target, match.value, match.logdata) for match in regression.run(each, stage.head, stage.body).logged()]
+                [
+                    (match.id, match.target, match.value, match.logdata)
+                    for match in regression.run(each, stage.head, stage.body).logged()
+                ]
                 for each in (fast, slow)
             ]
             self.assertEqual(found[0], found[1], stage.name)

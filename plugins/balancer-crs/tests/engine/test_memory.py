@@ -1,9 +1,8 @@
 from __future__ import annotations
 
+from balancer_crs.engine.memory import MOST_MEMBERS, Memory
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
-
-from balancer_crs.engine.memory import MOST_MEMBERS, Memory
 
 
 class MemoryTests(TestCase):

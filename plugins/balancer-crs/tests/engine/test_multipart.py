@@ -1,11 +1,10 @@
 from __future__ import annotations
 
+from balancer_crs.engine.bodies import Body
+from balancer_crs.engine.multipart import read_multipart
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
-
-from balancer_crs.engine.bodies import Body
-from balancer_crs.engine.multipart import read_multipart
 
 TYPE = b"multipart/form-data; boundary=B"
 
@@ -19,7 +18,14 @@ def flags(body: Body) -> set[str]:
 
 
 FIELD = (b"--B", b'Content-Disposition: form-data; name="a"', b"", b"1")
-FILE = (b"--B", b'Content-Disposition: form-data; name="f"; filename="x.txt"', b"Content-Type: text/plain", b"", b"12", b"34")
+FILE = (
+    b"--B",
+    b'Content-Disposition: form-data; name="f"; filename="x.txt"',
+    b"Content-Type: text/plain",
+    b"",
+    b"12",
+    b"34",
+)
 
 
 class MultipartTests(TestCase):
@@ -45,7 +51,10 @@ class MultipartTests(TestCase):
             (read(b"--B", b"Content-Disposition: form-data; name='a'", b"", b"1", b"--B--"), {"INVALID_QUOTING"}),
             (read(*FIELD, b"--B--", kind=b'multipart/form-data; boundary="B"'), {"BOUNDARY_QUOTED"}),
             (read(*FIELD, b"--B--", kind=b"multipart/form-data; boundary= B"), {"BOUNDARY_WHITESPACE"}),
-            (read(*FIELD, b"--B--", kind=b"multipart/form-data boundary=B"), {"MISSING_SEMICOLON", "SEMICOLON_MISSING"}),
+            (
+                read(*FIELD, b"--B--", kind=b"multipart/form-data boundary=B"),
+                {"MISSING_SEMICOLON", "SEMICOLON_MISSING"},
+            ),
         ):
             found = flags(body) - {"STRICT_ERROR"}
             if expected is None:
@@ -95,7 +104,12 @@ class MultipartTests(TestCase):
             (b"multipart/form-data; boundary=" + b"B" * 1100, "length"),
         ):
             self.assertIn(reason, read_multipart(b"", kind).error, kind)
-        self.assertEqual(read(b"-" + b"-----WebKitFormBoundaryX--", kind=b"multipart/form-data; boundary=----WebKitFormBoundaryX").error[:17], "Multipart: Invali")
+        self.assertEqual(
+            read(
+                b"-" + b"-----WebKitFormBoundaryX--", kind=b"multipart/form-data; boundary=----WebKitFormBoundaryX"
+            ).error[:17],
+            "Multipart: Invali",
+        )
 
     def test_names(self) -> None:
         """Quoted names may hold what is escaped, and a backslash that escapes nothing."""
@@ -110,7 +124,11 @@ class MultipartTests(TestCase):
         self.assertEqual(len(body.files), 1)
         self.assertIn("FILE_LIMIT_EXCEEDED", flags(body))
 
-    @given(st.lists(st.sampled_from([b"--B", b"--", b"\r\n", b"\n", *FIELD, *FILE, b"--B--", b"\x00", b" "]), max_size=25).map(b"".join))
+    @given(
+        st.lists(
+            st.sampled_from([b"--B", b"--", b"\r\n", b"\n", *FIELD, *FILE, b"--B--", b"\x00", b" "]), max_size=25
+        ).map(b"".join)
+    )
     @settings(max_examples=500, deadline=None)
     def test_anything(self, text: bytes) -> None:
         """Whatever comes, there is an answer."""

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
+from balancer_crs.engine import injection, operators
+from balancer_crs.engine.operators import Judge, UnavailableError, encode_text, judge, number
+from balancer_crs.lang.model import Operator, Reference, Text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SkipTest, TestCase
-
-from balancer_crs.engine import injection, operators
-from balancer_crs.engine.operators import Judge, Unavailable, encode_text, judge, number
-from balancer_crs.lang.model import Operator, Reference, Text
 
 
 def made(name: str, argument: str = "", entries: tuple[str, ...] = ()) -> Judge:
@@ -110,11 +109,25 @@ class OperatorTests(TestCase):
 
     def test_unavailable(self) -> None:
         """What needs a network says so."""
-        self.assertRaises(Unavailable, made, "rbl", "x")
+        self.assertRaises(UnavailableError, made, "rbl", "x")
 
     @given(
-        st.sampled_from(["validateByteRange 32-126", "validateByteRange 10,32-126", "validateUrlEncoding", "validateUtf8Encoding"])
-        | st.sampled_from(["contains b", "streq ab", "beginsWith a", "endsWith b", "rx ^a$", "rx a.b", "rx [^a]", "rx a\\b", "pm ab c"]),
+        st.sampled_from(
+            ["validateByteRange 32-126", "validateByteRange 10,32-126", "validateUrlEncoding", "validateUtf8Encoding"]
+        )
+        | st.sampled_from(
+            [
+                "contains b",
+                "streq ab",
+                "beginsWith a",
+                "endsWith b",
+                "rx ^a$",
+                "rx a.b",
+                "rx [^a]",
+                "rx a\\b",
+                "pm ab c",
+            ]
+        ),
         st.lists(st.text("ab c%1é\x00\n", max_size=5).map(str.encode), min_size=1, max_size=4),
     )
     @settings(max_examples=1500, deadline=None)
@@ -151,4 +164,4 @@ class InjectionTests(TestCase):
     def test_missing(self) -> None:
         """Without the library the operator says what is missing."""
         self.patch(injection, "library", lambda: None)
-        self.assertRaisesRegex(Unavailable, "libinjection", made, "detectSQLi")
+        self.assertRaisesRegex(UnavailableError, "libinjection", made, "detectSQLi")

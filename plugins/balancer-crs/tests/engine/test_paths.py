@@ -1,10 +1,9 @@
 from __future__ import annotations
 
+from balancer_crs.engine.paths import _normalized, normalize_path, normalize_path_win, path_is_normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
-
-from balancer_crs.engine.paths import _normalized, normalize_path, normalize_path_win, path_is_normal
 
 
 class PathTests(TestCase):

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+from balancer_crs.engine import injection
 from twisted.trial.unittest import TestCase
 
-from balancer_crs.engine import injection
 from tests.engine.test_transaction import engine, ids, run
 
 

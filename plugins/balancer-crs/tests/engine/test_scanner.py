@@ -1,11 +1,11 @@
 from __future__ import annotations
 
+from balancer_crs.engine.patterns import Bundle
+from balancer_crs.engine.scanner import Memo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
 
-from balancer_crs.engine.patterns import Bundle
-from balancer_crs.engine.scanner import Memo
 from tests.engine.test_transaction import engine, run
 
 RULES = r"""
@@ -21,7 +21,9 @@ SecRule ARGS|ARGS_NAMES|REQUEST_COOKIES "@rx [^a]$" "id:9,phase:1,pass,t:none"
 SecRule ARGS "@rx ^$" "id:10,phase:1,pass,t:none,t:replaceComments"
 """
 FAST, SLOW = engine(RULES), engine(RULES, prefilter=False, memo=False)
-_TEXT = st.lists(st.sampled_from(["a", "b", "A", "%5c", "%0a", "%3b", "/", "..", "+", "%00", "/*", "%c3%a9"]), max_size=6).map("".join)
+_TEXT = st.lists(
+    st.sampled_from(["a", "b", "A", "%5c", "%0a", "%3b", "/", "..", "+", "%00", "/*", "%c3%a9"]), max_size=6
+).map("".join)
 
 
 class ScannerTests(TestCase):
@@ -32,7 +34,10 @@ class ScannerTests(TestCase):
         target = "/?" + "&".join(f"n{number}={value}" for number, value in enumerate(values))
         headers = (b"Cookie", ";".join(f"c={value}" for value in cookies).encode())
         found = [
-            [(match.id, match.target, match.value, match.found) for match in run(each, target.encode(), headers).matches]
+            [
+                (match.id, match.target, match.value, match.found)
+                for match in run(each, target.encode(), headers).matches
+            ]
             for each in (FAST, SLOW)
         ]
         self.assertEqual(found[0], found[1])

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.task import Clock
-from twisted.trial.unittest import TestCase
-
 from balancer_crs.engine.engine import Engine
 from balancer_crs.engine.messages import Request, Response
 from balancer_crs.engine.transaction import Transaction
 from balancer_crs.folding import unfolded
 from balancer_crs.lang.parsing import parse_string
+from twisted.internet.task import Clock
+from twisted.trial.unittest import TestCase
 
 FORM = (b"Content-Type", b"application/x-www-form-urlencoded")
 
@@ -43,7 +42,7 @@ class MatchTests(TestCase):
     def test_what_matched(self) -> None:
         """A match says what matched where, what of it, and with what to tell."""
         transaction = run(
-            "SecRule ARGS \"@rx ([0-9])$\" \"id:1,phase:2,pass,capture,t:none,severity:CRITICAL,msg:'M %{TX.1}',"
+            'SecRule ARGS "@rx ([0-9])$" "id:1,phase:2,pass,capture,t:none,severity:CRITICAL,msg:\'M %{TX.1}\','
             "logdata:'%{MATCHED_VAR_NAME}=%{MATCHED_VAR}',setvar:tx.n=+5\""
         )
         [match] = transaction.matches
@@ -55,7 +54,9 @@ class MatchTests(TestCase):
 
     def test_negated(self) -> None:
         """A negated operator holds where it does not match, not where there is nothing."""
-        self.assertEqual(ids(run('SecRule ARGS:a "!@rx 2" "id:1,phase:1,pass"\nSecRule ARGS:x "!@rx 2" "id:2,phase:1,pass"')), [1])
+        self.assertEqual(
+            ids(run('SecRule ARGS:a "!@rx 2" "id:1,phase:1,pass"\nSecRule ARGS:x "!@rx 2" "id:2,phase:1,pass"')), [1]
+        )
 
     def test_chains(self) -> None:
         """A chain matches when all of it does; what a rule of it sets is set at once; the later ones see what matched."""

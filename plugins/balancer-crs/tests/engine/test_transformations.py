@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import hashlib
 
+from balancer_crs.engine.transformations import BY_NAME, Pipeline, transformation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
-
-from balancer_crs.engine.transformations import BY_NAME, Pipeline, transformation
 
 _PIECES = [
     b"a", b"B", b" ", b"\t", b"\n", b"\\", b"%41", b"%u0041", b"%", b"&lt;", b"&", b"#", b"/*", b"*/", b"--", b"<!--", b"/", b"..", b".",

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from twisted.trial.unittest import TestCase
-
 from balancer_crs.engine.bodies import read_json, read_xml
 from balancer_crs.engine.messages import Request, Response
 from balancer_crs.engine.multipart import read_multipart
 from balancer_crs.engine.variables import Facts, Targets, label, without
-from balancer_crs.lang.variables import parse_variables
 from balancer_crs.lang.model import Where
+from balancer_crs.lang.variables import parse_variables
+from twisted.trial.unittest import TestCase
 
 
 def facts(target: bytes = b"/", *headers: tuple[bytes, bytes], method: bytes = b"GET", **how: object) -> Facts:
@@ -42,7 +41,9 @@ class UriTests(TestCase):
     def test_absolute(self) -> None:
         """Of an absolute target only the path counts; the raw one is whole."""
         found = facts(b"http://h.example:80/p?q=1")
-        self.assertEqual(look(found, "REQUEST_URI|REQUEST_FILENAME"), [("REQUEST_URI", b"/p?q=1"), ("REQUEST_FILENAME", b"/p")])
+        self.assertEqual(
+            look(found, "REQUEST_URI|REQUEST_FILENAME"), [("REQUEST_URI", b"/p?q=1"), ("REQUEST_FILENAME", b"/p")]
+        )
         self.assertEqual(look(found, "REQUEST_URI_RAW"), [("REQUEST_URI_RAW", b"http://h.example:80/p?q=1")])
 
     def test_no_query(self) -> None:
@@ -53,7 +54,9 @@ class UriTests(TestCase):
 
 class CollectionTests(TestCase):
     def setUp(self) -> None:
-        self.facts = facts(b"/?a=1&B=2&a=3", (b"Host", b"h:80"), (b"Cookie", b"c=4; d=5"), (b"X-Y", b"z"), (b"x-y", b"w"))
+        self.facts = facts(
+            b"/?a=1&B=2&a=3", (b"Host", b"h:80"), (b"Cookie", b"c=4; d=5"), (b"X-Y", b"z"), (b"x-y", b"w")
+        )
 
     def test_members(self) -> None:
         """All members, one by its name in capitals or not, some by an expression, all but some."""
@@ -93,7 +96,9 @@ class CollectionTests(TestCase):
 
     def test_removed(self) -> None:
         """What a rule takes away from another's targets."""
-        targets = Targets(tuple(parse_variables("ARGS|REQUEST_COOKIES", lambda index: Where("f", index)))).gather(self.facts)
+        targets = Targets(tuple(parse_variables("ARGS|REQUEST_COOKIES", lambda index: Where("f", index)))).gather(
+            self.facts
+        )
         for variables, left in (("ARGS", 2), ("ARGS:a", 3), ("REQUEST_COOKIES:/^[cd]$/", 3), ("FILES", 5)):
             removed = parse_variables(variables, lambda index: Where("f", index))
             self.assertEqual(len(without(targets, removed)), left, variables)
@@ -118,7 +123,9 @@ class BodyTests(TestCase):
         found = facts(b"/?a=1")
         found.add_body(read_json(b'{"b": 2}'))
         self.assertEqual(look(found, "ARGS"), [("ARGS:a", b"1"), ("ARGS:json.b", b"2")])
-        self.assertEqual(look(found, "ARGS_POST|ARGS_GET_NAMES"), [("ARGS_POST:json.b", b"2"), ("ARGS_GET_NAMES:a", b"a")])
+        self.assertEqual(
+            look(found, "ARGS_POST|ARGS_GET_NAMES"), [("ARGS_POST:json.b", b"2"), ("ARGS_GET_NAMES:a", b"a")]
+        )
 
     def test_too_many(self) -> None:
         """Arguments beyond the limit are left out, and noted."""
