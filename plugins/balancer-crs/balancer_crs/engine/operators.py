@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Protocol
 
 from balancer_crs.engine import cards, injection
@@ -169,14 +170,18 @@ class IpMatch(_Judge):
 
     def __init__(self, operator: Operator) -> None:
         self._networks = [ipaddress.ip_network(entry.strip(), strict=False) for entry in operator.entries]
+        self._known = lru_cache(maxsize=4096)(self._within)
 
     def judge(self, value: bytes, expand: Expand) -> Captures | None:
+        return _MATCH if self._known(value) else None
+
+    def _within(self, value: bytes) -> bool:
         try:
             address = ipaddress.ip_address(value.decode("ascii"))
         except ValueError:
-            return None
+            return False
         mapped = getattr(address, "ipv4_mapped", None) or address
-        return _MATCH if any(mapped in network or address in network for network in self._networks) else None
+        return any(mapped in network or address in network for network in self._networks)
 
 
 class ByteRange(_Judge):

@@ -129,12 +129,23 @@ class Scanner:
             values = list({value for _, _, value in self.gather(scope)})
             self._raw[scope] = (b"\n".join(values), len(values))
         if scan.stages:
-            return b"\n".join({stage for _, _, value in self.gather(scope) for stage in pipeline.stages(value)})
+            return self._stages(scope, pipeline)
         joined = self._together(scope, pipeline)
         if joined is not None:
             return joined
         apply = pipeline.apply
         return b"\n".join([apply(value) for value in {value for _, _, value in self.gather(scope)}])
+
+    def _stages(self, scope: Targets, pipeline: Pipeline) -> bytes:
+        texts: set[bytes] = set()
+        stage: Pipeline | None = pipeline
+        while stage is not None:
+            text = self._together(scope, stage)
+            if text is None:
+                return b"\n".join({each for _, _, value in self.gather(scope) for each in pipeline.stages(value)})
+            texts.add(text)
+            stage = stage.parent
+        return b"\n".join(texts)
 
     def _together(self, scope: Targets, pipeline: Pipeline) -> bytes | None:
         """Return the joined values after the pipeline, step by step: pipelines that begin alike share what they share."""

@@ -118,16 +118,15 @@ def _free(change: Change) -> Joined:
     return lambda value, _single: change(value)
 
 
-def _without(change: Change, *marks: bytes) -> Joined:
-    """A change that does not look beyond a newline unless one of the marks is there."""
+def _lines(change: Change) -> Joined:
+    """A change that is done line by line, good when every newline is a joint."""
+    return lambda value, single: b"\n".join(map(change, value.split(b"\n"))) if single else None
 
-    def joined(value: bytes, _single: bool) -> bytes | None:
-        for mark in marks:
-            if mark in value:
-                return None
-        return change(value)
 
-    return joined
+def _without(change: Change, mark: bytes) -> Joined:
+    """A change that does not look beyond a newline unless the mark is there."""
+    by_line = _lines(change)
+    return lambda value, single: by_line(value, single) if mark in value else change(value)
 
 
 def _in_lines(change: Change) -> Joined:
@@ -135,13 +134,14 @@ def _in_lines(change: Change) -> Joined:
     return lambda value, single: change(value) if single else None
 
 
-def _same_unless(found: re.Pattern[bytes]) -> Joined:
+def _unless(found: re.Pattern[bytes], change: Change) -> Joined:
     """A change that leaves values alone in which this is not found."""
-    return lambda value, _single: None if found.search(value) else value
+    by_line = _lines(change)
+    return lambda value, single: by_line(value, single) if found.search(value) else value
 
 
-def _alone(_value: bytes, _single: bool) -> bytes | None:
-    return None
+def _by_line(name: str, change: Change) -> Transformation:
+    return Transformation(name, change, _lines(change))
 
 
 def _same(value: bytes) -> bytes:
@@ -153,17 +153,17 @@ _ALL = (
     Transformation("uppercase", bytes.upper, _free(bytes.upper)),
     Transformation("urlDecode", decoding.url_decode, _free(decoding.url_decode)),
     Transformation("urlDecodeUni", decoding.url_decode_uni, _free(decoding.url_decode_uni)),
-    Transformation("urlEncode", url_encode, _alone),
+    _by_line("urlEncode", url_encode),
     Transformation("htmlEntityDecode", decoding.html_entity_decode, _free(decoding.html_entity_decode)),
     Transformation("jsDecode", decoding.js_decode, _without(decoding.js_decode, b"\\\n")),
     Transformation("cssDecode", decoding.css_decode, _without(decoding.css_decode, b"\\")),
     Transformation("escapeSeqDecode", decoding.escape_seq_decode, _without(decoding.escape_seq_decode, b"\\\n")),
     Transformation("utf8toUnicode", decoding.utf8_to_unicode, _free(decoding.utf8_to_unicode)),
-    Transformation("base64Decode", decoding.base64_decode, _alone),
-    Transformation("base64DecodeExt", decoding.base64_decode_ext, _alone),
-    Transformation("base64Encode", decoding.base64_encode, _alone),
-    Transformation("hexDecode", decoding.hex_decode, _alone),
-    Transformation("hexEncode", decoding.hex_encode, _alone),
+    _by_line("base64Decode", decoding.base64_decode),
+    _by_line("base64DecodeExt", decoding.base64_decode_ext),
+    _by_line("base64Encode", decoding.base64_encode),
+    _by_line("hexDecode", decoding.hex_decode),
+    _by_line("hexEncode", decoding.hex_encode),
     Transformation("sqlHexDecode", decoding.sql_hex_decode, _free(decoding.sql_hex_decode)),
     Transformation(
         "compressWhitespace", compress_whitespace, _in_lines(lambda value: _SPACE_RUN_IN_LINE.sub(b" ", value))
@@ -178,20 +178,20 @@ _ALL = (
         "replaceNulls", lambda value: value.replace(b"\x00", b" "), _free(lambda value: value.replace(b"\x00", b" "))
     ),
     Transformation("replaceComments", replace_comments, _without(replace_comments, b"/*")),
-    Transformation("removeComments", remove_comments, _same_unless(_COMMENT_START)),
+    Transformation("removeComments", remove_comments, _unless(_COMMENT_START, remove_comments)),
     Transformation("removeCommentsChar", remove_comments_char, _free(remove_comments_char)),
-    Transformation("normalizePath", normalize_path, _same_unless(path_is_normal)),
-    Transformation("normalizePathWin", normalize_path_win, _same_unless(path_is_normal_win)),
+    Transformation("normalizePath", normalize_path, _unless(path_is_normal, normalize_path)),
+    Transformation("normalizePathWin", normalize_path_win, _unless(path_is_normal_win, normalize_path_win)),
     Transformation("cmdLine", cmd_line, _cmd_line_joined),
-    Transformation("length", lambda value: b"%d" % len(value), _alone),
-    Transformation("md5", lambda value: hashlib.md5(value, usedforsecurity=False).digest(), _alone),
-    Transformation("sha1", lambda value: hashlib.sha1(value, usedforsecurity=False).digest(), _alone),
-    Transformation("trim", lambda value: value.strip(_SPACES), _alone),
-    Transformation("trimLeft", lambda value: value.lstrip(_SPACES), _alone),
-    Transformation("trimRight", lambda value: value.rstrip(_SPACES), _alone),
-    Transformation("parityEven7bit", lambda value: value.translate(_EVEN), _alone),
-    Transformation("parityOdd7bit", lambda value: value.translate(_ODD), _alone),
-    Transformation("parityZero7bit", lambda value: value.translate(_ZERO), _alone),
+    _by_line("length", lambda value: b"%d" % len(value)),
+    _by_line("md5", lambda value: hashlib.md5(value, usedforsecurity=False).digest()),
+    _by_line("sha1", lambda value: hashlib.sha1(value, usedforsecurity=False).digest()),
+    _by_line("trim", lambda value: value.strip(_SPACES)),
+    _by_line("trimLeft", lambda value: value.lstrip(_SPACES)),
+    _by_line("trimRight", lambda value: value.rstrip(_SPACES)),
+    _by_line("parityEven7bit", lambda value: value.translate(_EVEN)),
+    _by_line("parityOdd7bit", lambda value: value.translate(_ODD)),
+    _by_line("parityZero7bit", lambda value: value.translate(_ZERO)),
     Transformation("none", _same, _free(_same)),
 )
 BY_NAME = {each.name: each for each in _ALL}

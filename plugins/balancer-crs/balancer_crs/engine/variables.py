@@ -304,24 +304,25 @@ class Targets:
             found += self._members(facts, name, key, pattern)
         return found
 
-    def _count(self, facts: Facts, name: str, key: bytes | None, pattern: Any) -> int:
+    def _count(self, facts: Facts, name: str, key: bytes | None, pattern: _Chosen | None) -> int:
         if name == "XML":
             return int(facts.xml is not None)
         if facts.text(name) is not None:
             return 1
         return len(self._members(facts, name, key, pattern))
 
-    def _members(self, facts: Facts, name: str, key: bytes | None, pattern: Any) -> list[Target]:
+    def _members(self, facts: Facts, name: str, key: bytes | None, pattern: _Chosen | None) -> list[Target]:
         if key is not None:
             if name in MEMBERS:
                 value = facts.members(name).get(key)
                 return [] if value is None else [(name, key, value)]
             return [(name, member, value) for member, value in facts.pairs(name) if member.lower() == key]
         tests = self._excluded.get(name)
+        pairs = facts.members(name).items() if name in MEMBERS else facts.pairs(name)
         if pattern is not None:
-            chosen = [(name, member, value) for member, value in facts.pairs(name) if pattern.search(member)]
+            chosen = [(name, member, value) for member, value in pairs if pattern[member]]
         else:
-            chosen = [(name, member, value) for member, value in facts.pairs(name)]
+            chosen = [(name, member, value) for member, value in pairs]
         if tests is not None:
             chosen = [each for each in chosen if not tests(each[1])]
         return chosen
@@ -356,31 +357,31 @@ def _key(variable: Variable) -> bytes | None:
     return None if variable.key is None else variable.key.encode("utf-8", "surrogateescape").lower()
 
 
-class _Prefix:
-    """``/^NAME_/``: by far the quickest expression among those rules choose members with."""
+class _Chosen(dict[bytes, bool]):
+    """Which names an expression finds: it is asked once for each, and most names come again."""
 
-    def __init__(self, prefix: bytes) -> None:
-        self._prefix = prefix.lower()
+    def __init__(self, pattern: str) -> None:
+        super().__init__()
+        self._search = re2.compile(pattern.encode("utf-8", "surrogateescape"), options(case=False)).search
 
-    def search(self, member: bytes) -> bool:
-        return member.lower().startswith(self._prefix)
+    def __missing__(self, member: bytes) -> bool:
+        if len(self) >= _MOST_NAMES:
+            self.clear()
+        found = self[member] = self._search(member) is not None
+        return found
 
 
-_PREFIX = re.compile(r"\^([A-Za-z0-9_-]+)\Z")
+_MOST_NAMES = 4096
 
 
-def _pattern(variable: Variable) -> Any:
-    if variable.pattern is None:
-        return None
-    if simple := _PREFIX.match(variable.pattern):
-        return _Prefix(simple[1].encode())
-    return re2.compile(variable.pattern.encode("utf-8", "surrogateescape"), options(case=False))
+def _pattern(variable: Variable) -> _Chosen | None:
+    return None if variable.pattern is None else _Chosen(variable.pattern)
 
 
 def _tests(variables: Any) -> dict[str, Callable[[bytes], bool]]:
     """Return, by variable, a test whether a member is meant."""
     keys: dict[str, set[bytes]] = {}
-    patterns: dict[str, list[Any]] = {}
+    patterns: dict[str, list[_Chosen]] = {}
     for each in variables:
         if (key := _key(each)) is not None:
             keys.setdefault(each.name, set()).add(key)
@@ -391,8 +392,8 @@ def _tests(variables: Any) -> dict[str, Callable[[bytes], bool]]:
     }
 
 
-def _test(keys: frozenset[bytes], patterns: list[Any]) -> Callable[[bytes], bool]:
+def _test(keys: frozenset[bytes], patterns: list[_Chosen]) -> Callable[[bytes], bool]:
     def meant(member: bytes) -> bool:
-        return member.lower() in keys or any(pattern.search(member) for pattern in patterns)
+        return member.lower() in keys or any(pattern[member] for pattern in patterns)
 
     return meant
