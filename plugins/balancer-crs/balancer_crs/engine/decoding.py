@@ -7,6 +7,7 @@ where that differs from the standard of the encoding, ModSecurity's way is what 
 from __future__ import annotations
 
 import base64
+import binascii
 import re
 import unicodedata
 from functools import lru_cache
@@ -191,9 +192,10 @@ def sql_hex_decode(value: bytes) -> bytes:
 
 def base64_decode(value: bytes) -> bytes:
     """Decode up to the first byte that cannot be: strict."""
-    head = _BASE64_HEAD.match(value)
-    assert head is not None
-    return _base64(head[0].translate(None, b"\r\n"))
+    found = _BASE64_HEAD.match(value)
+    assert found is not None
+    head = found[0]
+    return _base64(head.translate(None, b"\r\n") if b"\n" in head or b"\r" in head else head)
 
 
 def base64_decode_ext(value: bytes) -> bytes:
@@ -205,9 +207,13 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
 def _base64(letters: bytes) -> bytes:
-    if len(letters) % 4 == 1:
-        letters = letters[:-1]
-    return base64.b64decode(letters + b"=" * (-len(letters) % 4))
+    over = len(letters) % 4
+    if over == 1:
+        return binascii.a2b_base64(letters[:-1])
+    return binascii.a2b_base64(letters + _PADDING[over])
+
+
+_PADDING = (b"", b"", b"==", b"=")
 
 
 def base64_encode(value: bytes) -> bytes:

@@ -6,12 +6,18 @@ Values are joined by newlines, transformed together where that is the same, and 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from balancer_crs.engine.patterns import Bundle
 from balancer_crs.engine.plan import Link, Scan
-from balancer_crs.engine.transformations import Pipeline
+from balancer_crs.engine.transformations import Pipeline, Transformation
 from balancer_crs.engine.variables import Facts, Target, Targets
 
 _NONE: frozenset[int] = frozenset()
+_Together = bytes | list[bytes]
+_FEW = 16
+"""Values that are looked at together where many are: one look costs two microseconds, however few they are."""
+
 _MANY = 4
 """Values from which on it pays to transform them together."""
 
@@ -65,7 +71,7 @@ class Scanner:
         self._raw: dict[Targets, tuple[bytes, int]] = {}
         self._joined: dict[tuple[Targets, Pipeline, bool], bytes] = {}
         self._hits: dict[Scan, frozenset[int]] = {}
-        self._stepped: dict[tuple[Targets, Pipeline], bytes | None] = {}
+        self._stepped: dict[tuple[Targets, Pipeline], _Together] = {}
         self._changed: dict[tuple[Targets, Pipeline], list[bytes] | None] = {}
 
     def gather(self, targets: Targets) -> list[Target]:
@@ -129,34 +135,51 @@ class Scanner:
             values = list({value for _, _, value in self.gather(scope)})
             self._raw[scope] = (b"\n".join(values), len(values))
         if scan.stages:
-            return self._stages(scope, pipeline)
-        joined = self._together(scope, pipeline)
-        if joined is not None:
-            return joined
-        apply = pipeline.apply
-        return b"\n".join([apply(value) for value in {value for _, _, value in self.gather(scope)}])
+            return b"\n".join({_text_of(each) for each in self._all_stages(scope, pipeline)})
+        return _text_of(self._together(scope, pipeline))
 
-    def _stages(self, scope: Targets, pipeline: Pipeline) -> bytes:
-        texts: set[bytes] = set()
+    def _all_stages(self, scope: Targets, pipeline: Pipeline) -> Iterator[_Together]:
         stage: Pipeline | None = pipeline
         while stage is not None:
-            text = self._together(scope, stage)
-            if text is None:
-                return b"\n".join({each for _, _, value in self.gather(scope) for each in pipeline.stages(value)})
-            texts.add(text)
+            yield self._together(scope, stage)
             stage = stage.parent
-        return b"\n".join(texts)
 
-    def _together(self, scope: Targets, pipeline: Pipeline) -> bytes | None:
-        """Return the joined values after the pipeline, step by step: pipelines that begin alike share what they share."""
+    def _together(self, scope: Targets, pipeline: Pipeline) -> _Together:
+        """Return the values after the pipeline, step by step: pipelines that begin alike share what they share.
+
+        They stay joined as long as a step can be done so, and are a list from there on.
+        """
         text, count = self._raw[scope]
         parent = pipeline.parent
         if parent is None:
             return text
         key = (scope, pipeline)
-        if key in self._stepped:
-            return self._stepped[key]
-        before = self._together(scope, parent)
-        after = None if before is None else pipeline.steps[-1].joined(before, before.count(b"\n") == count - 1)
-        self._stepped[key] = after
+        after = self._stepped.get(key)
+        if after is None:
+            after = self._stepped[key] = self._step(scope, parent, pipeline.steps[-1], count)
         return after
+
+    def _step(self, scope: Targets, parent: Pipeline, step: Transformation, count: int) -> _Together:
+        before = self._together(scope, parent)
+        if isinstance(before, bytes):
+            single = before.count(b"\n") == count - 1
+            joined = step.joined(before, single)
+            if joined is not None:
+                return joined
+            if single:
+                before = before.split(b"\n")
+            else:
+                before = [parent.apply(value) for value in {value for _, _, value in self.gather(scope)}]
+        return list(map(step.apply, before))
+
+    def narrowed(self, link: Link, values: list[bytes]) -> Iterator[int]:
+        """Yield the places of the values that the link, which has a scan, can match: looked at a few together."""
+        scan = link.scan
+        assert scan is not None
+        for start in range(0, len(values), _FEW):
+            if link.place in scan.bundle.find(b"\n".join(values[start : start + _FEW])):
+                yield from range(start, min(start + _FEW, len(values)))
+
+
+def _text_of(values: _Together) -> bytes:
+    return values if isinstance(values, bytes) else b"\n".join(values)

@@ -36,6 +36,9 @@ _DIGITS = [b"%d" % number for number in range(10)]
 _SNIPPET = 200
 _WHOLE = ("", "URLENCODED", "JSON")
 """Body processors that leave ``REQUEST_BODY`` for rules to look at."""
+_LOTS = 48
+"""Values from which on those that can match are looked for a few at a time."""
+
 _STATUS = {"deny": 403, "redirect": 302, "drop": 444}
 
 
@@ -252,10 +255,12 @@ class Transaction:
         pipeline = link.pipeline
         if link.rule.multi_match:
             return [(target, stage) for target in found for stage in pipeline.stages(target[2])]
-        if not pipeline.steps:
+        if not pipeline.steps and len(found) < _LOTS:
             return [(target, target[2]) for target in found]
         if len(found) >= 4 and rule.id not in self.excluded and link.targets is not None:
             changed = self._scanner.values(link.targets, pipeline)
+            if changed is not None and len(changed) >= _LOTS and link.scan is not None and not link.precheck:
+                return [(found[place], changed[place]) for place in self._scanner.narrowed(link, changed)]
             if changed is not None:
                 return zip(found, changed, strict=True)
         apply = pipeline.apply

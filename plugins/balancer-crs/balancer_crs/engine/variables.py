@@ -321,8 +321,10 @@ class Targets:
         pairs = facts.members(name).items() if name in MEMBERS else facts.pairs(name)
         if pattern is not None:
             chosen = [(name, member, value) for member, value in pairs if pattern[member]]
+        elif tests is None:
+            return [(name, member, value) for member, value in pairs]
         else:
-            chosen = [(name, member, value) for member, value in pairs]
+            return [(name, member, value) for member, value in pairs if not tests(member)]
         if tests is not None:
             chosen = [each for each in chosen if not tests(each[1])]
         return chosen
