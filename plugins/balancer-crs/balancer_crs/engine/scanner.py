@@ -163,9 +163,10 @@ class Scanner:
         before = self._together(scope, parent)
         if isinstance(before, bytes):
             single = before.count(b"\n") == count - 1
-            joined = step.joined(before, single)
-            if joined is not None:
-                return joined
+            if not (single and step.by_line):
+                joined = step.joined(before, single)
+                if joined is not None:
+                    return joined
             if single:
                 before = before.split(b"\n")
             else:

@@ -28,11 +28,13 @@ class Transformation:
         name: as rules write it.
         apply: to one value.
         joined: to joined values; told whether each newline is a joint; None when it must be done one by one.
+        by_line: whether that is no more than each line by itself.
     """
 
     name: str
     apply: Change
     joined: Joined
+    by_line: bool = False
 
     def __repr__(self) -> str:
         return f"<t:{self.name}>"
@@ -141,7 +143,7 @@ def _unless(found: re.Pattern[bytes], change: Change) -> Joined:
 
 
 def _by_line(name: str, change: Change) -> Transformation:
-    return Transformation(name, change, _lines(change))
+    return Transformation(name, change, _lines(change), by_line=True)
 
 
 def _same(value: bytes) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import re2
@@ -318,16 +318,12 @@ class Targets:
                 return [] if value is None else [(name, key, value)]
             return [(name, member, value) for member, value in facts.pairs(name) if member.lower() == key]
         tests = self._excluded.get(name)
-        pairs = facts.members(name).items() if name in MEMBERS else facts.pairs(name)
+        pairs: Iterable[tuple[bytes, bytes]] = facts.members(name).items() if name in MEMBERS else facts.pairs(name)
         if pattern is not None:
-            chosen = [(name, member, value) for member, value in pairs if pattern[member]]
-        elif tests is None:
+            pairs = [pair for pair in pairs if pattern[pair[0]]]
+        if tests is None:
             return [(name, member, value) for member, value in pairs]
-        else:
-            return [(name, member, value) for member, value in pairs if not tests(member)]
-        if tests is not None:
-            chosen = [each for each in chosen if not tests(each[1])]
-        return chosen
+        return [(name, member, value) for member, value in pairs if not tests(member)]
 
     def __repr__(self) -> str:
         return f"<Targets {'|'.join(map(str, self.variables))}>"
