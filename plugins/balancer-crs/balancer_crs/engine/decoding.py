@@ -43,10 +43,14 @@ def url_decode_uni(value: bytes) -> bytes:
     """Decode ``%41``, ``+`` and ``%u0041``, the last to the letter that looks most like it."""
     if b"%" not in value and b"+" not in value:
         return value
-    return _URL_UNI.sub(lambda found: _PERCENT.get(found[0]) or best_fit(int(found[0].lstrip(b"%uU"), 16)), value)
+    return _URL_UNI.sub(lambda found: _PERCENT.get(found[0]) or _wide(found[0]), value)
 
 
 @lru_cache(maxsize=4096)
+def _wide(escape: bytes) -> bytes:
+    return best_fit(int(escape[2:].decode(), 16))
+
+
 def best_fit(code: int) -> bytes:
     """Return the one byte that a server with code page 20127 (ASCII) takes for this character; ``x`` where it has none."""
     if code < 0x80:
@@ -99,10 +103,13 @@ def _decimal(digits: bytes) -> int:
 
 def js_decode(value: bytes) -> bytes:
     r"""Decode ``\u0041``, ``\x41``, ``\101``, ``\n``; another letter stands for itself; full-width letters become plain ones."""
-    return _JS.sub(_js, value) if b"\\" in value else value
+    return _JS.sub(lambda found: _js(found[0]), value) if b"\\" in value else value
 
 
-def _js(found: re.Match[bytes]) -> bytes:
+@lru_cache(maxsize=4096)
+def _js(escape: bytes) -> bytes:
+    found = _JS.match(escape)
+    assert found is not None
     unicode, high, octal, letter = found.groups()
     if letter is not None:
         return _CONTROLS.get(letter, letter)
@@ -117,10 +124,13 @@ def _narrow(low: int, high: bytes) -> int:
 
 def css_decode(value: bytes) -> bytes:
     r"""Decode ``\41``, ``\000041`` and the blank after it; ``\`` before a line's end or the text's end goes."""
-    return _CSS.sub(_css, value) if b"\\" in value else value
+    return _CSS.sub(lambda found: _css(found[0]), value) if b"\\" in value else value
 
 
-def _css(found: re.Match[bytes]) -> bytes:
+@lru_cache(maxsize=4096)
+def _css(escape: bytes) -> bytes:
+    found = _CSS.match(escape)
+    assert found is not None
     digits, letter = found.groups()
     if digits is None:
         return b"" if letter == b"\n" else letter
@@ -132,10 +142,13 @@ def _css(found: re.Match[bytes]) -> bytes:
 
 def escape_seq_decode(value: bytes) -> bytes:
     r"""Decode what ANSI C escapes: ``\n``, ``\x41``, ``\101``; another letter stands for itself."""
-    return _ANSI.sub(_ansi, value) if b"\\" in value else value
+    return _ANSI.sub(lambda found: _ansi(found[0]), value) if b"\\" in value else value
 
 
-def _ansi(found: re.Match[bytes]) -> bytes:
+@lru_cache(maxsize=4096)
+def _ansi(escape: bytes) -> bytes:
+    found = _ANSI.match(escape)
+    assert found is not None
     high, octal, letter = found.groups()
     if letter is not None:
         return _CONTROLS.get(letter, letter)
@@ -146,11 +159,11 @@ def utf8_to_unicode(value: bytes) -> bytes:
     """Write characters beyond ASCII as ``%u0105``; a sequence cut short goes, one longer than need be leaves its first byte too."""
     if value.isascii() and b"\x00" not in value:
         return value
-    return _UTF8.sub(_character, value)
+    return _UTF8.sub(lambda found: _character(found[0]), value)
 
 
-def _character(found: re.Match[bytes]) -> bytes:
-    piece = found[0]
+@lru_cache(maxsize=4096)
+def _character(piece: bytes) -> bytes:
     first, size = piece[0], len(piece)
     head = piece[:1] if first >= 0xF5 else b""
     if size == 1:

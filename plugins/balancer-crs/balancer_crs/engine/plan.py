@@ -47,7 +47,7 @@ class Scan:
     """Expressions that are looked for together.
 
     Attributes:
-        scope: where.
+        scope: where: what most rules look at, and what only these do, apart, as the first is large and shared.
         pipeline: after which transformations.
         stages: whether what the transformations leave on the way counts too.
         bundle: for what.
@@ -56,12 +56,12 @@ class Scan:
 
     __slots__ = ("bundle", "pipeline", "recurring", "scope", "stages")
 
-    def __init__(self, scope: Targets, pipeline: Pipeline, stages: bool, bundle: Bundle) -> None:
+    def __init__(self, scope: tuple[Targets, ...], pipeline: Pipeline, stages: bool, bundle: Bundle) -> None:
         self.scope = scope
         self.pipeline = pipeline
         self.stages = stages
         self.bundle = bundle
-        self.recurring = scope.names <= _RECURRING
+        self.recurring = all(part.names <= _RECURRING for part in scope)
 
     def __repr__(self) -> str:
         return f"<Scan for {len(self.bundle)} in {self.scope!r} after {self.pipeline!r}>"
@@ -209,7 +209,7 @@ class Plan:
 
     def _bundle(self) -> None:
         """Put the links that can be looked for in bulk into scans of about three."""
-        together: dict[tuple[int, Pipeline, bool, Targets], list[Link]] = defaultdict(list)
+        together: dict[tuple[int, Pipeline, bool, tuple[Targets, ...]], list[Link]] = defaultdict(list)
         for phase in PHASES:
             for step in self.phases[phase]:
                 link = step.links[0]
@@ -232,18 +232,21 @@ class Plan:
                 for link in others:
                     link.scan, link.precheck = scan, True
 
-    def _scope(self, targets: Targets) -> Targets:
+    def _scope(self, targets: Targets) -> tuple[Targets, ...]:
         """Return where to look for a rule in bulk: at least where it looks."""
-        names = {str(each) for each in targets.variables if not each.exclude}
-        inputs = {name for name in names if name.partition(":")[0] in _INPUTS}
-        if len(inputs) >= 3:
-            names = (names - inputs) | _INPUTS | {name for name in inputs if name.startswith("XML")}
-            inputs = names
-        variables = {str(each): each for each in targets.variables if not each.exclude}
-        chosen = [variables.get(name) or Variable(name) for name in sorted(names) if name != "XML"]
-        if inputs is names:
-            chosen += [each for each in _XML if str(each) not in names]
-        return self._of(tuple(chosen))
+        wanted = {str(each): each for each in targets.variables if not each.exclude}
+        inputs = {name for name in wanted if name.partition(":")[0] in _INPUTS}
+        if len(inputs) < 3:
+            return (self._of(tuple(wanted[name] for name in sorted(wanted))),)
+        shared = {name: Variable(name) for name in _INPUTS if name != "XML"} | {str(each): each for each in _XML}
+        if not inputs <= shared.keys():
+            # A member of its own is among all of them; a path of its own in a document is not.
+            shared |= {name: wanted[name] for name in inputs if name.startswith("XML")}
+        extra = sorted(wanted.keys() - inputs)
+        parts = [self._of(tuple(shared[name] for name in sorted(shared)))]
+        if extra:
+            parts.append(self._of(tuple(wanted[name] for name in extra)))
+        return tuple(parts)
 
     def _removed_by(self, ctl: Ctl) -> frozenset[int]:
         """Return the ids of the rules that a ``ctl:ruleRemove…`` means."""

@@ -18,6 +18,9 @@ _Together = bytes | list[bytes]
 _FEW = 16
 """Values that are looked at together where many are: one look costs two microseconds, however few they are."""
 
+_LARGE = 1024
+"""Bytes from which on what became of a value is kept: rules that look at it one by one want it again."""
+
 _MANY = 4
 """Values from which on it pays to transform them together."""
 
@@ -62,14 +65,15 @@ class Scanner:
         memo: what was found in the exchanges before; None to search always.
     """
 
-    __slots__ = ("_changed", "_facts", "_gathered", "_hits", "_joined", "_memo", "_raw", "_stepped")
+    __slots__ = ("_changed", "_facts", "_gathered", "_hits", "_joined", "_large", "_memo", "_raw", "_stepped")
 
     def __init__(self, facts: Facts, memo: Memo | None) -> None:
         self._facts = facts
         self._memo = memo
         self._gathered: dict[Targets, list[Target]] = {}
         self._raw: dict[Targets, tuple[bytes, int]] = {}
-        self._joined: dict[tuple[Targets, Pipeline, bool], bytes] = {}
+        self._joined: dict[tuple[tuple[Targets, ...], Pipeline, bool], bytes | None] = {}
+        self._large: dict[tuple[Pipeline, bytes], bytes] = {}
         self._hits: dict[Scan, frozenset[int]] = {}
         self._stepped: dict[tuple[Targets, Pipeline], _Together] = {}
         self._changed: dict[tuple[Targets, Pipeline], list[bytes] | None] = {}
@@ -89,11 +93,11 @@ class Scanner:
         assert scan is not None
         if link.precheck:
             text = self._text(scan)
-            return self._raw[scan.scope][1] > 0 and link.judge.possible(text)
+            return text is not None and link.judge.possible(text)
         hits = self._hits.get(scan)
         if hits is None:
             text = self._text(scan)
-            if not self._raw[scan.scope][1]:
+            if text is None:
                 hits = _NONE
             elif self._memo is None or not scan.recurring:
                 hits = scan.bundle.find(text)
@@ -121,46 +125,63 @@ class Scanner:
             return None
         return text.split(b"\n")
 
-    def _text(self, scan: Scan) -> bytes:
-        """Return all values of a scan's scope, transformed and joined."""
+    def apply(self, pipeline: Pipeline, value: bytes) -> bytes:
+        """Return what the pipeline makes of a value; of a large one what it once made is kept."""
+        if len(value) < _LARGE or pipeline.parent is None:
+            return pipeline.apply(value)
+        key = (pipeline, value)
+        found = self._large.get(key)
+        if found is None:
+            found = self._large[key] = pipeline.steps[-1].apply(self.apply(pipeline.parent, value))
+        return found
+
+    def _text(self, scan: Scan) -> bytes | None:
+        """Return all values of a scan's scope, transformed and joined; None if there are none."""
         key = (scan.scope, scan.pipeline, scan.stages)
-        text = self._joined.get(key)
-        if text is None:
-            text = self._joined[key] = self._transformed(scan)
-        return text
+        if key not in self._joined:
+            self._joined[key] = self._transformed(scan)
+        return self._joined[key]
 
-    def _transformed(self, scan: Scan) -> bytes:
-        scope, pipeline = scan.scope, scan.pipeline
-        if scope not in self._raw:
-            values = list({value for _, _, value in self.gather(scope)})
-            self._raw[scope] = (b"\n".join(values), len(values))
-        if scan.stages:
-            return b"\n".join({_text_of(each) for each in self._all_stages(scope, pipeline)})
-        return _text_of(self._together(scope, pipeline))
+    def _transformed(self, scan: Scan) -> bytes | None:
+        texts: list[bytes] = []
+        for part in scan.scope:
+            if part not in self._raw:
+                values = list({value for _, _, value in self.gather(part)})
+                self._raw[part] = (b"\n".join(values), len(values))
+            if self._raw[part][1]:
+                if scan.stages:
+                    texts += {_text_of(each) for each in self._all_stages(part, scan.pipeline)}
+                else:
+                    texts.append(_text_of(self._together(part, scan.pipeline)))
+        if not texts:
+            return None
+        return texts[0] if len(texts) == 1 else b"\n".join(texts)
 
-    def _all_stages(self, scope: Targets, pipeline: Pipeline) -> Iterator[_Together]:
+    def _all_stages(self, part: Targets, pipeline: Pipeline) -> Iterator[_Together]:
         stage: Pipeline | None = pipeline
         while stage is not None:
-            yield self._together(scope, stage)
+            yield self._together(part, stage)
             stage = stage.parent
 
-    def _together(self, scope: Targets, pipeline: Pipeline) -> _Together:
+    def _together(self, part: Targets, pipeline: Pipeline) -> _Together:
         """Return the values after the pipeline, step by step: pipelines that begin alike share what they share.
 
         They stay joined as long as a step can be done so, and are a list from there on.
         """
-        text, count = self._raw[scope]
+        text, count = self._raw[part]
         parent = pipeline.parent
         if parent is None:
             return text
-        key = (scope, pipeline)
+        if count == 1:
+            return self.apply(pipeline, text)
+        key = (part, pipeline)
         after = self._stepped.get(key)
         if after is None:
-            after = self._stepped[key] = self._step(scope, parent, pipeline.steps[-1], count)
+            after = self._stepped[key] = self._step(part, parent, pipeline.steps[-1], count)
         return after
 
-    def _step(self, scope: Targets, parent: Pipeline, step: Transformation, count: int) -> _Together:
-        before = self._together(scope, parent)
+    def _step(self, part: Targets, parent: Pipeline, step: Transformation, count: int) -> _Together:
+        before = self._together(part, parent)
         if isinstance(before, bytes):
             single = before.count(b"\n") == count - 1
             if not (single and step.by_line):
@@ -170,7 +191,7 @@ class Scanner:
             if single:
                 before = before.split(b"\n")
             else:
-                before = [parent.apply(value) for value in {value for _, _, value in self.gather(scope)}]
+                before = [parent.apply(value) for value in {value for _, _, value in self.gather(part)}]
         return list(map(step.apply, before))
 
     def narrowed(self, link: Link, values: list[bytes]) -> Iterator[int]:

@@ -263,8 +263,8 @@ class Transaction:
                 return [(found[place], changed[place]) for place in self._scanner.narrowed(link, changed)]
             if changed is not None:
                 return zip(found, changed, strict=True)
-        apply = pipeline.apply
-        return [(target, apply(target[2])) for target in found]
+        apply = self._scanner.apply
+        return [(target, apply(pipeline, target[2])) for target in found]
 
     def _found(self, link: Link, rule: Rule, target: Target | None, value: bytes | None, captures: Captures) -> None:
         """Note one match of one value, and do what the rule wants done for each."""
