@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import io
-import os
+import lzma
 import shutil
+import struct
 import tarfile
 import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -28,6 +30,21 @@ FILES = 20_000
 
 _TIMEOUT = 60
 _SUFFIXES = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar", ".zip")
+
+
+_DAMAGED = (
+    OSError,
+    EOFError,
+    OverflowError,
+    ValueError,
+    RuntimeError,
+    lzma.LZMAError,
+    struct.error,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What the libraries raise when an archive is damaged, encrypted, or of a kind they do not know."""
 
 
 class ArchiveError(ValueError):
@@ -106,18 +123,10 @@ def unpack(data: bytes, target: Path) -> Path:
         inner = list((room / "all").iterdir())
         root = inner[0] if len(inner) == 1 and inner[0].is_dir() and inner[0].name != "rules" else room / "all"
         root.chmod(0o755)
-        os.rename(root, target)  # noqa: PTH104  # Path.rename would do the same; this refuses a directory that came meanwhile
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        RuntimeError,
-        NotImplementedError,
-        tarfile.TarError,
-        zipfile.BadZipFile,
-    ) as error:
-        if isinstance(error, ArchiveError):
-            raise
+        root.rename(target)
+    except ArchiveError:
+        raise
+    except _DAMAGED as error:
         raise ArchiveError(f"the archive cannot be unpacked: {error}") from None
     finally:
         shutil.rmtree(room, ignore_errors=True)

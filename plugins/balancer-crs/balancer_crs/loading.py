@@ -12,7 +12,7 @@ from balancer_crs.lang.parsing import Parser
 from balancer_crs.lang.reading import Directive, spoken
 from balancer_crs.lang.updates import matcher
 from balancer_crs.settings import VERDICTS, CRSSettings, Exclusion
-from balancer_crs.sources import DEBIAN, find
+from balancer_crs.sources import DEBIAN, SETUP, find
 
 __all__ = ["load", "read"]
 
@@ -39,6 +39,9 @@ def read(settings: CRSSettings, debian: tuple[Path, Path] = DEBIAN) -> RuleSet:
         place = len(parser.items)
         for path in sources.rules:
             parser.read(path)
+        for at, item in enumerate(parser.items, 1):  # a rule file may include the set-up file
+            if item.where.file.endswith(SETUP):
+                place = at
         rules = parser.items[place:]
         del parser.items[place:]
         version = 3 if any("/3." in each for each in parser.settings.component_signatures) else 4

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from balancer_crs.archives import fetch, is_archive, unpack
 
-__all__ = ["DEBIAN", "Sources", "find"]
+__all__ = ["DEBIAN", "SETUP", "Sources", "find"]
 
 DEBIAN = (Path("/usr/share/modsecurity-crs"), Path("/etc/modsecurity/crs"))
 """Where Debian's modsecurity-crs has its rules, and what may be edited of them."""
 
-_SETUP = ("crs-setup.conf", "crs-setup.conf.example")
+SETUP = ("crs-setup.conf", "crs-setup.conf.example")
+"""Names of set-up files, the first that is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def find(rules: str | None, setup: str | None = None, debian: tuple[Path, Path] 
 def _directory(path: Path, given: Path | None, debian: tuple[Path, Path]) -> Sources:
     root = path if (path / "rules").is_dir() else path.parent
     folder = path / "rules" if (path / "rules").is_dir() else path
-    files = [each for each in sorted(folder.glob("*.conf")) if each.is_file() and each.name not in _SETUP]
+    files = [each for each in sorted(folder.glob("*.conf")) if each.is_file() and each.name not in SETUP]
     if not files:
         raise ValueError(f"{folder} has no rule files (*.conf)")
     places = [root, folder]
@@ -94,7 +95,7 @@ def _directory(path: Path, given: Path | None, debian: tuple[Path, Path]) -> Sou
         before = [each for each in sorted(debian[1].glob("REQUEST-*.conf")) if each.is_file()]
         after = [each for each in sorted(debian[1].glob("RESPONSE-*.conf")) if each.is_file()]
     if given is None:
-        given = next((place / name for name in _SETUP for place in places if (place / name).is_file()), None)
+        given = next((place / name for name in SETUP for place in places if (place / name).is_file()), None)
     if given is None:
         raise ValueError(f"{root} has no crs-setup.conf and no example of it: expected setup: FILE")
     plugins = root / "plugins"

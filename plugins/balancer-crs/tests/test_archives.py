@@ -7,6 +7,7 @@ import io
 import tarfile
 import zipfile
 from pathlib import Path
+from random import Random
 
 from balancer_crs import archives
 from balancer_crs.archives import ArchiveError, fetch, is_archive, unpack, verified
@@ -116,6 +117,25 @@ class ArchiveTests(SynchronousTestCase):
         self.patch(archives, "LARGEST", 4)
         self.assertRaisesRegex(ArchiveError, "larger than 4", fetch, str(path))
         self.assertRaisesRegex(ArchiveError, "cannot be had", fetch, str(self.folder / "none"))
+
+    def test_damaged(self) -> None:
+        """Archives with bytes changed anywhere are unpacked or refused; nothing is there of those that are refused."""
+        random = Random(3)
+        content = random.randbytes(40_000)
+        seeds = [tar(("a", content), ("b", content), mode=mode) for mode in ("w:gz", "w:xz", "w:bz2", "w")]
+        seeds.append(zipped(("a", content), ("b", content)))
+        refused = 0
+        for number in range(200):
+            data = bytearray(seeds[number % len(seeds)])
+            for _ in range(random.choice((1, 3))):
+                data[random.randrange(len(data))] = random.randrange(256)
+            target = self.folder / str(number)
+            try:
+                unpack(bytes(data), target)
+            except ArchiveError:
+                refused += 1
+                self.assertFalse(target.exists())
+        self.assertGreater(refused, 60)
 
     def test_names(self) -> None:
         """Archives are known by their names."""

@@ -68,6 +68,14 @@ class LoadingTests(SynchronousTestCase):
         self.assertEqual([getattr(each, "id", 0) for each in program.phases[1]], [3, 4])
         self.assertEqual([getattr(each, "id", 0) for each in load(self.settings()).phases[1]], [4])
 
+    def test_a_file_that_includes_the_setup(self) -> None:
+        """Settings come after the set-up file, whoever includes it."""
+        (self.root / "main.conf").write_text(
+            'SecAction "id:8,phase:1,pass"\nInclude crs-setup.conf\nInclude rules/*.conf'
+        )
+        settings = CRSSettings(rules=str(self.root / "main.conf"), sampling=7)
+        self.assertEqual([each.id for each in read(settings).rules], [8, 9, FIRST, 1, 2, 3, 4, 949110])
+
     def test_names_of_version_3(self) -> None:
         """Levels have the names that the rules know them by."""
         (self.root / "rules" / "a.conf").write_text(RULES.replace("CRS/4.0.0", "CRS/3.3.4"))
