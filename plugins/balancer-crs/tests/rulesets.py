@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from balancer_crs.engine.injection import Injection, library
 from balancer_crs.sources import DEBIAN
 from twisted.trial.unittest import SkipTest
 
@@ -35,3 +36,13 @@ def debian() -> Path:
     if os.environ.get("CI") == "true":
         raise AssertionError("modsecurity-crs is not installed")
     raise SkipTest("modsecurity-crs is not installed")
+
+
+def libinjection() -> Injection:
+    """Return the library; without it skip the test, in CI fail."""
+    found = library()
+    if found is not None:
+        return found
+    if os.environ.get("CI") == "true":
+        raise AssertionError("libmodsecurity3 is not installed")
+    raise SkipTest("libmodsecurity3 is not installed")

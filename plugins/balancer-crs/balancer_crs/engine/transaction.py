@@ -351,7 +351,12 @@ def _named(request: Request) -> Request:
 
 
 def _processor(content_type: bytes) -> str:
-    kind = content_type.lstrip().lower()
+    """Return how a body of this type is read; rules may say otherwise."""
+    kind = content_type.partition(b";")[0].strip().lower()
     if kind.startswith(b"application/x-www-form-urlencoded"):
         return "URLENCODED"
-    return "MULTIPART" if kind.startswith(b"multipart/form-data") else ""
+    if kind.startswith(b"multipart/form-data"):
+        return "MULTIPART"
+    if kind in (b"application/json", b"text/json") or kind.endswith(b"+json"):
+        return "JSON"
+    return "XML" if kind in (b"application/xml", b"text/xml") or kind.endswith(b"+xml") else ""

@@ -18,35 +18,29 @@ from balancer_crs.engine.messages import Request, Response
 from balancer_crs.engine.transaction import Transaction
 from balancer_crs.folding import fold, unfolded
 from balancer_crs.lang.parsing import parse_string
+from balancer_crs.recommended import RULES
 
-FOLDERS = (Path(__file__).resolve().parents[5] / "shared" / "crs", Path("/work/shared/crs"))
+from tests.rulesets import shared
+
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-SETTINGS = r"""
+SETTINGS = """
 SecRuleEngine DetectionOnly
 SecRequestBodyAccess On
 SecResponseBodyAccess On
 SecResponseBodyMimeType text/plain text/html text/xml application/json
-SecRule REQUEST_HEADERS:Content-Type "^(?:application(?:/soap\+|/)|text/)xml" \
-    "id:200000,phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=XML"
-SecRule REQUEST_HEADERS:Content-Type "^application/(?:[a-z0-9.-]+[+])?json" \
-    "id:200001,phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=JSON"
-SecRule REQBODY_ERROR "!@eq 0" \
-    "id:200002,phase:2,t:none,log,pass,msg:'Failed to parse request body.',logdata:'%{REQBODY_ERROR_MSG}',severity:2"
-SecAction "id:200003,phase:1,nolog,pass,t:none,setvar:tx.max_num_args=255,setvar:tx.arg_name_length=100"
 """
-
-
-def folder() -> Path | None:
-    """Return where the rule set lies; None if it does not."""
-    return next((each for each in FOLDERS if (each / "rules").is_dir()), None)
+LIMITS = """
+SecAction "id:900006,phase:1,nolog,pass,t:none,setvar:tx.max_num_args=255,setvar:tx.arg_name_length=100"
+"""
+"""Of the rule set's own test configuration."""
 
 
 def engine(where: Path, *, tests: bool = True, folded: bool = True, **how: Any) -> Engine:
     """Return the rules as the tests want them, or as they come."""
-    text = f"{SETTINGS}\nInclude {where}/crs-setup.conf.example\n"
+    text = f"{SETTINGS}{RULES}\nInclude {where}/crs-setup.conf.example\n"
     if tests:
-        text += f"Include {where}/test-settings.conf\n"
+        text += f"{LIMITS}Include {where}/test-settings.conf\n"
     rules = parse_string(text + f"Include {where}/rules/*.conf\n")
     return Engine(fold(rules) if folded else unfolded(rules), **how)
 
@@ -206,8 +200,7 @@ def failure(engine: Engine, stage: Stage) -> str | None:
 
 def main() -> None:
     """Print what fails, and what a stage costs."""
-    where = folder()
-    assert where is not None
+    where = shared()
     began = time.perf_counter()
     ready = engine(where)
     print(ready, f"loaded in {time.perf_counter() - began:.2f} s")

@@ -5,7 +5,9 @@ from balancer_crs.engine.operators import Judge, UnavailableError, encode_text, 
 from balancer_crs.lang.model import Operator, Reference, Text
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.trial.unittest import SkipTest, TestCase
+from twisted.trial.unittest import TestCase
+
+from tests.rulesets import libinjection
 
 
 def made(name: str, argument: str = "", entries: tuple[str, ...] = ()) -> Judge:
@@ -144,8 +146,7 @@ class OperatorTests(TestCase):
 
 class InjectionTests(TestCase):
     def setUp(self) -> None:
-        if injection.library() is None:
-            raise SkipTest("libinjection is not here")
+        libinjection()
 
     def test_sqli(self) -> None:
         """SQL is found, and its fingerprint captured."""

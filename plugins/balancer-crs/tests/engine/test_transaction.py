@@ -170,6 +170,24 @@ class InterruptionTests(TestCase):
         for action, expected in (("allow", [1, 5]), ("allow:phase", [1, 2, 3, 5]), ("allow:request", [1, 3, 5])):
             self.assertEqual(ids(run(rules % action)), expected, action)
 
+    def test_body_types(self) -> None:
+        """A body is read as its type says."""
+        for kind, body, name in (
+            (b"application/x-www-form-urlencoded", b"a=1", b"a"),
+            (
+                b"multipart/form-data; boundary=B",
+                b'--B\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--B--\r\n',
+                b"a",
+            ),
+            (b"application/json; charset=utf-8", b'{"a":1}', b"json.a"),
+            (b"application/vnd.api+json", b'{"a":1}', b"json.a"),
+            (b"text/plain", b"a=1", None),
+            (b"", b"a=1", None),
+        ):
+            transaction = run("", b"/", (b"Content-Type", kind), body=body)
+            self.assertEqual(transaction.facts.lists["ARGS_POST"], [] if name is None else [(name, b"1")], kind)
+        self.assertIsNotNone(run("", b"/", (b"Content-Type", b"application/soap+xml"), body=b"<a/>").facts.xml)
+
     def test_long_bodies(self) -> None:
         """A body longer than allowed is refused, or cut."""
         rule = 'SecRule ARGS_POST:c "@rx ." "id:1,phase:2,pass"\nSecRule INBOUND_DATA_ERROR "@eq 1" "id:2,phase:2,pass"\nSecRequestBodyLimit 8\n'
