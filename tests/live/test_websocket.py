@@ -391,7 +391,9 @@ class PassingTests(WebSocketTestCase):
         wait_until(lambda: still("server"))
         up = connect(f"ws://127.0.0.1:{port}/up", compression=None, max_queue=1, ping_interval=None)
         self.addCleanup(up.close_socket)
-        self.addCleanup(over.set)  # first: the client closes, and the balancer stops, when servers have read what waits for them
+        self.addCleanup(
+            over.set
+        )  # first: the client closes, and the balancer stops, when servers have read what waits for them
         threading.Thread(target=push, args=(up, "client"), daemon=True).start()
         wait_until(lambda: still("client"))
         self.assertLess(sent["server"], 64 * MIB)
