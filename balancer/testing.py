@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 from pydantic import ValidationError
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from balancer.config.loading import load_text
@@ -35,6 +36,9 @@ from balancer.hooks.registry import Package, Registry
 from balancer.model.address import Peer
 from balancer.model.exchange import Exchange
 from balancer.model.facts import RequestFacts, SessionFacts
+from balancer.model.inspection.subject import Subject
+from balancer.model.inspection.terms import PHASES, Phase
+from balancer.model.verdict import Finding, Verdict
 from balancer.service.build import built, registry_for
 from balancer.service.explaining import Explanation, Sample, explain
 
@@ -46,12 +50,14 @@ __all__ = [
     "choice",
     "exchange",
     "facts",
+    "inspect",
     "make",
     "moved",
     "registry",
     "servers",
     "session",
     "shares",
+    "subject",
 ]
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -69,11 +75,11 @@ def registry(*modules: ModuleType) -> Registry:
     return found
 
 
-def make(module: ModuleType, kind: str, name: str, settings: Any = None, *, clock: Any = None) -> Any:
+def make(module: ModuleType | None, kind: str, name: str, settings: Any = None, *, clock: Any = None) -> Any:
     """Return what the factory ``name`` of ``module`` makes, verified and guarded as in the service.
 
     Args:
-        module: the plug-in.
+        module: the plug-in; None for what is built in.
         kind: ``algorithms``, ``matchers``, ``filters``, ``checks``, ``probes``, ``resources``, ``access_log_formats``.
         name: as in the configuration.
         settings: what stands after the name in the configuration: a mapping, a bare value, or None for nothing.
@@ -83,7 +89,7 @@ def make(module: ModuleType, kind: str, name: str, settings: Any = None, *, cloc
         PluginError: the module or the object breaks the contract.
         ValueError: the settings are not valid; the text is pydantic's.
     """
-    found = registry(module)
+    found = registry() if module is None else registry(module)
     found.clock = clock
     try:
         (plugged,) = plugged_settings({name: settings}, found.factories(kind), {"registry": found})
@@ -146,6 +152,55 @@ def exchange(
     made.status = status
     made.response_headers = _pairs(response_headers)
     return made
+
+
+def subject(
+    url: str = "/",
+    method: str = "GET",
+    headers: Headers = (),
+    *,
+    client_ip: str = "192.0.2.1",
+    body: bytes = b"",
+    body_whole: bool = True,
+    route: str = "",
+    status: int = 0,
+    response_headers: Headers = (),
+    response_body: bytes = b"",
+) -> Subject:
+    """Return what WAF checks look at: a request, and with a ``status`` the response to it."""
+    made = Subject(facts(url, method, headers, client_ip=client_ip), route)
+    made.body_is(body, body_whole)
+    made.status, made.response_headers, made.response_body = status, _pairs(response_headers), response_body
+    return made
+
+
+def inspect(check: Any, subject: Subject, *phases: Phase) -> Verdict:
+    """Return what a check of :func:`make` finds in ``phases``, in all that it declares if none are given; bodies are shown to it as one piece.
+
+    Raises:
+        AssertionError: the check failed, or returned what it must not; the text says how.
+    """
+    findings: list[Finding] = []
+    demand = None
+    for phase in phases or tuple(each for each in PHASES if each in check.terms.phases):
+        outcomes = []
+        body = {"request_body": subject.body, "response_body": subject.response_body}.get(phase)
+        if body and getattr(check.terms, phase) == "tap":
+            outcomes.append(check.piece(subject, phase, body))
+        outcomes.append(check.look(subject, phase, check.terms.seconds, in_place=True))
+        for outcome in outcomes:
+            if isinstance(outcome, Deferred):
+                if not outcome.called:
+                    raise AssertionError(f"{check.name} in {phase}: no answer yet; have the remote side answer first")
+                came: list[Any] = []
+                outcome.addBoth(came.append)
+                (outcome,) = came
+            if outcome.failed:
+                raise AssertionError(f"{check.name} in {phase}: {outcome.words}")
+            if outcome.verdict is not None:
+                findings += outcome.verdict.findings
+                demand = demand or outcome.verdict.demand
+    return Verdict(tuple(findings), demand)
 
 
 def body_after(

@@ -24,6 +24,7 @@ _OTHER = next(name for name in NAMES if name != DEFAULT)
 _WHICHEVER = {
     "acme",
     "bench",
+    "bench_failing",
     "body_routes",
     "demo",
     "explain",

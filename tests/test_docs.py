@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
 
 import click
 from twisted.trial.unittest import SynchronousTestCase
 
-from balancer import errors
+from balancer import errors, testing
 from balancer.cli.main import main
 from balancer.config.schema import Config
 from balancer.errors import Reason
@@ -61,6 +62,27 @@ class ExampleTests(SynchronousTestCase):
         self.assertEqual(sorted(kept), sorted(made))
         stale = [name for name, text in made.items() if kept[name] != text]
         self.assertEqual(stale, [], "run docs/generate.py")
+
+
+class CheckTests(SynchronousTestCase):
+    def test_backups(self) -> None:
+        """Who asks for a backup gets 403; others get what they ask for."""
+        module = _module(DOCS / "examples/backups.py")
+        check = testing.make(module, "checks", "backups")
+        verdict = testing.inspect(check, testing.subject("/shop.sql"))
+        self.assertEqual([finding.rule for finding in verdict.findings], ["backups"])
+        text = "listeners: {web: {bind: 127.0.0.1:80, filters: [{waf: {checks: [backups]}}], routes: [{respond: {}}]}}"
+        balancer = testing.Configured(text, module)
+        self.assertEqual([balancer.ask(url).status for url in ("/shop.sql", "/shop")], [403, 200])
+
+
+def _module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 class CoverageTests(SynchronousTestCase):

@@ -120,6 +120,7 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "service/workers/summed.py",
         "service/workers/worker.py",
     ),
+    "live/test_changes.py": ("service/workers/changing.py",),
     "live/test_demo.py": (
         "cli/demo.py",
         "cli/demo_servers.py",
@@ -129,13 +130,12 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "errors.py",
         "service/lint.py",
     ),
-    "cli/test_explain.py": ("cli/asking.py", "service/explaining.py"),
+    "cli/test_explain.py": ("cli/asking.py", "service/explanation.py"),
     "live/test_explain.py": ("service/questions.py",),
     "live/test_trace.py": ("cli/debug_token.py",),
     "cli/test_explain_session.py": ("service/explaining_sessions.py",),
     "cli/test_test.py": ("config/test_files.py", "service/routing_tests.py"),
     "live/test_http.py": (
-        "forwarding/exchange.py",
         "forwarding/proxy.py",
         "forwarding/server_connection.py",
         "listeners/http/channel.py",
@@ -173,9 +173,17 @@ _TESTED_IN: dict[str, tuple[str, ...]] = {
         "model/origin.py",
         "model/tls.py",
     ),
-    "filters/test_waf.py": (
+    "filters/waf/test_filter.py": (
+        "filters/waf/settings.py",
         "model/verdict.py",
         "testing.py",
+    ),
+    "checks/test_request_limits.py": ("checks/builtins.py",),
+    "filters/waf/test_arbiter.py": ("model/inspection/outcome.py",),
+    "model/inspection/test_forms.py": ("model/inspection/values.py",),
+    "live/test_waf.py": (
+        "listeners/http/held.py",
+        "listeners/http/looking.py",
     ),
     "service/test_build.py": (
         "service/pools.py",

@@ -17,7 +17,7 @@ from rich.table import Table
 from balancer.cli.explain_session import show_session
 from balancer.cli.tables import terminal
 from balancer.model.units import counted
-from balancer.service.explaining import Explanation, Sample
+from balancer.service.explaining import Explanation, Sample, SampleAnswer
 from balancer.service.explaining_sessions import SessionSample, is_session
 from balancer.service.questions import question_of
 
@@ -54,6 +54,13 @@ _OPTIONS = (
     ),
     click.option("--at", default=None, metavar="TIME", help="When it comes, in ISO 8601; by default now."),
     click.option("--seed", type=int, default=None, help="Makes what chance decides repeatable."),
+    click.option(
+        "--answer", type=click.IntRange(200, 599), default=None, metavar="STATUS", help="What a server answers, say."
+    ),
+    click.option(
+        "--answer-header", "answer_headers", multiple=True, metavar="'K: V'", help="A field of it; may be repeated."
+    ),
+    click.option("--answer-data", default="", metavar="TEXT", help="Its body."),
     click.option("--json", "as_json", is_flag=True, help="Print JSON."),
 )
 
@@ -73,6 +80,9 @@ def asking(command: Callable[..., Any]) -> Callable[..., Any]:
         client_cert: Path | None,
         at: str | None,
         seed: int | None,
+        answer: int | None,
+        answer_headers: tuple[str, ...],
+        answer_data: str,
         as_json: bool,
         **more: Any,
     ) -> Any:
@@ -88,7 +98,11 @@ def asking(command: Callable[..., Any]) -> Callable[..., Any]:
                 raise click.UsageError("--sni and --alpn are for sessions: tcp://HOST:PORT or tls://NAME:PORT")
             method, url = request if len(request) == 2 else ("POST" if data is not None else "GET", request[0])
             fields = [_header(text) for text in headers]
-            sample = Sample(url, method, fields, client_ip, data, listener, at=None if at is None else _moment(at))
+            said = None
+            if answer is not None or answer_headers or answer_data:
+                said = SampleAnswer(answer or 200, [_header(text) for text in answer_headers], answer_data)
+            moment = None if at is None else _moment(at)
+            sample = Sample(url, method, fields, client_ip, data, listener, at=moment, answer=said)
         return command(*others, asked=Asked(sample, question_of(sample, client_cert, seed), as_json), **more)
 
     gathered.__name__, gathered.__doc__ = command.__name__, command.__doc__
@@ -189,6 +203,15 @@ def _show(console: Console, sample: Sample, found: Explanation) -> None:
             console.print(f"  {escape(name)}: {escape(value)}")
         if "body" in found.request:
             console.print(f"  {escape(found.request['body'])}")
+    for copy in found.copies:
+        why = "" if copy["sent"] else f": none, {escape(copy['because'])}"
+        console.print(f"copy      to {escape(copy['pool'])}{why}")
+    if found.response:
+        console.print(f"of the server's answer the client gets [bold]{found.response['status']}[/]:")
+        for name, value in found.response["headers"]:
+            console.print(f"  {escape(name)}: {escape(value)}")
+        if found.response["body"]:
+            console.print(f"  {escape(found.response['body'])}")
     if found.rejected:
         table = Table("other routes", "why not", box=None, pad_edge=False, header_style="bold")
         for rejected in found.rejected:

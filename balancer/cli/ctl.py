@@ -10,12 +10,14 @@ from typing import Any
 from urllib.parse import quote
 
 import click
+from rich.console import Console
 from rich.markup import escape
 
 from balancer.cli.asking import Asked, asking, show
 from balancer.cli.tables import (
     accounts_table,
     certificates_table,
+    findings_table,
     orders_table,
     packages_table,
     servers_table,
@@ -140,11 +142,44 @@ def status(admin: Admin, as_json: bool) -> None:
     for split in found["splits"]:
         screen.print(escape(split_in_words(split)))
     for pool in found["pools"]:
-        speaks = "" if pool["protocol"] == "http1" else f", speaks {pool['protocol']}"
-        screen.print(f"pool [bold]{escape(pool['name'])}[/] {escape(pool['algorithm'])}{speaks}")
-        for text in pool.get("broken_files", ()):
-            screen.print(f"  [red]broken, what was good stays:[/] {escape(text)}")
-        screen.print(servers_table(pool["servers"]))
+        _show_pool(screen, pool)
+
+
+def _show_pool(screen: Console, pool: dict[str, Any]) -> None:
+    speaks = "" if pool["protocol"] == "http1" else f", speaks {pool['protocol']}"
+    screen.print(f"pool [bold]{escape(pool['name'])}[/] {escape(pool['algorithm'])}{speaks}")
+    for text in pool.get("broken_files", ()):
+        screen.print(f"  [red]broken, what was good stays:[/] {escape(text)}")
+    screen.print(servers_table(pool["servers"]))
+
+
+@ctl.command()
+@click.argument("pool", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def pools(admin: Admin, pool: str | None, as_json: bool) -> None:
+    """Show pools, or one, with what their breakers and outlier detection have found out: since when, for how long, why.
+
+    Servers of which nothing bad is known are not in the second table. Of several workers each finds out by itself.
+    """
+    found = admin.ask("GET", "/status")["pools"]
+    names = [each["name"] for each in found]
+    if pool is not None and pool not in names:
+        _end(f"there is no pool {pool!r}; pools: {', '.join(names)}")
+    wanted = [each for each in found if pool in (None, each["name"])]
+    if as_json:
+        click.echo(json.dumps(wanted, indent=2))
+        return
+    screen = terminal()
+    for each in wanted:
+        _show_pool(screen, each)
+        watch = [f"health: {each['health']}"]
+        watch += [f"breaker of the pool{': ' + each['barred'] if each['barred'] else ''}"] * (each["breaker"] == "pool")
+        watch += ["breaker of each server"] * (each["breaker"] == "server")
+        watch += [f"outliers by {', '.join(each['passive'])}"] * bool(each["passive"])
+        screen.print(escape(f"  {'; '.join(watch)}"))
+        if each["findings"]:
+            screen.print(findings_table(each["findings"]))
 
 
 @ctl.command()
@@ -203,7 +238,18 @@ def plugins(admin: Admin, as_json: bool) -> None:
 
 def _change(admin: Admin, pool: str, server: str, wanted: dict[str, Any]) -> None:
     answer = admin.ask("POST", f"/pools/{quote(pool, safe='')}/servers/{quote(server, safe='')}", wanted)
-    click.echo(f"{pool}: {answer['name']} is {state_in_words(answer)}, weight {answer['weight']}")
+    workers = answer.get("workers", 1)
+    where = f", in {workers} workers" if workers > 1 else ""
+    click.echo(f"{pool}: {answer['name']} is {state_in_words(answer)}, weight {answer['weight']}{where}")
+    _warn(answer)
+
+
+def _warn(answer: dict[str, Any]) -> None:
+    """Print what is not as it was meant; without an answer from every worker, the command has failed."""
+    if "warning" in answer:
+        click.echo(f"balancer: warning: {answer['warning']}", err=True)
+    if "silent" in answer:
+        _end(f"no answer from {', '.join(answer['silent'])}, which may go on as before; try again")
 
 
 @ctl.command()
@@ -221,7 +267,7 @@ def weight(admin: Admin, pool: str, server: str, value: int) -> None:
 @click.argument("server")
 @click.pass_obj
 def drain(admin: Admin, pool: str, server: str) -> None:
-    """Let a server finish what it has, and send it nothing new."""
+    """Let a server finish what it has, and send it no new clients; those who stick to it stay."""
     _change(admin, pool, server, {"drain": True})
 
 
@@ -232,6 +278,46 @@ def drain(admin: Admin, pool: str, server: str) -> None:
 def undrain(admin: Admin, pool: str, server: str) -> None:
     """Send a drained server traffic again."""
     _change(admin, pool, server, {"drain": False})
+
+
+@ctl.command()
+@click.argument("pool")
+@click.argument("server")
+@click.option("--force", is_flag=True, help="Also if it is the last server of the pool that can be used.")
+@click.pass_obj
+def disable(admin: Admin, pool: str, server: str, force: bool) -> None:
+    """Send a server nothing new at all: unlike 'drain', those who stick to it go elsewhere too, and no connections are kept.
+
+    What is in flight goes on, and so do probes.
+    """
+    _change(admin, pool, server, {"disable": True, "force": True} if force else {"disable": True})
+
+
+@ctl.command()
+@click.argument("pool")
+@click.argument("server")
+@click.pass_obj
+def enable(admin: Admin, pool: str, server: str) -> None:
+    """Use a disabled server again, if it is well."""
+    _change(admin, pool, server, {"disable": False})
+
+
+@ctl.command()
+@click.argument("pool")
+@click.argument("server", required=False)
+@click.pass_obj
+def restore(admin: Admin, pool: str, server: str | None) -> None:
+    """End the ejection of a server, or of all of a pool, and close open breakers, in all workers, and forget the failures counted.
+
+    A server that probes find ill stays down.
+    """
+    where = "" if server is None else f"/servers/{quote(server, safe='')}"
+    answer = admin.ask("POST", f"/pools/{quote(pool, safe='')}{where}/restore")
+    click.echo(answer["message"])
+    for each in answer["restored"]:
+        by = f"{each['worker']}: " if each["worker"] else ""
+        click.echo(f"  {by}{each['what']} of {each['server'] or 'the pool'}")
+    _warn(answer)
 
 
 def _split(admin: Admin, listener: str, route: str, wanted: dict[str, Any]) -> None:

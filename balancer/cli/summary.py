@@ -9,6 +9,7 @@ from rich.text import Text
 
 from balancer import __version__
 from balancer.cli.tables import spoken
+from balancer.compiled import how_it_runs
 from balancer.service.start import AnyService
 
 __all__ = ["summary"]
@@ -19,7 +20,7 @@ def summary(service: AnyService, pid: int, reactor: str) -> RenderableType:
     status = service.outline()
     parts: list[RenderableType] = [
         Text.from_markup(
-            f"[bold]balancer {__version__}[/], pid {pid}, {escape(status['file'])}, reactor {escape(reactor)}"
+            f"[bold]balancer {__version__}[/], pid {pid}, {escape(status['file'])}, reactor {escape(reactor)}, {how_it_runs()}"
         )
     ]
     if "workers" in status:

@@ -19,6 +19,7 @@ from balancer.model.units import counted, format_duration
 __all__ = [
     "accounts_table",
     "certificates_table",
+    "findings_table",
     "orders_table",
     "packages_table",
     "servers_table",
@@ -30,7 +31,7 @@ __all__ = [
 
 _ENDLESS = 100_000
 _COLUMNS = {"h2_connections": "h2"}
-_COLOURS = {"up": "green", "down": "red"}
+_COLOURS = {"up": "green", "down": "red", "closed": "green", "in use": "green", "open": "red", "ejected": "red"}
 
 
 def terminal(*, stderr: bool = False) -> Console:
@@ -73,6 +74,42 @@ def state_in_words(server: Mapping[str, Any]) -> str:
     """Return the state of a server; one that is down or ejected may be drained besides."""
     state = str(server["state"])
     return f"{state}, draining" if server.get("draining") and state != "draining" else state
+
+
+def findings_table(findings: Iterable[Mapping[str, Any]]) -> Table:
+    """Return a table of what a pool's traffic has told of its servers, as the admin API has it; of several workers, by whom."""
+    findings = list(findings)
+    workers = ["found by"] if any(each["worker"] for each in findings) else []
+    table = _table(["server", *workers, "what", "state", "since", "for another", "counts"], "why", indent=2)
+    for each in findings:
+        left = "" if each["left"] is None else f"{each['left']:.1f} s"
+        table.add_row(
+            escape(each["server"]) or "(all)",
+            *([each["worker"]] if workers else []),
+            each["what"],
+            f"[{_COLOURS.get(each['state'], 'yellow')}]{each['state']}[/]",
+            "" if each["since"] is None else f"{each['since']:.1f} s",
+            left,
+            _counts(each),
+            escape(": ".join(filter(None, [each.get("kind"), each["reason"]]))),
+        )
+    return table
+
+
+def _counts(found: Mapping[str, Any]) -> str:
+    """Return ``4 of 10 failed, 2 slow, opened once``, or ``3 failures in a row, ejected twice``."""
+    if found["what"] == "breaker":
+        words = [f"{found['failed']} of {found['ended']} failed"] * bool(found["ended"])
+        words += [f"{found['slow']} slow"] * bool(found["slow"])
+        words += [f"{counted(found['trials'], 'trial')} left"] * (found["state"] == "half-open")
+        return ", ".join([*words, f"opened {_times(found['trips'])}"])
+    words = [f"{counted(found['failures'], 'failure')} in a row"] * bool(found["failures"])
+    words += [f"{found['answered_5xx']} answers of 5xx in a row"] * bool(found["answered_5xx"])
+    return ", ".join([*words, f"ejected {_times(found['ejections'])}"])
+
+
+def _times(count: int) -> str:
+    return "never" if not count else "once" if count == 1 else f"{count} times"
 
 
 def split_in_words(split: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from balancer.config.fields import HeaderName, HeaderValue, Ip, Method, Protocol
 from balancer.config.forms import Many, short
 from balancer.hooks.settings import LocalPath, Settings, StringMatch
 
-__all__ = ["ExpectedOutcome", "ExpectedRequest", "RoutingTest", "SampleRequest"]
+__all__ = ["ExpectedOutcome", "ExpectedRequest", "RoutingTest", "SampleRequest", "ServerAnswer"]
 
 
 _SESSIONS = ("tcp://", "tls://", "udp://")
@@ -69,6 +69,16 @@ class SampleRequest(Settings):
         return self
 
 
+class ServerAnswer(Settings):
+    """What a server is taken to answer."""
+
+    status: Annotated[StrictInt, Field(ge=200, le=599)] = Field(default=200, description="Its status.")
+    headers: Mapping[HeaderName, Annotated[tuple[HeaderValue, ...], Many()]] = Field(
+        default_factory=dict, description="Header fields by name, but for the body's framing: a value or a list."
+    )
+    body: str = Field(default="", description="Its body.")
+
+
 class ExpectedRequest(Settings):
     """What a server must be sent; only what is given is compared. A bare string is the target."""
 
@@ -96,7 +106,10 @@ class ExpectedOutcome(Settings):
     action: Literal["pool", "split", "redirect", "respond", "resource", "none"] | None = Field(
         default=None, description="Kind of action; none: no route matches."
     )
-    status: StrictInt | None = Field(default=None, description="Status that the balancer itself answers.")
+    status: StrictInt | None = Field(
+        default=None,
+        description="Status that the balancer itself answers, or what it makes of the 'answer' of a server.",
+    )
     location: StringMatch | None = Field(default=None, description="Where a redirect leads.")
     server: str | None = Field(default=None, description="Name of the server, where it does not depend on chance.")
     request_headers: Mapping[HeaderName, StringMatch] = Field(
@@ -104,10 +117,12 @@ class ExpectedOutcome(Settings):
     )
     request: ExpectedRequest | None = Field(default=None, description="The request as it would be sent.")
     response_headers: Mapping[HeaderName, StringMatch] = Field(
-        default_factory=dict, description="Header fields of what the balancer itself answers."
+        default_factory=dict,
+        description="Header fields of what the balancer itself answers, or makes of the 'answer' of a server.",
     )
     response_body: StringMatch | None = Field(
-        default=None, description="Body of a fixed response, or of what a filter answers."
+        default=None,
+        description="Body of a fixed response, of what a filter answers, or of what becomes of the 'answer' of a server.",
     )
 
 
@@ -119,4 +134,7 @@ class RoutingTest(Settings):
         default=None, description="The listener; by default the one on the URL's port, or the first of its protocol."
     )
     request: SampleRequest = Field(description="The request.")
+    answer: ServerAnswer | None = Field(
+        default=None, description="What a server is taken to answer; none: what becomes of that is not looked at."
+    )
     expect: ExpectedOutcome = Field(description="What must come of it.")

@@ -122,6 +122,15 @@ class Limits(Settings):
     )
 
 
+class Inspection(Settings):
+    """Where WAF checks run that ask for a thread."""
+
+    threads: Annotated[Positive, Field(le=64)] = Field(default=2, description="How many run at a time, in each worker.")
+    waiting: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        default=64, description="How many more wait for a thread; beyond that a check counts as timed out."
+    )
+
+
 class Config(Settings):
     """A whole configuration."""
 
@@ -143,6 +152,7 @@ class Config(Settings):
         default=(), description="Peers whose forwarding headers are believed."
     )
     limits: Limits = Field(default=Limits(), description="Limits of the whole balancer.")
+    waf: Inspection = Field(default=Inspection(), description="Where WAF checks run that ask for a thread.")
     graceful_timeout: PositiveDuration = Field(
         default=30.0, description="How long exchanges in flight may take at a stop."
     )

@@ -11,9 +11,9 @@ from balancer.filters.headers import HEADERS
 from balancer.filters.mirror import MIRROR
 from balancer.filters.response import RESPONSE
 from balancer.filters.rewrite import REWRITE
-from balancer.filters.waf import Waf, WafSettings
+from balancer.filters.waf import WAF
 from balancer.hooks import hookimpl
-from balancer.hooks.interfaces import Factory, IFactory
+from balancer.hooks.interfaces import IFactory
 
 __all__ = ["balancer_filters"]
 
@@ -21,4 +21,4 @@ __all__ = ["balancer_filters"]
 @hookimpl
 def balancer_filters() -> Iterable[IFactory]:
     """Return the built-in filters."""
-    return (BODY, FAULT, GRPC_WEB, HEADERS, MIRROR, RESPONSE, REWRITE, Factory("waf", Waf.of, WafSettings))
+    return (BODY, FAULT, GRPC_WEB, HEADERS, MIRROR, RESPONSE, REWRITE, WAF)

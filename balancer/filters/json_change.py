@@ -1,4 +1,4 @@
-"""JSON changed by pointers (RFC 6901) and merge patches (RFC 7396): a value in, a value out, and text as it was but for that.
+"""JSON changed by pointers (RFC 6901), merge patches (RFC 7396) and patches (:mod:`.json_patch`): a value in, a value out, and text as it was but for that.
 
 A ``*`` in a pointer is every element of an array or member of an object. Numbers keep the digits that they were written with;
 members keep their order, of a repeated name the last counts; blanks between them are not kept.
@@ -13,13 +13,14 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from balancer.filters.json_patch import JsonPatch, Number, PatchError
 from balancer.hooks.settings import Settings
 
 __all__ = ["JsonChange", "JsonSetting", "NoJsonError"]
 
 
 class NoJsonError(ValueError):
-    """The text is no JSON that we can change: not UTF-8, not well-formed, or too deep."""
+    """The text is no JSON that we can change: not UTF-8, not well-formed, too deep, or none that a patch is for."""
 
 
 def _pointer(text: str) -> str:
@@ -50,15 +51,23 @@ class JsonSetting(Settings):
     merge: Mapping[str, Any] | None = Field(
         default=None, description="A merge patch: members to have, null for those to take out."
     )
+    patch: tuple[Mapping[str, Any], ...] = Field(
+        default=(),
+        description="A patch of RFC 6902, operations such as {op: add, path: /a, value: 1}: all of them, or none.",
+    )
     wrap: str | None = Field(default=None, description="Name of the member of a new object that holds the whole.")
 
     @model_validator(mode="after")
     def _something(self) -> Self:
         if not self.model_fields_set:
-            raise ValueError("expected at least one of 'unwrap', 'remove', 'rename', 'set', 'merge' and 'wrap'")
+            raise ValueError(
+                "expected at least one of 'unwrap', 'remove', 'rename', 'set', 'merge', 'patch' and 'wrap'"
+            )
         for pointer in self.set:
             if "*" in _steps(pointer)[-1:]:
                 raise ValueError(f"expected a name or number at the end of a pointer to set, got {pointer!r}")
+        if self.patch:
+            JsonPatch(self.patch)
         return self
 
 
@@ -71,18 +80,21 @@ class JsonChange:
         self._remove = [_steps(pointer) for pointer in setting.remove]
         self._rename = [(_steps(pointer), new) for pointer, new in setting.rename.items()]
         self._set = [(_steps(pointer), value) for pointer, value in setting.set.items()]
-        names = ("unwrap", "remove", "rename", "set", "merge", "wrap")
+        self._patch = JsonPatch(setting.patch) if setting.patch else None
+        names = ("unwrap", "remove", "rename", "set", "merge", "patch", "wrap")
         self.text = " ".join(name for name in names if name in setting.model_fields_set)
 
     def of_text(self, text: bytes) -> bytes:
         """Return the changed JSON text.
 
         Raises:
-            NoJsonError: it is none.
+            NoJsonError: it is none, or a patch cannot be applied to it.
         """
         try:
-            value = json.loads(text.decode("utf-8-sig"), parse_float=_Number, parse_int=_Number)
+            value = json.loads(text.decode("utf-8-sig"), parse_float=Number, parse_int=Number)
             return _written(self.of(value)).encode()
+        except PatchError as error:
+            raise NoJsonError(str(error)) from None
         except (ValueError, RecursionError) as error:
             raise NoJsonError(f"no JSON: {error}") from None
 
@@ -100,16 +112,12 @@ class JsonChange:
             _put(value, steps, given)
         if self._setting.merge is not None:
             value = _merged(value, self._setting.merge)
+        if self._patch is not None:
+            value = self._patch.of(value)
         return value if self._setting.wrap is None else {self._setting.wrap: value}
 
     def __repr__(self) -> str:
         return f"<JsonChange {self.text}>"
-
-
-class _Number(str):
-    """A number as it was written."""
-
-    __slots__ = ()
 
 
 def _steps(pointer: str) -> list[str]:
@@ -179,7 +187,7 @@ def _merged(value: Any, patch: Any) -> Any:
 
 
 def _written(value: Any) -> str:
-    if isinstance(value, _Number):
+    if isinstance(value, Number):
         return str(value)
     if isinstance(value, str):
         try:

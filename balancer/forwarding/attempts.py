@@ -12,10 +12,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from balancer import errors
+from balancer.compiled import mypyc_attr
 from balancer.errors import ExchangeError, Reason
 from balancer.filters.trace import NOTE
 from balancer.forwarding.client_side import ClientSide
 from balancer.forwarding.server_side import ServerSide
+from balancer.pools.another import another
 from balancer.pools.retry import IDEMPOTENT
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ CHOOSING, WAITING, CONNECTING, SENDING, RESPONDING, DONE = range(6)
 """How far an exchange has come."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Attempts:
     """Brings one request to a server of a pool, to another one where that fails.
 
@@ -96,6 +99,12 @@ class Attempts:
         self._held = False
         """Whether the server has to wait with its answer."""
 
+    @property
+    def _method(self) -> str:
+        """The method that servers are sent, which says whether that may be done again; filters may have made another of the client's."""
+        exchange = self._request.exchange
+        return self._request.facts.method if exchange is None else exchange.method
+
     def hold(self) -> None:
         """Read nothing of the answer for now; for one that has not begun."""
         connection = self._connection
@@ -119,17 +128,18 @@ class Attempts:
 
     def _choose(self) -> None:
         pool = self._pool
-        server = pool.choose(self._request.facts, self._tried)
+        facts, tried = self._request.facts, self._tried
+        server = another(pool, facts, tried) if tried else pool.choose(facts)
         if server is not None:
             pool.begin(server)
             self._use(server)
         elif pool.all_full:
             self._phase = WAITING
             self._since = time.monotonic()
-            self._pending = waiting = pool.wait(self._request.facts)
+            self._pending = waiting = pool.wait(facts)
             waiting.addCallbacks(self._got_server, self._got_none)
         else:
-            self._fail(pool.refusal(self._request.facts))
+            self._fail(pool.refusal(facts))
 
     def _got_server(self, server: Server) -> None:
         self._pending = None
@@ -160,34 +170,45 @@ class Attempts:
             self._record.connect = 0.0
             self._send(connection, now)
             return
-        wait = None
-        if self._pool.guarded and (wait := self._may_connect(server, alone)) is None:
-            return
-        self._phase = CONNECTING
-        self._pending = connecting = self._connect(server, self._terms.timeouts.connect, alone=alone)
-        if wait is not None:
-            connecting.addBoth(wait.over)
-        connecting.addCallbacks(self._connected, self._not_connected)
+        self._open(server, alone)
 
     def _use_introduced(self, server: Server, introduction: Introduction, now: float) -> None:
         """Use a connection that began with the PROXY header of this client, and of nobody else."""
         facts = self._request.facts
-        whom = introduction.of(facts, facts.tls)
-        connection: ServerSide | None = server.idle.take_for(whom, now)  # type: ignore[assignment]
+        connection: ServerSide | None = server.idle.take_for(introduction.of(facts, facts.tls), now)  # type: ignore[assignment]
         if connection is not None and self._fit(connection):
             self._record.connect = 0.0
             self._send(connection, now)
             return
+        self._open(server, True)
+
+    def _open(self, server: Server, alone: bool) -> None:
+        """Have a connection made, or room found on a shared one."""
+        introduction = self._pool.introduction
         wait = None
-        if self._pool.guarded and (wait := self._may_connect(server, True)) is None:
+        if self._pool.guarded and (wait := self._may_connect(server, alone or introduction is not None)) is None:
             return
         self._phase = CONNECTING
-        first = introduction.marked(facts, facts.tls, self._request.request_id)
         timeout = self._terms.timeouts.connect
-        self._pending = connecting = self._connect(server, timeout, alone=True, first=first, whom=whom)
+        if introduction is None:
+            self._pending = connecting = self._connect(server, timeout, alone=alone)
+        else:
+            facts = self._request.facts
+            whom = introduction.of(facts, facts.tls)
+            first = introduction.marked(facts, facts.tls, self._request.request_id)
+            self._pending = connecting = self._connect(server, timeout, alone=True, first=first, whom=whom)
         if wait is not None:
             connecting.addBoth(wait.over)
         connecting.addCallbacks(self._connected, self._not_connected)
+
+    def _repeat(self, server: Server, *, anew: bool) -> None:
+        """Send to ``server`` what a kept connection did not bring to it; ``anew``: on a new one, as the others may be gone as well."""
+        if anew:
+            self._since = time.monotonic()
+            self._open(server, server.shared is not None)
+        else:
+            self._attempts -= 1
+            self._use(server)
 
     def _may_connect(self, server: Server, alone: bool) -> Wait | None:
         """Return what a guarded pool counts while the connection is made; None: it must not be, and this is over."""
@@ -200,7 +221,7 @@ class Attempts:
 
     def _fit(self, connection: ServerSide) -> bool:
         """Whether a kept connection may carry this request: one that cannot be repeated wants a closer look."""
-        if self._request.facts.method in IDEMPOTENT or not connection.gone():
+        if self._method in IDEMPOTENT or not connection.gone():
             return True
         connection.close()
         return False
@@ -242,7 +263,7 @@ class Attempts:
     def _may_retry(self, reason: Reason, covered: bool = False) -> bool:
         if not self._can_replay():
             return False
-        if not self._terms.retry.allow(self._request.facts.method, reason, self._attempts, covered):
+        if not self._terms.retry.allow(self._method, reason, self._attempts, covered):
             return False
         exchange = self._request.exchange
         if exchange is not None and NOTE in exchange.notes and self._server is not None:
@@ -271,8 +292,6 @@ class Attempts:
 
     def _go_on_choosing(self) -> None:
         self._pending = None
-        if self._pool.choose(self._request.facts, self._tried) is None:
-            self._tried.clear()  # no other server: the same one again is better than none
         self._choose()
 
     def _retry_is_over(self) -> None:

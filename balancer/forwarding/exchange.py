@@ -21,6 +21,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from balancer import errors
+from balancer.compiled import mypyc_attr
 from balancer.errors import ExchangeError, Reason
 from balancer.filters.trace import NOTE
 from balancer.forwarding.attempts import DONE, RESPONDING, SENDING, Attempts, Connector
@@ -41,12 +42,12 @@ if TYPE_CHECKING:
 __all__ = ["Forward"]
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Forward(Attempts):
     """One exchange on its way through a pool. Made per request: slotted, no Deferred on the plain path."""
 
-    _trying: Cancellable | None
-    _whole: Limit | None
-    # Those two are of exchanges with limits alone (:mod:`.limited`), which have no slots of their own: calls are among them.
+    _trying: Cancellable | None  # this and the next are of exchanges with limits alone (:mod:`.limited`), which …
+    _whole: Limit | None  # … have no slots of their own: calls are among them
 
     __slots__ = ("_excuses", "_trying", "_unsent_before", "_upgrades", "_whole")
 
@@ -100,7 +101,7 @@ class Forward(Attempts):
             method, target = head.method, request.target
         else:
             method, target, whole = exchange.method, exchange.target, exchange.body
-            if exchange.request_transform is not None:
+            if exchange.changes_request:
                 length = None
         headers = request.outgoing_headers()
         connection.limit(self._terms.timeouts.first_byte if body.ended else self._terms.timeouts.write)
@@ -216,7 +217,10 @@ class Forward(Attempts):
         if asked is None or not self._may_retry(_answered(head.status), retry.covers(head.plain)):
             return False
         self._retry(
-            failed_connect=False, ok=head.status not in GATEWAY_ERRORS, status=_judged(head.status), asked=asked
+            failed_connect=False,
+            ok=head.status not in GATEWAY_ERRORS,
+            status=head.status if head.status >= 500 else 0,
+            asked=asked,
         )
         return True
 
@@ -352,18 +356,20 @@ class Forward(Attempts):
     def _kept_connection_was_gone(self, error: ExchangeError, *, unread: bool) -> None:
         """The server had closed a kept connection before it read our request; no fault of the server.
 
-        ``unread`` where it has said so. Connections of HTTP/1.1 that may be gone are only as many as were kept; of those that are
-        shared there are ever new ones, so that these excuses are counted.
+        ``unread`` where it has said so. A connection of HTTP/1.1 is followed by a new one, for which there is no excuse: a server that
+        resets all it is asked would else be asked on each that was kept; where it was reset, the request may have been read, and the
+        budget of retries pays. Of those that are shared there are ever new: these excuses are counted.
         """
         server, connection = self._server, self._connection
         assert server is not None
         assert connection is not None
         if not connection.plain:
             self._excuses -= 1
-        if self._excuses >= 0 and (unread or self._request.facts.method in IDEMPOTENT) and self._can_replay():
+        elif connection.was_reset and not self._terms.retry.spend():
+            self._excuses = -1
+        if self._excuses >= 0 and (unread or self._method in IDEMPOTENT) and self._can_replay():
             self._drop_connection()
-            self._attempts -= 1
-            self._use(server)
+            self._repeat(server, anew=connection.plain)
         else:
             self._attempt_failed(ExchangeError(error.reason, error.detail or "a kept connection was closed"))
 
@@ -387,10 +393,6 @@ class Forward(Attempts):
                 self._attempt_failed(ExchangeError(errors.HTTP_RESPONSE_TIMEOUT))
             else:
                 self._attempt_failed(ExchangeError(errors.CONNECTION_WRITE_TIMEOUT))
-
-
-def _judged(status: int) -> int:
-    return status if status >= 500 else 0
 
 
 @lru_cache(maxsize=100)

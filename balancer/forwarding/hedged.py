@@ -62,7 +62,7 @@ class HedgedForward(LimitedForward):
             self._began = time.monotonic()
             wait = self._hedging.wait
             request = self._request
-            if wait is not None and request.facts.method in IDEMPOTENT and request.head.upgrade is None:
+            if wait is not None and self._method in IDEMPOTENT and request.head.upgrade is None:
                 self._due_in = self._terms.later(wait, self._due)
         super()._use(server)
 
@@ -226,7 +226,7 @@ class _Second(Attempts):
             method, target, length = head.method, request.target, head.content_length
             if exchange is not None:
                 method, target = exchange.method, exchange.target
-                if exchange.request_transform is not None:
+                if exchange.changes_request:
                     length = None
             assert self._replay is not None
             headers = request.outgoing_headers()

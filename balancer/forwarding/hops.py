@@ -6,8 +6,6 @@ scripts. It is refused, as nginx does.
 
 from __future__ import annotations
 
-import copy
-
 from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.model.exchange import Reply
@@ -39,7 +37,7 @@ def hop(head: RequestHead) -> RequestHead | Reply:
     left = int(text)
     if not left:
         return Reply(200, ((b"Allow", ALLOWED),), b"")
-    counted = copy.copy(head)  # which others may share
+    counted = head.copied()  # which others may share
     counted.plain = [
         (name, b"%d" % (left - 1)) if name.lower() == b"max-forwards" else (name, value) for name, value in head.plain
     ]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from balancer.errors import ExchangeError
 from balancer.filters.mirror import NOTE as MIRRORED
@@ -24,24 +24,28 @@ from balancer.forwarding.upgrades import Upgrades
 from balancer.model.headers import RawHeaders
 
 if TYPE_CHECKING:
+    from balancer.model.exchange import Exchange
     from balancer.model.facts import RequestFacts
     from balancer.model.queueing import Queueing
     from balancer.pools.pool import Pool
     from balancer.pools.terms import Terms
+    from balancer.wire.http1.heads import RequestHead
 
 __all__ = ["AskingResource", "ProxyResource", "SharingProxy"]
 
 
-class _Way(NamedTuple):
+class _Way:
     """How exchanges get to a pool: what brings them there."""
 
-    pool: Pool
-    terms: Terms
-    exchange: type[Forward]
-    call: type[Call]
+    __slots__ = ("call", "exchange", "pool", "terms")
+
+    def __init__(self, pool: Pool, terms: Terms, exchange: type[Forward], call: type[Call]) -> None:
+        self.pool = pool
+        self.terms = terms
+        self.exchange = exchange
+        self.call = call
 
 
-@implementer(IResource)
 class ProxyResource:
     """Forwards to the pool that the request's decision names.
 
@@ -100,9 +104,9 @@ class ProxyResource:
     def render(self, request: Any) -> int:
         """Begin to forward ``request``, one of our own; it is answered in its own time."""
         name = request.decision.pool
-        pool, terms, exchange, call = self._ways.get(name) or self._way(name)
-        kind = call if request.record.grpc and request.head.upgrade is None else exchange
-        kind(self._tapped(request), pool, self._connect, self._upgrades, terms).start()
+        way = self._ways.get(name) or self._way(name)
+        kind = way.call if request.record.grpc and request.head.upgrade is None else way.exchange
+        kind(self._tapped(request), way.pool, self._connect, self._upgrades, way.terms).start()
         return NOT_DONE_YET
 
     def _tapped(self, request: Any) -> Any:
@@ -116,6 +120,15 @@ class ProxyResource:
         """Return, in words, whether such a request shares its answer with others; None where none does."""
         return None
 
+    def copies(self, exchange: Exchange, head: RequestHead, body: bytes | None) -> list[tuple[str, str]]:
+        """Return who gets copies of such a request, and why (not): pairs of a pool and ``""``, or a word.
+
+        ``body`` is what is sent; nothing is, nor counted.
+        """
+        if self._mirroring is None or MIRRORED not in exchange.notes or head.upgrade is not None:
+            return []
+        return self._mirroring.explain(exchange, body)
+
     def getChildWithDefault(self, name: bytes, request: Any) -> IResource:
         """Every path below leads here."""
         return self
@@ -127,6 +140,9 @@ class ProxyResource:
             TypeError: always.
         """
         raise TypeError("a pool serves every path below its route; mount other resources on routes of their own")
+
+
+classImplements(ProxyResource, IResource)
 
 
 class SharingProxy(ProxyResource):
@@ -167,8 +183,8 @@ class SharingProxy(ProxyResource):
             flight.board(request)
             return NOT_DONE_YET
         flight = self._flights[key] = Flight(request, sharing, self._alone, partial(self._landed, key))
-        pool, terms, kind, _ = self._way(name)
-        kind(self._tapped(flight), pool, self._connect, self._upgrades, terms).start()
+        way = self._way(name)
+        way.exchange(self._tapped(flight), way.pool, self._connect, self._upgrades, way.terms).start()
         return NOT_DONE_YET
 
     def _landed(self, key: tuple[str, Key]) -> None:
@@ -209,6 +225,13 @@ class AskingResource(ProxyResource):
         if self._queueing is not None:
             facts.queueing = self._queueing
 
+    def asks(self) -> dict[str, Any]:
+        """Return what is asked for, as terms by name: ``{"subset": …, "queue.priority": …}``."""
+        found: dict[str, Any] = {"subset": " ".join(f"{name}={value}" for name, value in self._labels.items())}
+        if self._queueing is not None:
+            found |= {"queue.priority": self._queueing.priority, "queue.timeout": self._queueing.timeout}
+        return {name: value for name, value in found.items() if value not in (None, "")}
+
     def render(self, request: Any) -> int:
         """Begin to forward ``request``."""
         self.ask(request.facts)
@@ -221,3 +244,7 @@ class AskingResource(ProxyResource):
     def shares(self, method: str, headers: RawHeaders) -> str | None:
         """Return, in words, whether such a request shares its answer with others; None where none does."""
         return self._leaf.shares(method, headers)
+
+    def copies(self, exchange: Exchange, head: RequestHead, body: bytes | None) -> list[tuple[str, str]]:
+        """Return who gets copies of such a request; see :meth:`ProxyResource.copies`."""
+        return self._leaf.copies(exchange, head, body)

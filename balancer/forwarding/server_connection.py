@@ -6,7 +6,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from balancer import errors
@@ -15,6 +15,7 @@ from balancer.forwarding.ends import TransportEnd, TunnelEnd
 from balancer.forwarding.headers import with_framing
 from balancer.forwarding.server_side import Owner
 from balancer.model.headers import RawHeaders
+from balancer.net.bare import BareProtocol
 from balancer.net.timers import Entry, Wheel
 from balancer.wire.http1 import encode
 from balancer.wire.http1.body import Body
@@ -30,7 +31,7 @@ __all__ = ["ServerConnection"]
 _PEEK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
 
-class ServerConnection(Protocol):
+class ServerConnection(BareProtocol):
     """Bytes from one server go through ``reader`` to whoever owns the connection at the time: a :class:`~.server_side.ServerSide`.
 
     ``tunnel`` is set after a 101: bytes then go there, unread. ``expires`` is when the connection is too old to wait
@@ -39,7 +40,6 @@ class ServerConnection(Protocol):
 
     plain = True
     version = "http1"
-    transport: Any
     whom = b""
     """The PROXY header that it began with, but for what tells connections of one client apart; ``b""``: it may carry anybody's requests."""
 
@@ -51,6 +51,7 @@ class ServerConnection(Protocol):
         self.expires = 0.0
         self.used = 0
         self.closed = False
+        self.was_reset = False
         self._chunked = False
         self._wheel = wheel
         self._timer: Entry | None = None
@@ -170,7 +171,8 @@ class ServerConnection(Protocol):
 
     def _lost_by(self, owner: Owner, reason: Failure) -> None:
         reader = self.reader
-        if reader.eof(clean=reason.check(ConnectionDone) is not None):
+        self.was_reset = reason.check(ConnectionDone) is None
+        if reader.eof(clean=not self.was_reset):
             owner.response_came()
         elif reader.head is not None:
             owner.server_failed(ExchangeError(errors.HTTP_RESPONSE_INCOMPLETE))

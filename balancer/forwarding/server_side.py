@@ -56,7 +56,7 @@ class ServerSide(Protocol):
 
     ``plain`` says whether requests may be given as bytes of HTTP/1.1 (:meth:`send_plain`). ``version`` is what it speaks:
     ``"http1"`` or ``"h2"``. ``used`` counts the exchanges that its connection carried, with this one; ``closed`` says that
-    nothing can be sent any more. ``owner`` is told what comes; there may be another in the course of an exchange.
+    nothing can be sent any more, ``was_reset`` that it did not end in good order. ``owner`` is told what comes; there may be another in the course of an exchange.
     """
 
     plain: bool
@@ -65,6 +65,7 @@ class ServerSide(Protocol):
     owner: Owner | None
     used: int
     closed: bool
+    was_reset: bool
 
     @property
     def reader(self) -> Response:

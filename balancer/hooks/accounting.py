@@ -55,6 +55,9 @@ class Account:
     ``skipped`` of those not made while it was switched off; ``seconds`` is what the reactor stood still for.
     """
 
+    _log = _log
+    _off = "plug-in {account}: failed {count} times in a row and is switched off; tried again every {seconds:g} s"
+
     __slots__ = (
         "_in_row",
         "_kinds",
@@ -145,7 +148,7 @@ class Account:
             self.tripped = True
             self._retry_at = self._now() + COOL_DOWN
             _log.error(
-                "plug-in {account}: failed {count} times in a row and is switched off; tried again every {seconds:g} s",
+                self._off,
                 account=self,
                 count=self._in_row,
                 seconds=COOL_DOWN,

@@ -10,7 +10,7 @@ kind                what happens without it
 algorithm           the pool takes the least loaded server that may be used
 matcher             the condition does not hold (and so ``not:`` around it does)
 filter              ``on_error: allow``: the exchange goes on as it was; ``deny``: it is answered with 500
-check               ``allow``: nothing was found; ``deny``: the request is blocked
+check               what it declares (``on_error``); see :mod:`.check_guard`
 probe               nothing is learnt of the server, which stays up or down as it was
 access log format   the line is written as JSON
 source of flags     there is no such flag
@@ -37,7 +37,6 @@ from balancer.hooks.interfaces import (
     Choice,
     IAccessLogFormat,
     IAlgorithm,
-    ICheck,
     IFilter,
     IFlags,
     IMatcher,
@@ -52,14 +51,12 @@ from balancer.hooks.soundness import (
     sound_request,
     sound_response,
     sound_truth,
-    sound_verdict,
 )
 from balancer.hooks.transforms import guarded_transform
 from balancer.hooks.waiting import patiently
 from balancer.model.exchange import Exchange, Reply
 from balancer.model.facts import RequestFacts
 from balancer.model.keys import Key
-from balancer.model.verdict import Finding, Verdict
 
 __all__ = ["GUARDS", "guarded"]
 
@@ -290,24 +287,6 @@ class _Filter(_Guard):
         return f"the filter {self.name} failed"
 
 
-@implementer(ICheck)
-class _Check(_Guard):
-    """A check that found nothing, or blocks, where it cannot say."""
-
-    def __init__(self, inner: Any, account: Account, deny: bool, clock: Clock) -> None:
-        super().__init__(inner, account, deny, clock)
-        self._inspect = inner.inspect
-
-    def inspect(self, exchange: Exchange) -> Any:
-        """Return the check's verdict."""
-        return self._ask(self._inspect, exchange, sound_verdict, self._without)
-
-    def _without(self) -> Verdict | None:
-        if not self._deny:
-            return None
-        return Verdict((Finding(self.name, 0, f"the check {self.name} failed", "error"),), block=True)
-
-
 @implementer(IProbe)
 class _Probe(_Guard):
     """A probe that says nothing of the server where it breaks its contract."""
@@ -391,7 +370,7 @@ GUARDS: dict[str, type[_Guard] | None] = {
     "algorithms": _Algorithm,
     "matchers": _Matcher,
     "filters": _Filter,
-    "checks": _Check,
+    "checks": None,  # the registry puts them behind guards of their own
     "probes": _Probe,
     "resources": None,  # a resource that raises is answered with 500 already
     "access_log_formats": _Format,

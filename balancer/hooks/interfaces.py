@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from balancer.model.exchange import Exchange, Reply, Transform
     from balancer.model.facts import RequestFacts, SessionFacts
-    from balancer.model.verdict import Verdict
+    from balancer.model.inspection.subject import Subject
+    from balancer.model.inspection.terms import CheckTerms, Phase
+    from balancer.model.verdict import Finding, Verdict
 
 __all__ = [
     "Choice",
@@ -39,6 +41,7 @@ __all__ = [
     "IObservingAlgorithm",
     "IProbe",
     "IServer",
+    "ITap",
 ]
 
 
@@ -80,15 +83,24 @@ class Choice:
     """What one selection may depend on. Immutable by convention; one may be made per request.
 
     ``key`` is the hash key as bytes (None where the request has none), ``draw`` returns a float in [0, 1) and is the
-    only source of randomness allowed, ``now`` is a monotonic time in seconds.
+    only source of randomness allowed, ``now`` is a monotonic time in seconds. With ``look`` nobody is chosen: it is asked who would be
+    (``balancer explain``), and an algorithm that takes turns takes none.
     """
 
     __slots__ = ("draw", "key", "now")
+    look = False
 
     def __init__(self, key: bytes | None, draw: Callable[[], float], now: float) -> None:
         self.key = key
         self.draw = draw
         self.now = now
+
+
+class Look(Choice):
+    """A choice that is only looked at."""
+
+    __slots__ = ()
+    look = True
 
 
 class IAlgorithm(Interface):
@@ -159,10 +171,31 @@ class IBodyFilter(IFilter):
 
 
 class ICheck(Interface):
-    """One WAF inspection, run by the ``waf`` filter."""
+    """One WAF inspection, run by the ``waf`` filter. One object serves all exchanges, perhaps several at a time.
 
-    def inspect(exchange: Exchange) -> Verdict | Deferred[Verdict | None] | None:
-        """Inspect head and (if the filter buffers it) body; return findings, or None for nothing found."""
+    What it wants to remember of an exchange from phase to phase, it keeps in ``subject.kept[self]``.
+    """
+
+    terms: CheckTerms = Attribute("Its declaration: phases, lane, need of bodies, budget, on_error, on_timeout, ids.")
+
+    def inspect(subject: Subject, phase: Phase) -> Found | Deferred[Found]:
+        """Look at ``subject`` in ``phase``, one of those declared; return None, Findings, or a Verdict.
+
+        Args:
+            subject: what is known of the exchange by now; nothing of it may be changed but ``kept``.
+            phase: which one this is. In ``request_body`` and ``response_body`` the body has been seen: a buffered one is in
+                ``subject.body`` or ``subject.response_body``. In ``log`` findings are written down, and change nothing.
+
+        Called on the reactor, or in a thread (``lane="thread"``), never twice at a time for one exchange. Only a check of
+        the lane ``remote`` may return a Deferred, which is cancelled when the time is up.
+        """
+
+
+class ITap(ICheck):
+    """A check that sees bodies as they pass (``request_body="tap"``, ``response_body="tap"``), in whatever pieces they come."""
+
+    def piece(subject: Subject, phase: Phase, data: bytes) -> Found:
+        """Look at a piece of the body, at once, on the reactor; ``inspect`` is called for the phase once it is over."""
 
 
 class IProbe(Interface):
@@ -199,3 +232,4 @@ class IFlags(Interface):
 if TYPE_CHECKING:
     Keyed = RequestFacts | SessionFacts
     Servers = Iterable[IServer]
+    Found = Verdict | Sequence[Finding] | None

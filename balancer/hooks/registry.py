@@ -13,6 +13,8 @@ from zope.interface.verify import verifyObject
 
 from balancer.errors import PluginError
 from balancer.hooks.accounting import Account, in_words
+from balancer.hooks.check_accounting import CheckAccount
+from balancer.hooks.check_guard import GuardedCheck, Threads
 from balancer.hooks.guards import GUARDS, guarded
 from balancer.hooks.interfaces import (
     IAccessLogFormat,
@@ -63,13 +65,14 @@ class Registry:
         on_error: ``allow`` or ``deny``: what becomes of an exchange whose filter or check fails.
         trip_after: failures in a row that switch an object off.
 
-    ``clock`` bounds the Deferreds of plug-ins; the running service sets it. ``missing`` says of each package that is
+    ``clock`` bounds the Deferreds of plug-ins, and ``threads`` runs checks that ask for one; the running service sets them. ``missing`` says of each package that is
     required and not there what is wrong.
     """
 
     def __init__(self, on_error: str = "allow", trip_after: int = 10) -> None:
         self.packages: list[Package] = []
         self.clock: Any = None
+        self.threads: Threads | None = None
         self.missing: dict[str, str] = {}
         self._deny = on_error == "deny"
         self._trip_after = trip_after
@@ -119,7 +122,7 @@ class Registry:
             PluginError: the factory breaks its contract.
         """
         factory, owner = self._factories[kind][name], self._owners[kind, name]
-        if owner.builtin:
+        if owner.builtin and kind != "checks":
             return factory.build(settings)
         whose = f"{owner.name}: the {singular(kind)} '{name}'"
         try:
@@ -134,6 +137,8 @@ class Registry:
                 interface = IObservingAlgorithm
             verifyObject(interface, made)
             account = self._account(owner, kind, name)
+            if isinstance(account, CheckAccount):
+                return GuardedCheck(made, account, self._deny, lambda: self.clock, lambda: self.threads)
             return guarded(kind, made, account, deny=self._deny, clock=lambda: self.clock, fallback=self._json)
         except Invalid as error:
             raise PluginError(f"{whose} is not what it must be: {' '.join(str(error).split())}") from error
@@ -146,8 +151,9 @@ class Registry:
         """Return the account of everything that one factory makes."""
         account = self._accounts.get((kind, name))
         if account is None:
-            account = Account(owner.name, singular(kind), name, self._trip_after)
-            if GUARDS[kind] is not None:
+            make = CheckAccount if kind == "checks" else Account
+            account = make(owner.name, singular(kind), name, self._trip_after)
+            if kind == "checks" or GUARDS[kind] is not None:
                 self._accounts[kind, name] = account
         return account
 

@@ -12,11 +12,12 @@ from typing import Any
 
 from balancer.model.exchange import Exchange, Reply
 from balancer.model.header_rules import header_name, safe_value
-from balancer.model.verdict import Finding, Verdict
+from balancer.model.verdict import SCOPES, SEVERITIES, Allow, Block, Drop, Finding, Redirect, Verdict
 
 __all__ = [
     "sound_end",
     "sound_flag",
+    "sound_ids",
     "sound_line",
     "sound_piece",
     "sound_reply",
@@ -29,6 +30,7 @@ __all__ = [
 
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _TARGET = re.compile(r"(/[\x21-\x7e\x80-\xff]*|\*)\Z")
+_LOCATION = re.compile(r"[\x21-\x7e]+\Z")
 _LINE_ENDS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -120,22 +122,64 @@ def sound_end(found: Any) -> tuple[bytes, Any]:
 
 
 def sound_verdict(found: Any) -> Verdict | None:
-    """Return what a check found, None or a Verdict of Findings."""
+    """Return what a check found, None for nothing, as a Verdict of Findings."""
     if found is None:
         return None
+    if isinstance(found, tuple | list):
+        found = Verdict(tuple(found))
     if not isinstance(found, Verdict):
         _close(found)
-        raise TypeError(f"inspect() must return a Verdict or None, or a Deferred of them, not {_named(found)}")
+        raise TypeError(f"a check must return Findings, a Verdict or None, not {_named(found)}")
     if not isinstance(found.findings, tuple | list):
         raise TypeError(f"the findings of a Verdict must be a tuple, not {_named(found.findings)}")
     for finding in found.findings:
-        if not isinstance(finding, Finding):
-            raise TypeError(f"the findings of a Verdict must be Findings, not {_named(finding)}")
-        if type(finding.score) is not int:
-            raise TypeError(f"the score of a Finding must be an integer, not {_named(finding.score)}")
-        words = (finding.rule, finding.message, finding.severity, finding.target, finding.snippet)
-        if not all(isinstance(each, str) for each in words):
-            raise TypeError("rule, message, severity, target and snippet of a Finding must be strings")
+        _finding(finding)
+    if found.demand is not None:
+        _demand(found.demand)
+    return found if found.findings or found.demand is not None else None
+
+
+def _finding(finding: Any) -> None:
+    if not isinstance(finding, Finding):
+        raise TypeError(f"findings must be Findings, not {_named(finding)}")
+    if type(finding.score) is not int:
+        raise TypeError(f"the score of a Finding must be an integer, not {_named(finding.score)}")
+    if finding.score < 0:
+        raise ValueError(f"the score of a Finding cannot be below 0: {finding.score}")
+    words = (finding.rule, finding.message, finding.severity, finding.target, finding.snippet)
+    if not all(isinstance(each, str) for each in words):
+        raise TypeError("rule, message, severity, target and snippet of a Finding must be strings")
+    if not finding.rule:
+        raise ValueError("a Finding needs the id of its rule")
+    if finding.severity not in SEVERITIES:
+        raise ValueError(f"the severity of a Finding is one of {', '.join(SEVERITIES)}, not {finding.severity!r}")
+
+
+def _demand(demand: Any) -> None:
+    if isinstance(demand, Block):
+        if demand.status and not (_is_status(demand.status) and demand.status >= 400):
+            raise ValueError(f"the status of a Block is 0 or from 400 to 599, not {demand.status!r}")
+    elif isinstance(demand, Redirect):
+        if type(demand.status) is not int or demand.status not in (301, 302, 303, 307, 308):
+            raise ValueError(f"the status of a Redirect is 301, 302, 303, 307 or 308, not {demand.status!r}")
+        if not isinstance(demand.to, str) or not _LOCATION.match(demand.to):
+            raise ValueError(f"a Redirect leads to a URL or path in ASCII without blanks, and not to {demand.to!r}")
+    elif isinstance(demand, Allow):
+        if demand.scope not in SCOPES:
+            raise ValueError(f"the scope of an Allow is one of {', '.join(SCOPES)}, not {demand.scope!r}")
+        if not isinstance(demand.checks, tuple | list) or not all(isinstance(name, str) for name in demand.checks):
+            raise TypeError("the checks of an Allow must be a tuple of names")
+    elif not isinstance(demand, Drop):
+        raise TypeError(f"the demand of a Verdict must be Block, Drop, Redirect, Allow or None, not {_named(demand)}")
+
+
+def sound_ids(found: Verdict | None, ids: range | None) -> Verdict | None:
+    """Return ``found`` if its rules are of the numbers that the check has declared."""
+    if found is not None and ids is not None:
+        for finding in found.findings:
+            number = int(finding.rule) if finding.rule.isascii() and finding.rule.isdigit() else -1
+            if number not in ids:
+                raise ValueError(f"the rule {finding.rule!r} is not one of the check's, {ids.start} to {ids[-1]}")
     return found
 
 

@@ -10,13 +10,14 @@ from typing import Any, Protocol
 from balancer.model.facts import RequestFacts
 from balancer.model.headers import RawHeaders
 
-__all__ = ["Exchange", "Joined", "Reply", "Transform"]
+__all__ = ["Exchange", "Joined", "Looked", "Reply", "Transform"]
 
 
 class Transform(Protocol):
     """Changes a body on its way, in whatever pieces it comes. One is made for one direction of one exchange.
 
-    It keeps no more than it must: what it holds back, nobody limits. Both raise ExchangeError for what is no such body.
+    It keeps no more than it must: what it holds back, nobody limits. Both raise ExchangeError for what is no such body. One that has
+    ``only_looks = True`` gives back exactly what it gets, so that the body keeps its length.
     """
 
     def feed(self, data: bytes) -> bytes:
@@ -29,11 +30,12 @@ class Transform(Protocol):
 class Joined:
     """Two transforms, one after the other."""
 
-    __slots__ = ("_first", "_then")
+    __slots__ = ("_first", "_then", "only_looks")
 
     def __init__(self, first: Transform, then: Transform) -> None:
         self._first = first
         self._then = then
+        self.only_looks = all(getattr(each, "only_looks", False) for each in (first, then))
 
     def feed(self, data: bytes) -> bytes:
         data = self._first.feed(data)
@@ -44,6 +46,14 @@ class Joined:
         data = self._then.feed(rest) if rest else b""
         rest, trailers = self._then.end(trailers)
         return data + rest, trailers
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What there is of a request's body: all of it, or its beginning."""
+
+    body: bytes
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +85,24 @@ class Exchange:
     ``request_transform`` and ``response_transform`` change the bodies as they stream, where a filter has set them with
     its part of the request or the response: then nobody knows a length any more. ``ran``
     is the filters whose request part has run and whose response part has not; :mod:`balancer.filters.chain` keeps it.
-    ``draw`` returns a float in [0, 1), the only source of randomness. ``wait(seconds)`` returns a Deferred that fires then and can
+    ``look(limit)`` returns a Deferred of a :class:`Looked`: the request's body, which stays to be forwarded; None where it has none
+    that could be read. ``response_length`` is the length of the response's body in bytes, None where nobody knows it. With ``hold``, set by a
+    filter's response part, nothing of a response is sent before ``hold()``, called when all of it is here, has returned None or its Deferred has
+    fired; ExchangeError from either refuses the response. ``at_end`` is called when all is over, before that is written down; what
+    waits for something returns a Deferred. ``draw`` returns a float in [0, 1), the only source of randomness. ``wait(seconds)`` returns a Deferred that fires then and can
     be cancelled; None where nothing waits (``balancer explain``).
     """
 
     __slots__ = (
+        "at_end",
         "body",
         "captures",
         "draw",
         "entry",
         "facts",
         "headers",
+        "hold",
+        "look",
         "method",
         "notes",
         "origin",
@@ -93,6 +110,7 @@ class Exchange:
         "ran",
         "request_transform",
         "response_headers",
+        "response_length",
         "response_transform",
         "route",
         "status",
@@ -119,6 +137,22 @@ class Exchange:
         self.ran: list[Any] = []
         self.draw: Callable[[], float] = random.random
         self.wait: Callable[[float], Any] | None = None
+        self.look: Callable[[int], Any] | None = None
+        self.response_length: int | None = None
+        self.hold: Callable[[], Any] | None = None
+        self.at_end: tuple[Callable[[], Any], ...] = ()
+
+    @property
+    def changes_request(self) -> bool:
+        """Whether something changes the request's body on its way, so that it has another length than the client says."""
+        transform = self.request_transform
+        return transform is not None and not getattr(transform, "only_looks", False)
+
+    @property
+    def changes_response(self) -> bool:
+        """Whether something changes the response's body on its way."""
+        transform = self.response_transform
+        return transform is not None and not getattr(transform, "only_looks", False)
 
     def change_request(self, transform: Transform) -> None:
         """Have ``transform`` change the request's body, after those that do so already."""

@@ -6,7 +6,7 @@ What a :class:`~balancer.pools.circuit.Circuit` decides is put into effect here:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -69,7 +69,27 @@ class Breaker:
         if circuit.ended(self._clock.seconds(), failed, seconds):
             self._changed(server, circuit, before)
 
-    def _changed(self, server: Server | None, circuit: Circuit, before: CircuitState) -> None:
+    def restore(self, server: Server | None, reason: str) -> bool:
+        """Close the breaker of ``server``, or (None) of the pool, because of ``reason``, and forget what it has counted.
+
+        Returns whether it was not closed; False if there is none.
+        """
+        if (server is None) is not (self.settings.of == "pool"):
+            return False
+        circuit = self.circuit(server)
+        before = circuit.state
+        restored = circuit.restore(self._clock.seconds())
+        if restored:
+            self._changed(server, circuit, before, reason)
+        return restored
+
+    def report(self, server: Server | None) -> dict[str, Any] | None:
+        """Return what is known of the breaker of ``server``, or (None) of the pool: see :meth:`Circuit.report`; None if there is none."""
+        if (server is None) is not (self.settings.of == "pool"):
+            return None
+        return self.circuit(server).report(self._clock.seconds())
+
+    def _changed(self, server: Server | None, circuit: Circuit, before: CircuitState, reason: str = "") -> None:
         whose = None if self.settings.of == "pool" else server
         if circuit.state is not before:
             self._watch(whose, circuit)
@@ -79,7 +99,7 @@ class Breaker:
                 seconds = circuit.until - self._clock.seconds()
                 pool.observe(BreakerOpened(pool.name, name, circuit.reason, seconds))
             else:
-                pool.observe(_EVENTS[circuit.state](pool.name, name))
+                pool.observe(_EVENTS[circuit.state](pool.name, name, reason))
         self._apply(whose)
 
     def _apply(self, server: Server | None) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = ["Circuit", "CircuitState", "TripSettings"]
 
@@ -57,7 +57,8 @@ class CircuitState(enum.Enum):
 class Circuit:
     """One breaker. Times are monotonic seconds.
 
-    ``state``, ``reason`` why it is so, ``until`` when that ends, ``trials`` how many it still gives out while half-open.
+    ``state``, ``reason`` why it is so, ``since`` when (None: ever), ``until`` when that ends, ``trials`` how many it still gives out while
+    half-open, ``trips`` how often it has opened.
     """
 
     __slots__ = (
@@ -68,8 +69,10 @@ class Circuit:
         "_well",
         "reason",
         "settings",
+        "since",
         "state",
         "trials",
+        "trips",
         "until",
     )
 
@@ -78,7 +81,8 @@ class Circuit:
         self.state = CircuitState.CLOSED
         self.reason = ""
         self.until = 0.0
-        self.trials = 0
+        self.since: float | None = None
+        self.trials = self.trips = 0
         self._opens = 0
         self._closed_at = 0.0
         self._counts: deque[list[float]] = deque()  # when it began, how many ended, failed, were slow
@@ -164,19 +168,46 @@ class Circuit:
         self._opens = max(0, self._opens - quiet) + 1
         seconds = min(settings.open * 2.0 ** min(self._opens - 1, 30), max(settings.max_open, settings.open))
         self.state, self.reason, self.until, self.trials = CircuitState.OPEN, reason, now + seconds, 0
+        self.trips += 1
+        self.since = now
         self._counts.clear()
 
     def _close(self, now: float) -> None:
         self.state, self.reason, self.until, self.trials = CircuitState.CLOSED, "", 0.0, 0
-        self._closed_at = now
+        self._closed_at = self.since = now
         self._counts.clear()
 
     def time_is_up(self, now: float) -> None:
         """Go on from open to half-open, or give out new trials; to be called at ``until``."""
         span = self.settings.open * 2.0 ** min(max(self._opens, 1) - 1, 30)
+        if self.state is not CircuitState.HALF_OPEN:
+            self.since = now
         self.state, self.trials = CircuitState.HALF_OPEN, self.settings.probes
         self.until = now + min(span, max(self.settings.max_open, self.settings.open))
         self._well = self._failed = 0
+
+    def restore(self, now: float) -> bool:
+        """Close it, as one that has never opened, and forget what has been counted; return whether it was not closed."""
+        was_closed = self.state is CircuitState.CLOSED
+        self._opens = 0
+        if was_closed:
+            self._counts.clear()
+        else:
+            self._close(now)
+        return not was_closed
+
+    def report(self, now: float) -> dict[str, Any]:
+        """Return what there is to know as plain values: spans in seconds, ``ended``, ``failed`` and ``slow`` of the window."""
+        counts = [each for each in self._counts if each[0] > now - self.settings.window]
+        return {
+            "state": self.state.value,
+            "reason": self.reason,
+            "since": None if self.since is None else now - self.since,
+            "left": None if self.state is CircuitState.CLOSED else max(0.0, self.until - now),
+            "trials": self.trials,
+            "trips": self.trips,
+            **{key: int(sum(each[at] for each in counts)) for at, key in enumerate(("ended", "failed", "slow"), 1)},
+        }
 
     def describe(self, now: float) -> str:
         """Return the state in words."""

@@ -20,12 +20,15 @@ __all__ = [
     "PanicEnded",
     "PoolEvent",
     "ServerCameUp",
+    "ServerDisabled",
     "ServerDrained",
     "ServerEjected",
+    "ServerEnabled",
     "ServerReturned",
     "ServerSuspected",
     "ServerUndrained",
     "ServerWentDown",
+    "unobserved",
 ]
 
 
@@ -110,6 +113,26 @@ class ServerUndrained(PoolEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class ServerDisabled(PoolEvent):
+    """An operator asked that the server get nothing new."""
+
+    kind: ClassVar[str] = "server_disabled"
+
+    def _words(self) -> str:
+        return "is disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEnabled(PoolEvent):
+    """An operator asked that the server be used again."""
+
+    kind: ClassVar[str] = "server_enabled"
+
+    def _words(self) -> str:
+        return "is enabled again"
+
+
+@dataclass(frozen=True, slots=True)
 class BreakerOpened(PoolEvent):
     """Too much failed, or was slow: nothing goes there for ``seconds``."""
 
@@ -178,6 +201,10 @@ class PanicEnded(PoolEvent):
 
     def _words(self) -> str:
         return "has a healthy server again"
+
+
+def unobserved(event: PoolEvent) -> None:
+    """What is told of events if nobody listens."""
 
 
 Observer = Callable[[PoolEvent], None]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from balancer.hooks.interfaces import Choice
+from balancer.errors import DESTINATION_UNAVAILABLE, ExchangeError
+from balancer.hooks.interfaces import Look
 from balancer.model.facts import RequestFacts, SessionFacts
 
 if TYPE_CHECKING:
     from balancer.pools.pool import Pool
     from balancer.pools.server import Server
 
-__all__ = ["explain", "out", "takes_known", "why_none"]
+__all__ = ["explain", "fate", "out", "takes_known", "why_none"]
 
 
 def takes_known(server: Server) -> bool:
@@ -30,14 +31,14 @@ def explain(
     found: list[tuple[Server, bool, str]] = []
     listed: set[Server] = set()
     sticky = pool.sticky
-    known = None if sticky is None else sticky.server_for(facts)
+    known = None if sticky is None else sticky.server_for(facts, used=False)
     if sticky is not None and known is not None and takes_known(known):
         found.append((known, True, f"the client sticks to it by {sticky.describe()}"))
         listed.add(known)
     algorithm = algorithm or pool.algorithm
     key = None if algorithm.key is None else algorithm.key.of(facts)
     server: Server
-    for rank, server in enumerate(algorithm.candidates(Choice(key, draw, now)), start=1):
+    for rank, server in enumerate(algorithm.candidates(Look(key, draw, now)), start=1):
         if server not in listed:
             listed.add(server)
             usable = server.open and not server.full
@@ -48,10 +49,17 @@ def explain(
             found.append((server, usable, "left over by the algorithm" if usable else _why_not(server, now)))
     barred = pool.barred(facts)
     if barred:
-        return [(server, False, barred) for server, _, _ in found]
+        return [(server, False, barred if usable else f"{why}; {barred}") for server, usable, why in found]
     if pool.in_panic:
         found = [(server, usable, f"{why}; no server is healthy" if usable else why) for server, usable, why in found]
     return found
+
+
+def fate(pool: Pool, facts: RequestFacts | SessionFacts, members: Sequence[Server]) -> ExchangeError | None:
+    """Return what one ends with for whom nobody of ``members`` has room; None: it waits."""
+    if any(server.open for server in members):
+        return pool.queue.fate(facts)
+    return ExchangeError(DESTINATION_UNAVAILABLE, pool.barred(facts) or why_none(pool))
 
 
 def out(pool: Pool, now: float) -> list[tuple[str, str]]:
@@ -85,6 +93,8 @@ def _why_not(server: Server, now: float) -> str:
             return f"full: {server.active} in flight, and its adaptive limit is {server.adaptive}"
         return f"full: {server.active} of {server.max_connections} connections"
     state = server.state
+    if state == "disabled":
+        return "disabled by hand" if server.condition == "up" else f"disabled by hand, and {server.condition}{reason}"
     if state == "down":
         return f"down{reason}"
     if state == "ejected":

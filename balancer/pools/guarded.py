@@ -176,7 +176,8 @@ class GuardedPool(Pool):
         if subset is not None:
             not_in_it = f"not in the subset {subset.name}"
             found = [each if each[0] in subset.members else (each[0], False, not_in_it) for each in found]
-        if isinstance(self.queue, PriorityQueue) and not any(usable for _, usable, _ in found):
+        nobody = not any(usable for _, usable, _ in found)
+        if nobody and isinstance(self.queue, PriorityQueue) and self.fate(facts, None) is None:
             wait = f"it waits with priority {self.queue.priority(facts)}, {self.queue.patience(facts):g} s at most"
             found = [
                 (server, may, f"{text}; {wait}" if text.startswith("full") else text) for server, may, text in found
@@ -190,7 +191,7 @@ class GuardedPool(Pool):
         if slow_start is None or not slow_start.starting:
             return found
         key = self._key_of(facts) if self._key_of is not None else None
-        known = None if self.sticky is None else self.sticky.server_for(facts)
+        known = None if self.sticky is None else self.sticky.server_for(facts, used=False)
         told: list[tuple[Server, bool, str]] = []
         held: list[tuple[Server, bool, str]] = []
         for server, usable, why in found:
@@ -219,6 +220,31 @@ class GuardedPool(Pool):
         subset, why = self.subsets.find(facts)
         return why if subset is not None and not subset.members else ""
 
+    def fate(self, facts: Facts, server: Server | None, alone: bool = False) -> ExchangeError | None:
+        """Return what one ends with for whom :meth:`explain` found ``server``; see :meth:`Pool.fate`."""
+        limits = self.limits
+        limit = self._over(facts)
+        if limit is None and server is not None:
+            limit = limits.blocks(server, alone, self.servers)
+            return None if limit is None else self._error_of(limit)
+        barred = self.breaker is not None and self.breaker.bars is not None
+        if (
+            limit is None
+            and not barred
+            and self.concurrency is not None
+            and self.concurrency.full(limits.requests.active)
+        ):
+            ends = self.queue.fate(facts)
+        elif limit is None:
+            subset = None if self.subsets is None else self.subsets.find(facts)[0]
+            members = self.servers if subset is None else subset.members
+            ends = explaining.fate(self, facts, () if barred else members)
+            if ends is not None and ends.reason is errors.DESTINATION_UNAVAILABLE:
+                return ends
+        if limit is None and limits.pending.full:
+            limit = limits.pending
+        return ends if limit is None else self._error_of(limit)
+
     def refusal(self, facts: Facts) -> ExchangeError:
         """Return what a request or session ends with that :meth:`choose` found no server for; counts it."""
         limit = self._over(facts)
@@ -226,6 +252,9 @@ class GuardedPool(Pool):
 
     def _refused(self, limit: Limit) -> ExchangeError:
         limit.refused += 1
+        return self._error_of(limit)
+
+    def _error_of(self, limit: Limit) -> ExchangeError:
         return ExchangeError(
             errors.POOL_LIMIT_REACHED, f"pool {self.name} is at its limit of {limit.most} {limit.name}"
         )

@@ -173,6 +173,8 @@ class _Watch:
             self._in_row = 0
             server.healthy = well
             server.reason = "" if well else reason
+            if not well:
+                server.drop_idle()  # once it is back they may lead to what is no more
             self._checks.verdict(server, well, reason)
 
     def _schedule(self) -> None:

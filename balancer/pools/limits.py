@@ -167,15 +167,34 @@ class Limits:
         """
         if self.pending.full:
             return self.pending
-        shared = server.shared
-        opens = shared is None or alone or not shared.is_opening
-        most = self.connections.most
-        if opens and most is not None:
-            share = self.connections.share
-            free = most - self.connections.active - self.opening if share is None else int(share.has_room())
-            if free <= 0 and not _gave_up_one(servers):
-                return self.connections
+        opens = self._opens(server, alone)
+        if opens and self._no_more_connections and not _gave_up_one(servers):
+            return self.connections
         return Wait(self, int(opens), 0)
+
+    def blocks(self, server: Server, alone: bool, servers: Sequence[Server]) -> Limit | None:
+        """Return what keeps an exchange from ``server`` for which no connection is kept; nothing is counted, or given up for it."""
+        shared = server.shared
+        if len(server.idle) or (shared is not None and not alone and shared.ready):
+            return None
+        if self.pending.full:
+            return self.pending
+        if not self._opens(server, alone) or not self._no_more_connections:
+            return None
+        idle = any(len(each.idle) or (each.shared is not None and each.shared.idle) for each in servers)
+        return None if idle else self.connections
+
+    def _opens(self, server: Server, alone: bool) -> bool:
+        return server.shared is None or alone or not server.shared.is_opening
+
+    @property
+    def _no_more_connections(self) -> bool:
+        connections = self.connections
+        if connections.most is None:
+            return False
+        if connections.share is not None:
+            return not connections.share.has_room()
+        return connections.most - connections.active - self.opening <= 0
 
     def session_connects(self, retry: bool) -> Limit | Wait:
         """The same for a session, whose connection is counted already by :meth:`over`; ``retry``: it has failed elsewhere."""

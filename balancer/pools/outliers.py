@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -87,7 +87,7 @@ class Outliers:
         self._pool = pool
         self._clock = clock
         self._returns: dict[Server, IDelayedCall] = {}
-        self._for: dict[Server, str] = {}  # the kind for which it was ejected
+        self._for: dict[Server, tuple[str, float]] = {}  # the kind for which it was ejected, and when
         self._tallies: dict[Server, _Tally] = {}
         self._comparison: IDelayedCall | None = None
 
@@ -181,8 +181,9 @@ class Outliers:
             self._pool.observe(ServerSuspected(self._pool.name, server.name, reason))
             return False
         self.ejected[kind] += 1
-        self._for[server] = kind
-        self._eject(server, self._clock.seconds(), reason)
+        now = self._clock.seconds()
+        self._for[server] = kind, now
+        self._eject(server, now, reason)
         return True
 
     def _eject(self, server: Server, now: float, reason: str) -> None:
@@ -192,21 +193,15 @@ class Outliers:
         seconds = min(settings.eject * 2.0 ** min(server.ejections - 1, 20), max(settings.max_eject, settings.eject))
         server.ejected_until = now + seconds
         server.reason = reason
+        server.drop_idle()  # what is wrong may be wrong with them
         self._returns[server] = self._clock.callLater(seconds, self._return, server)
         self._pool.observe(ServerEjected(self._pool.name, server.name, reason, seconds))
         self._pool.refresh()
 
     def _return(self, server: Server) -> None:
         del self._returns[server]
-        kind = self._for.pop(server, "failures")
-        server.ejected_until = 0.0
-        server.reason = ""
-        server.returned = server.failures_since = self._clock.seconds()
-        tally = self._tallies.get(server)
-        if tally is not None:
-            tally.clear()
-            tally.in_row = 0
-        server.failures_in_row = 0
+        kind, _ = self._for.get(server, ("failures", 0.0))
+        tally = self._forget(server)
         words = ""
         if kind == "failures":
             server.failures_in_row, words = max(0, self.settings.failures - 1), "on probation"
@@ -214,6 +209,48 @@ class Outliers:
             tally.in_row, words = max(0, (self.settings.consecutive_5xx or 1) - 1), "on probation"
         self._pool.observe(ServerReturned(self._pool.name, server.name, words))
         self._pool.refresh()
+
+    def _forget(self, server: Server) -> _Tally | None:
+        """Let ``server`` be ejected no more, and have no failures; return its tally, if it has one."""
+        self._for.pop(server, None)
+        if server.ejected:
+            server.ejected_until, server.reason = 0.0, ""
+        server.returned = server.failures_since = self._clock.seconds()
+        server.failures_in_row = 0
+        tally = self._tallies.get(server)
+        if tally is not None:
+            tally.clear()
+            tally.in_row = 0
+        return tally
+
+    def restore(self, server: Server, reason: str) -> bool:
+        """Let ``server`` return now because of ``reason``, as one that has never been ejected; return whether it was."""
+        call = self._returns.pop(server, None)
+        if call is not None:
+            call.cancel()
+        was_ejected = server.ejected
+        self._forget(server)
+        server.ejections = 0
+        if was_ejected:
+            self._pool.observe(ServerReturned(self._pool.name, server.name, reason))
+            self._pool.refresh()
+        return was_ejected
+
+    def report(self, server: Server) -> dict[str, Any]:
+        """Return what is known of ``server`` as plain values: spans in seconds, ``failures`` and ``answered_5xx`` in a row."""
+        now = self._clock.seconds()
+        kind, since = self._for.get(server, ("", now))
+        tally = self._tallies.get(server)
+        return {
+            "state": "ejected" if server.ejected else "in use",
+            "kind": kind,
+            "reason": server.reason if server.ejected else "",
+            "since": now - since if server.ejected else None,
+            "left": max(0.0, server.ejected_until - now) if server.ejected else None,
+            "ejections": server.ejections,
+            "failures": server.failures_in_row,
+            "answered_5xx": 0 if tally is None else tally.in_row,
+        }
 
     def take_over(self, old: Outliers | None) -> None:
         """Let the servers of the pool return that were ejected before they came to it; go on with the counts of ``old``."""

@@ -25,6 +25,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IHostnameResolver, IReactorTime
 
 from balancer import errors
+from balancer.compiled import mypyc_attr
 from balancer.errors import ExchangeError
 from balancer.hooks.interfaces import Choice, IObservingAlgorithm
 from balancer.model.address import Address
@@ -38,9 +39,9 @@ from balancer.pools.events import (
     Observer,
     PanicBegan,
     PanicEnded,
-    PoolEvent,
     ServerCameUp,
     ServerWentDown,
+    unobserved,
 )
 from balancer.pools.health import HealthChecks, HealthSettings
 from balancer.pools.introduction import Introduction
@@ -56,16 +57,12 @@ from balancer.pools.timeouts import PoolTimeouts
 
 __all__ = ["Facts", "Pool", "PoolTimeouts"]
 
-_LATENCY_DECAY = 10.0
-"""Seconds in which a server's latency forgets a peak to 1/e."""
+_LATENCY_DECAY = 10.0  # seconds in which a server's latency forgets a peak to 1/e
 
 Facts = RequestFacts | SessionFacts
 
 
-def _unobserved(event: PoolEvent) -> None:
-    """What is told of events if nobody listens."""
-
-
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Pool:
     """A named set of servers. Nothing is opened or scheduled before :meth:`start`.
 
@@ -96,7 +93,7 @@ class Pool:
         *,
         clock: IReactorTime,
         draw: Callable[[], float] = random.random,
-        observer: Observer = _unobserved,
+        observer: Observer = unobserved,
         panic: bool = True,
         probe: Any = None,
         health: HealthSettings | None = None,
@@ -204,14 +201,17 @@ class Pool:
     def explain(self, facts: Facts, draw: Callable[[], float] | None = None) -> list[tuple[Server, bool, str]]:
         """Return every server in the order of preference for ``facts``: whether it may be used, and why (not).
 
-        The first that may is the one that :meth:`choose` returns for the same draws. Nothing is counted or remembered,
-        but an algorithm that takes turns spends one.
+        The first that may is the one that :meth:`choose` returns for the same draws. Nothing is counted or remembered.
         """
         return explaining.explain(self, facts, draw or self.draw, self._now())
 
     def explain_out(self) -> list[tuple[str, str]]:
         """Return the servers that take no new request now, each with why."""
         return explaining.out(self, self._now())
+
+    def fate(self, facts: Facts, server: Server | None, alone: bool = False) -> ExchangeError | None:
+        """Return what one ends with at once for whom :meth:`explain` found ``server``; None: it goes there or, without one, waits."""
+        return None if server is not None else explaining.fate(self, facts, self.servers)
 
     def barred(self, facts: Facts | None = None) -> str:
         """Return why nothing may begin, whatever the servers are like; empty if it may, as ever here."""
@@ -300,7 +300,7 @@ class Pool:
         for server in servers:
             server.open = server in opened
             well = panic or (server.healthy and not server.ejected)
-            server.open_to_known = well and bool(server.endpoints) and not server.tripped
+            server.open_to_known = well and server.takes_known
         if self.algorithm.stable:  # it wants to know those that are down as well
             backups = bool(group) and group[0].backup
             group = [server for server in servers if server.backup is backups and server.weight > 0]
@@ -371,9 +371,9 @@ class Pool:
 
     def tell(self, server: Server, healthy: bool, reason: str, endpoints: tuple[Address, ...]) -> None:
         """Take over what another process, which probes and resolves for this one, knows of ``server``."""
+        if (server.healthy and not healthy) or set(server.endpoints) - set(endpoints) - {server.address}:
+            server.drop_idle()
         if server.endpoints != endpoints:
-            if set(server.endpoints) - set(endpoints) - {server.address}:
-                server.drop_idle()
             server.resolved(endpoints)
         server.healthy = healthy
         if not server.ejected:

@@ -91,6 +91,9 @@ class PriorityQueue(Queue):
                 return len(self.waiting) < self.settings.size
         return False
 
+    def _could_make_room(self, facts: RequestFacts | SessionFacts) -> bool:
+        return any(self._levels[: self.priority(facts)]) and len(self.waiting) <= self.settings.size
+
     def _add(self, place: Place) -> None:
         super()._add(place)
         self._levels[self.priority(place.facts)][place] = None

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from balancer import errors
+from balancer.compiled import mypyc_attr
 from balancer.errors import ExchangeError
 from balancer.model.facts import RequestFacts, SessionFacts
 
@@ -48,6 +49,7 @@ class Place:
         self.queue._drop(self)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Queue:
     """Clients waiting for a server with room.
 
@@ -87,11 +89,19 @@ class Queue:
         """
         if len(self.waiting) >= self.settings.size and not self._make_room(facts):
             self.refused += 1
-            return fail(ExchangeError(errors.CONNECTION_LIMIT_REACHED, f"{len(self.waiting)} waiting already"))
+            return fail(self._refusal())
         place = Place(self, facts, self._clock.seconds() + self.patience(facts))
         self._add(place)
         self._watch()
         return place.result
+
+    def fate(self, facts: RequestFacts | SessionFacts) -> ExchangeError | None:
+        """Return what :meth:`wait` would fail with at once, None if it would not; nothing is changed."""
+        full = len(self.waiting) >= self.settings.size and not self._could_make_room(facts)
+        return self._refusal() if full else None
+
+    def _refusal(self) -> ExchangeError:
+        return ExchangeError(errors.CONNECTION_LIMIT_REACHED, f"{len(self.waiting)} waiting already")
 
     def serve(self) -> None:
         """Give servers to those who wait, in order, as long as there are any with room."""
@@ -136,6 +146,10 @@ class Queue:
 
     def _make_room(self, facts: RequestFacts | SessionFacts) -> bool:
         """Let somebody give way to ``facts``, if anybody must."""
+        return False
+
+    def _could_make_room(self, facts: RequestFacts | SessionFacts) -> bool:
+        """Whether :meth:`_make_room` would."""
         return False
 
     def _add(self, place: Place) -> None:

@@ -201,11 +201,15 @@ class RetryPolicy:
         if limit is not None and limit.full:
             limit.refused += 1
             return False
-        if not self.budget.take(settings.budget, settings.minimum):
+        if not self.spend():
             self.refused += 1
             return False
         self.retries += 1
         return True
+
+    def spend(self) -> bool:
+        """Take from the budget for what is repeated without being a retry; return whether there was enough."""
+        return self.budget.take(self.settings.budget, self.settings.minimum)
 
     def delay(self, attempts: int) -> float:
         """Return how many seconds to wait before the next attempt, after so many: full jitter, up to twice as long each time."""

@@ -3,6 +3,7 @@
 ::
 
     open             takes new clients now; the pool sets it from all that follows
+    ├─ disabled      an operator wants nothing new on it, whoever sends it
     ├─ up            probes say it is well, and its address is known
     ├─ tripped       its breaker is open
     ├─ ejected       real traffic said it is not, until ``ejected_until``
@@ -20,18 +21,21 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from balancer.hooks.interfaces import IServer
 from balancer.model.address import Address
-from balancer.pools.events import ServerDrained, ServerUndrained
+from balancer.pools.events import ServerDisabled, ServerDrained, ServerEnabled, ServerUndrained
 from balancer.pools.idle import IdleConnections, KeepAlive
 from balancer.pools.shared import HTTP2Settings, SharedConnections
 
 if TYPE_CHECKING:
     from balancer.pools.pool import Pool
 
-__all__ = ["Server", "Share"]
+__all__ = ["STATES", "Server", "Share"]
+
+STATES = ("disabled", "down", "ejected", "tripped", "draining", "up")
+"""What :attr:`Server.state` is one of, from the worst on: of several processes' the first one counts."""
 
 _NO_LIMIT = sys.maxsize
 
@@ -49,7 +53,6 @@ class Share(Protocol):
         """Whether all together have less than ``most``."""
 
 
-@implementer(IServer)
 class Server:
     """One server.
 
@@ -74,13 +77,13 @@ class Server:
     __slots__ = (
         "_resting",
         "_turn",
-        "_written",
         "active",
         "adaptive",
         "address",
         "backup",
         "connect_failures",
         "connections",
+        "disabled",
         "draining",
         "ejected_until",
         "ejections",
@@ -111,6 +114,7 @@ class Server:
         "shared",
         "tripped",
         "weight",
+        "written",
         "zone",
     )
 
@@ -133,7 +137,7 @@ class Server:
         self.zone = ""
         self.labels: Mapping[str, str] = {}
         self.full_weight = weight  # what it comes to when the server has started
-        self._written = weight  # in the configuration; the weight in use may have been set by hand since
+        self.written = weight  # in the configuration; the weight in use may have been set by hand since
         self.backup = backup
         self.limit = self.most = _NO_LIMIT if max_connections is None else max_connections  # as it is, as configured
         self.idle = IdleConnections(keep_alive or KeepAlive())
@@ -153,7 +157,7 @@ class Server:
         # State. What the pool makes of it is in open and open_to_known (those who stick to this server).
         self.open = weight > 0
         self.open_to_known = True
-        self.draining = False
+        self.disabled = self.draining = False
         self.healthy = True
         self.probed = False  # whether a probe has ever said so
         self.reason = ""  # why it is in its present state: the last probe's words, or the resolver's
@@ -195,7 +199,12 @@ class Server:
     @property
     def may_panic(self) -> bool:
         """Whether it may be used while no server is well."""
-        return bool(self.endpoints) and not self.draining and not self.tripped and self.weight > 0
+        return bool(self.endpoints) and not (self.disabled or self.draining or self.tripped) and self.weight > 0
+
+    @property
+    def takes_known(self) -> bool:
+        """Whether clients who stick to it may stay, as far as it is well."""
+        return bool(self.endpoints) and not self.disabled and not self.tripped
 
     @property
     def full(self) -> bool:
@@ -219,7 +228,12 @@ class Server:
 
     @property
     def state(self) -> str:
-        """One of ``down``, ``ejected``, ``tripped``, ``draining`` and ``up``."""
+        """One of :data:`STATES`."""
+        return "disabled" if self.disabled else self.condition
+
+    @property
+    def condition(self) -> str:
+        """The same, were it not disabled."""
         if not self.up:
             return "down"
         if self.ejected_until > 0.0:
@@ -242,10 +256,28 @@ class Server:
                 self.owner.observe(ServerUndrained(self.owner.name, self.name))
                 self.owner.refresh()
 
+    def disable(self) -> None:
+        """Take nothing new, from nobody, and keep no connections; what is in flight goes on. Probes do too."""
+        if not self.disabled:
+            self.disabled = True
+            self.drop_idle()
+            if self.owner is not None:
+                self.owner.observe(ServerDisabled(self.owner.name, self.name))
+                self.owner.refresh()
+
+    def enable(self) -> None:
+        """Be as any other again."""
+        if self.disabled:
+            self.disabled = False
+            self._keep_connections()
+            if self.owner is not None:
+                self.owner.observe(ServerEnabled(self.owner.name, self.name))
+                self.owner.refresh()
+
     def configure_as(self, other: Server) -> None:
         """Take the settings of ``other``, which stands for the same server in a newer configuration."""
-        if other._written != self._written:
-            self.full_weight = self._written = other._written
+        if other.written != self.written:
+            self.full_weight = self.written = other.written
         self.weight = self.full_weight
         self.backup = other.backup
         self.priority, self.zone, self.labels = other.priority, other.zone, other.labels
@@ -255,6 +287,7 @@ class Server:
             self.close_idle()
             self.protocol, self.shared = other.protocol, other.shared
             self.idle = IdleConnections(other.idle.settings)
+            self._keep_connections()
         if _speaks(other) != _speaks(self):
             self.drop_idle()  # they were made in another trust
         self.encryption = other.encryption
@@ -274,6 +307,13 @@ class Server:
         self.idle = IdleConnections(self.idle.settings)
         if self.shared is not None:
             self.shared.drop()
+        self._keep_connections()
+
+    def _keep_connections(self) -> None:
+        """Keep connections from now on, unless it is disabled."""
+        self.idle.closed = self.disabled
+        if self.shared is not None:
+            self.shared.closed = self.disabled
 
     def give_up_idle(self) -> int:
         """Close about a quarter of the idle connections, because descriptors are short; return how many."""
@@ -314,6 +354,9 @@ class Server:
         limit = "" if self.max_connections is None else f" of {self.max_connections}"
         backup = " backup" if self.backup else ""
         return f"<Server {name} {state} weight={self.full_weight}{backup} active={self.active}{limit}>"
+
+
+classImplements(Server, IServer)
 
 
 def _speaks(server: Server) -> Any:

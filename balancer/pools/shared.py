@@ -137,6 +137,16 @@ class SharedConnections:
         """Whether who comes next waits for a connection that is being made for others."""
         return not self.unshared and any(opening.has_room for opening in self._openings)
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is a connection with room for one exchange more."""
+        return any(connection.streams < connection.capacity for connection in self._connections)
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is a connection that carries nothing."""
+        return any(not connection.streams for connection in self._connections)
+
     # Making connections.
 
     def open(self) -> Opening:

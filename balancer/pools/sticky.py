@@ -7,7 +7,7 @@ understands it. A value that is none of ours is as good as none.
 A table remembers which server was last chosen for a client address or a header's value; it is bounded (the ones unused
 for longest go first), and an entry unused for its time to live is forgotten.
 
-A client stays on a server that drains or has weight 0, but not on one that is down, ejected or full.
+A client stays on a server that drains or has weight 0, but not on one that is disabled, down, ejected or full.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Sticky(Protocol):
     def bind(self, servers: Iterable[Server]) -> None:
         """Know these servers from now on, and no others."""
 
-    def server_for(self, facts: Facts) -> Server | None:
-        """Return the server that this client was on, or None; whether it may be used is for the pool to say."""
+    def server_for(self, facts: Facts, *, used: bool = True) -> Server | None:
+        """Return the server that this client was on, or None; whether it may be used is for the pool to say. ``used``: that keeps it known."""
 
     def remember(self, facts: Facts, server: Server) -> None:
         """Take note that ``server`` was chosen for this client."""
@@ -97,7 +97,7 @@ class StickyCookie:
             self._servers[made] = server
             self._fields[server] = (made, (field,))
 
-    def server_for(self, facts: Facts) -> Server | None:
+    def server_for(self, facts: Facts, *, used: bool = True) -> Server | None:
         """Return the server whose token the request brings."""
         if isinstance(facts, SessionFacts):
             return None
@@ -145,7 +145,7 @@ class StickyTable:
         """Know ``servers`` by name."""
         self._servers = {server.name: server for server in servers}
 
-    def server_for(self, facts: Facts) -> Server | None:
+    def server_for(self, facts: Facts, *, used: bool = True) -> Server | None:
         """Return the server chosen last for this value of the key, if that was not too long ago."""
         key = self._key(facts)
         entry = None if key is None else self._entries.get(key)
@@ -156,8 +156,9 @@ class StickyTable:
         if expires <= now:
             del self._entries[key]
             return None
-        self._entries[key] = (name, now + self.ttl)
-        self._entries.move_to_end(key)
+        if used:
+            self._entries[key] = (name, now + self.ttl)
+            self._entries.move_to_end(key)
         return self._servers.get(name)
 
     def remember(self, facts: Facts, server: Server) -> None:

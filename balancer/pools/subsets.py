@@ -142,6 +142,10 @@ class Subsets:
             return default, why
         return Subset(name, (), (), None), why
 
+    def asked(self, facts: RequestFacts | SessionFacts) -> str:
+        """Return what ``facts`` asks for, such as ``version=v2``; empty: for nothing."""
+        return self._name(self._wanted(facts))
+
     def finished(self, server: Server, seconds: float, ok: bool) -> None:
         """Let algorithms that learn know of an outcome."""
         for subset in self._subsets.values():

@@ -7,7 +7,8 @@
 ``POST /reopen``                      reopen the access log
 ``POST /upgrade``                     start the command anew and let it take over
 ``GET /plugins``                      the packages that are loaded, and how their calls went
-``POST /pools/POOL/servers/SERVER``   ``{"weight": 3}``, ``{"drain": true}`` or ``{"drain": false}``
+``POST /pools/POOL/servers/SERVER``   ``{"weight": 3}``, ``{"drain": true}`` or ``{"disable": true}``, and false for the way back
+``POST …/servers/SERVER/restore``     end its ejection, close its breaker; ``POST /pools/POOL/restore``: of all its servers
 ``POST /splits/LISTENER/ROUTE``       ``{"weights": {"blue": 0, "green": 1}}``, ``{"switch": "green"}`` or ``{"reset": true}``
 ``POST /canaries/LISTENER/ROUTE``     ``{"do": "pause"}``, or another of :data:`~balancer.routing.canary.COMMANDS`
 ====================================  ==================================================================
@@ -56,8 +57,11 @@ class Administered(Protocol):
     def plugins(self) -> Any:
         """Return packages and accounts."""
 
-    def change_server(self, pool: str, server: str, *, weight: int | None, drain: bool | None) -> Any:
-        """Change a server's weight, or drain it or take it back."""
+    def change_server(self, pool: str, server: str, wanted: Any) -> Any:
+        """Change a server's weight, drain it, disable it or take it back."""
+
+    def restore(self, pool: str, server: str | None) -> Any:
+        """End ejections and close breakers, of a server or (None) of a pool."""
 
     def change_split(self, listener: str, route: str, wanted: Any) -> Any:
         """Change the weights by which a route splits."""
@@ -107,7 +111,11 @@ class AdminResource(Resource):
             case ["GET", "plugins"]:
                 return _Call(service.plugins)
             case ["POST", "pools", pool, "servers", server]:
-                return _Change(lambda content: self._change(pool, server, content), self._audit)
+                return _Change(lambda content: service.change_server(pool, server, content), self._audit)
+            case ["POST", "pools", pool, "servers", server, "restore"]:
+                return _Change(lambda content: self._restore(pool, server, content), self._audit)
+            case ["POST", "pools", pool, "restore"]:
+                return _Change(lambda content: self._restore(pool, None, content), self._audit)
             case ["POST", "splits", listener, route]:
                 return _Change(lambda content: service.change_split(listener, route, content), self._audit)
             case ["POST", "canaries", listener, route]:
@@ -119,15 +127,10 @@ class AdminResource(Resource):
             raise BalancerError(f"expected {{'do': {' or '.join(map(repr, COMMANDS))}}}")
         return self._service.change_canary(listener, route, wanted["do"])
 
-    def _change(self, pool: str, server: str, wanted: Any) -> Any:
-        if not isinstance(wanted, dict) or not wanted or wanted.keys() - {"weight", "drain"}:
-            raise BalancerError("expected {'weight': N} or {'drain': true or false}")
-        weight, drain = wanted.get("weight"), wanted.get("drain")
-        if weight is not None and (isinstance(weight, bool) or not isinstance(weight, int) or not 0 <= weight <= 65535):
-            raise BalancerError("expected a weight from 0 to 65535")
-        if drain is not None and not isinstance(drain, bool):
-            raise BalancerError("expected 'drain' to be true or false")
-        return self._service.change_server(pool, server, weight=weight, drain=drain)
+    def _restore(self, pool: str, server: str | None, content: Any) -> Any:
+        if content:
+            raise BalancerError("expected no content")
+        return self._service.restore(pool, server)
 
 
 def _content(request: Request) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
+from balancer.checks import builtins as checks
 from balancer.config.listeners import AnyListener, HttpListener, TcpListener
 from balancer.config.loading import UNKNOWN_NAME, Loaded, load, without_collecting
 from balancer.config.matches import OWN_KEYS
@@ -65,6 +66,7 @@ _BUILTINS: tuple[tuple[str, ModuleType], ...] = (
     ("probes", probes),
     ("matchers", matchers),
     ("filters", filters),
+    ("checks", checks),
     ("resources", resources),
     ("access-log-formats", formats),
 )
@@ -121,7 +123,7 @@ class _Builder:
         self._registry = found.registry
         self._runtime = runtime or Runtime(Clock())
         if runtime is not None:
-            found.registry.clock = runtime.reactor
+            found.registry.clock, found.registry.threads = runtime.reactor, runtime.check_threads
         self._problems: list[Problem] = []
         self._directory = found.document.directory
         self._shelves: dict[str, Shelf] = {}

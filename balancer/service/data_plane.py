@@ -12,13 +12,12 @@ from twisted.logger import Logger
 from balancer.errors import BalancerError
 from balancer.listeners.opening import Opening
 from balancer.observe.metrics import counter
-from balancer.pools.pool import Pool
 from balancer.service.listening import Listeners
 from balancer.service.runtime import Runtime
 from balancer.service.snapshot import Snapshot
 from balancer.service.status import status_of
 
-__all__ = ["DataPlane", "change_server"]
+__all__ = ["DataPlane"]
 
 _log = Logger()
 
@@ -105,25 +104,3 @@ class DataPlane:
             self.runtime.close()
 
         return self.listeners.drain(timeout).addCallback(drained)
-
-
-def change_server(
-    snapshot: Snapshot | None, pool: str, server: str, *, weight: int | None, drain: bool | None
-) -> dict[str, Any]:
-    """Change a server's weight, or drain it (True) or take it back (False); return what it is now.
-
-    Raises:
-        BalancerError: if there is no such pool or server.
-    """
-    pools: Any = snapshot.pools if snapshot is not None else {}
-    found: Pool | None = pools.get(pool)
-    if found is None:
-        raise BalancerError(f"there is no pool {pool!r}; pools: {', '.join(pools)}")
-    for each in found.servers:
-        if each.name == server:
-            if weight is not None:
-                found.set_weight(each, weight)
-            if drain is not None:
-                (each.drain if drain else each.undrain)()
-            return {"name": each.name, "state": each.state, "draining": each.draining, "weight": each.full_weight}
-    raise BalancerError(f"pool {pool!r} has no server {server!r}; servers: {', '.join(s.name for s in found.servers)}")

@@ -7,16 +7,17 @@ selection. ``balancer explain`` prints what this returns, ``balancer test`` comp
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Sequence
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
+from balancer import errors
 from balancer.errors import BalancerError, ExchangeError
-from balancer.filters.chain import run_requests, run_responses
+from balancer.filters.chain import run_requests
 from balancer.forwarding.headers import (
     Arrival,
     believed_client,
@@ -33,111 +34,34 @@ from balancer.forwarding.proxy import AskingResource, ProxyResource
 from balancer.forwarding.upgrades import check
 from balancer.hooks.interfaces import IFilter
 from balancer.listeners.http.site import Site
+from balancer.listeners.http.walk import in_origin_form, proof_of
 from balancer.model.address import Peer
 from balancer.model.decision import Decision
-from balancer.model.exchange import Exchange, Reply
+from balancer.model.exchange import Exchange, Looked, Reply
 from balancer.model.facts import RequestFacts
-from balancer.model.headers import RawHeaders
+from balancer.model.headers import RawHeaders, without
 from balancer.model.origin import Origin
 from balancer.model.target import BadTargetError
-from balancer.model.tls import ClientCertificate, TLSInfo
+from balancer.model.tls import TLSInfo
+from balancer.pools.guarded import GuardedPool
 from balancer.routing import explain as routing_explain
 from balancer.routing.answer import answer
 from balancer.routing.decide import decide
 from balancer.service.certificates import certificate_report
+from balancer.service.explaining_answers import Answering
+from balancer.service.explanation import Explanation, Sample, SampleAnswer
 from balancer.service.snapshot import Snapshot
 from balancer.tls.shelf import Shelf
+from balancer.wire.grpc.status import is_grpc
 from balancer.wire.http1 import encode
 from balancer.wire.http1.heads import RequestHead
 from balancer.wire.http1.requests import RequestReader
 
-__all__ = ["Explanation", "Sample", "explain"]
+__all__ = ["EXPLAINED_ID", "Explanation", "Sample", "SampleAnswer", "explain"]
 
 _OWN_PORTS = {"http": 80, "https": 443}
-_EXPLAINED_ID = "00000000-0000-7000-8000-000000000000"
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A request to explain: ``url`` absolute or a path; headers as text pairs; the certificate that the client shows, if any;
-    ``at`` is when it comes, in seconds since 1970, None: now."""
-
-    url: str
-    method: str = "GET"
-    headers: Sequence[tuple[str, str]] = ()
-    client_ip: str = "127.0.0.1"
-    body: str | None = None
-    listener: str | None = None
-    client_certificate: ClientCertificate | None = None
-    at: float | None = None
-
-
-@dataclass(slots=True)
-class Explanation:
-    """What would become of one request. ``status`` is what the balancer itself would answer, 0 if a server answers; ``body``
-    what is in that answer, None where it would be an error page.
-
-    ``certificates`` are those that could be shown, one for each kind of key, with ``name``, ``names``, ``kind``, ``expires`` and ``days``.
-    ``terms`` are those of the exchange with a server: ``value``, and ``from`` where it comes (default, pool, route).
-    ``split`` says, where pools share the requests, ``because`` of what the pool was taken, the ``shares`` in percent, and in a ``note`` why
-    these are not the file's.
-    """
-
-    listener: str
-    route: str = ""
-    action: str = "none"
-    pool: str | None = None
-    split: dict[str, Any] | None = None
-    protocol: str | None = None
-    server: str | None = None
-    status: int = 0
-    reason: str = ""
-    location: str | None = None
-    upgrade: str | None = None
-    captures: Mapping[str, str] = field(default_factory=dict)
-    request: dict[str, Any] | None = None
-    response_headers: list[tuple[str, str]] = field(default_factory=list)
-    body: str | None = None
-    filters: list[dict[str, str]] = field(default_factory=list)
-    candidates: list[dict[str, Any]] = field(default_factory=list)
-    terms: dict[str, dict[str, Any]] = field(default_factory=dict)
-    rejected: list[dict[str, str]] = field(default_factory=list)
-    certificates: list[dict[str, Any]] = field(default_factory=list)
-    sni: str | None = None
-    hsts: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the explanation as plain values, under the keys of ``balancer explain --json``."""
-        return {
-            "listener": self.listener,
-            "route": self.route or None,
-            "action": self.action,
-            "pool": self.pool,
-            "split": self.split,
-            "protocol": self.protocol,
-            "server": self.server,
-            "status": self.status or None,
-            "reason": self.reason or None,
-            "location": self.location,
-            "response_headers": [list(pair) for pair in self.response_headers],
-            "body": self.body,
-            "upgrade": self.upgrade,
-            "captures": dict(self.captures),
-            "request": self.request,
-            "filters": self.filters,
-            "candidates": self.candidates,
-            "terms": self.terms,
-            "rejected": self.rejected,
-            "sni": self.sni,
-            "certificates": self.certificates,
-            "hsts": self.hsts,
-        }
-
-    @classmethod
-    def of_json(cls, found: Mapping[str, Any]) -> Explanation:
-        """Return the explanation that :meth:`as_json` made ``found`` of; what it does not know is passed over."""
-        names = {each.name for each in fields(cls)}
-        return cls(**{name: value for name, value in found.items() if name in names and value is not None})
+EXPLAINED_ID = "00000000-0000-7000-8000-000000000000"
+"""Stands for the request's name, which is another each time."""
 
 
 def explain(snapshot: Snapshot, sample: Sample, draw: Callable[[], float]) -> Explanation:
@@ -150,10 +74,8 @@ def explain(snapshot: Snapshot, sample: Sample, draw: Callable[[], float]) -> Ex
     found = Explanation(name)
     try:
         _Walk(snapshot, site, found, draw).take(sample)
-    except ExchangeError as error:
+    except ExchangeError as error:  # of a head that is no request
         found.status, found.reason = error.reason.status, str(error)
-    except BadTargetError as error:
-        found.status, found.reason = 400, str(error)
     return found
 
 
@@ -213,67 +135,131 @@ class _Walk:
         arrival = Arrival(Origin(peer, local, tls, scheme=scheme), policy)
         facts = facts_of(head, arrival, believed_client(head, arrival, policy), believed_scheme(head, arrival))
         facts.at = sample.at
-        facts.path  # noqa: B018 - raises BadTargetError
+        request_id = believed_request_id(head, arrival) or EXPLAINED_ID
+        client = self._client = Answering(site, facts, request_id, found)
+        try:
+            self._begin(head, arrival, facts, request_id, sample)
+        except BadTargetError as error:
+            client.fail(ExchangeError(errors.HTTP_REQUEST_ERROR, str(error)))
+        except ExchangeError as error:
+            client.fail(error)
+
+    def _begin(self, head: RequestHead, arrival: Arrival, facts: RequestFacts, request_id: str, sample: Sample) -> None:
+        """As :func:`balancer.listeners.http.walk.begin`."""
+        site, client = self._site, self._client
         onward = hop(head) if head.method in SPECIAL else head
         if isinstance(onward, Reply):
-            self._replied(onward, Exchange(facts, []))
+            client.reply(onward)
             return
         head = onward
-        target, host = head.target, head.host
-        if not target.startswith("/") and target != "*":
-            _, authority, path, query = facts.parts
-            host, target = authority.encode("latin-1"), f"{path}?{query}" if query else path
-        request_id = believed_request_id(head, arrival) or _EXPLAINED_ID
-        exchange = Exchange(facts, outgoing(head, host, arrival, policy, request_id))
-        exchange.target, exchange.draw = target, self._draw
-        if sample.body is not None:
-            self._body = facts.body = sample.body.encode()
-        else:
-            facts.body = b""
+        if site.body_size is not None and (head.content_length or 0) > site.body_size:
+            raise ExchangeError(errors.HTTP_BODY_TOO_LARGE)
+        target, host = (head.target, head.host) if head.target.startswith("/") else in_origin_form(head, facts)
+        proof = proof_of(site.proofs, facts.path)  # the path raises BadTargetError
+        if proof is not None:
+            client.reply(proof)
+            return
+        exchange = Exchange(facts, outgoing(head, host, arrival, site.policy, request_id))
+        exchange.target, exchange.draw, exchange.wait = target, self._draw, lambda _: succeed(None)
+        if site.debugging is not None:
+            exchange.headers[:] = without(exchange.headers, (site.debugging.asked,))
+        client.exchange = exchange
+        self._body = None if sample.body is None else sample.body.encode()
+        facts.body = self._body or b""
+        if self._body is not None:
+            exchange.look = partial(_look, self._body)
         reply = self._run("listener", site.filters, exchange)
         if reply is not None:
-            self._replied(reply, exchange)
-            return
-        decision = decide(site.table, facts, self._draw)
+            client.reply(reply)
+        else:
+            self._route(head, exchange, sample)
+
+    def _route(self, head: RequestHead, exchange: Exchange, sample: Sample) -> None:
+        found, facts, client = self._found, exchange.facts, self._client
+        decision = decide(self._site.table, facts, self._draw)
         self._explain_routes(facts, decision)
         found.route, found.action, found.captures = decision.route, decision.action, dict(decision.captures)
-        exchange.route, exchange.pool, exchange.captures = decision.route, decision.pool, dict(decision.captures)
-        exchange.entry = decision.entry
-        split = decision.entry.split if decision.entry is not None else None
-        if split is not None:
-            found.split = {"because": split.why(facts), "shares": split.shares, "note": split.note}
         entry = decision.entry
-        reply = self._run("route", entry.filters, exchange) if entry is not None else None
-        if reply is None and decision.action in ("redirect", "respond", "none"):
+        if entry is None:
+            raise ExchangeError(errors.DESTINATION_NOT_FOUND)
+        exchange.route, exchange.pool, exchange.captures = decision.route, decision.pool, dict(decision.captures)
+        exchange.entry = entry
+        if entry.split is not None:
+            split = entry.split
+            found.split = {"because": split.why(facts), "shares": split.shares, "note": split.note}
+        reply = self._run("route", entry.filters, exchange)
+        if reply is None and decision.action in ("redirect", "respond"):
             reply = answer(decision, facts)
         if reply is not None:
-            self._replied(reply, exchange)
-            return
-        if decision.pool is not None:
-            check(head)
-            found.upgrade = None if head.upgrade is None else head.upgrade.decode("latin-1")
-            leaf = getattr(entry, "leaf", None)
-            if isinstance(leaf, AskingResource):
-                leaf.ask(facts)
-            self._explain_pool(decision.pool, facts)
-            if isinstance(entry.leaf, ProxyResource):
-                found.terms = entry.leaf.terms(decision.pool).describe()
-                shares = entry.leaf.shares(exchange.method, exchange.headers)
-                if shares is not None:
-                    found.terms["coalesce"] = {"value": shares, "from": "route"}
-        found.request = self._as_sent(exchange, head)
+            client.reply(reply)
+        elif decision.pool is not None:
+            self._forward(head, decision.pool, entry.leaf, exchange, sample)
+        else:
+            found.request = self._as_sent(exchange, head, *self._sent_body(exchange))
 
-    def _as_sent(self, exchange: Exchange, head: RequestHead) -> dict[str, Any]:
+    def _forward(self, head: RequestHead, name: str, leaf: Any, exchange: Exchange, sample: Sample) -> None:
+        """As :class:`~balancer.forwarding.proxy.ProxyResource` and what it makes."""
+        found, facts = self._found, exchange.facts
+        check(head)
+        found.upgrade = None if head.upgrade is None else head.upgrade.decode("latin-1")
+        if isinstance(leaf, AskingResource):
+            leaf.ask(facts)
+        pool = self._snapshot.pools[name]
+        found.pool, found.protocol = name, self._snapshot.config.pools[name].spoken
+        server = None
+        for each, eligible, why in pool.explain(facts, self._draw):
+            found.candidates.append(
+                {"server": each.name, "address": str(each.address), "eligible": eligible, "because": why}
+            )
+            if eligible and server is None:
+                server, found.server = each, each.name
+        if isinstance(leaf, ProxyResource):
+            found.terms = leaf.terms(name).describe()
+            if isinstance(pool, GuardedPool) and pool.subsets is not None and (subset := pool.subsets.asked(facts)):
+                found.terms["subset"] = {"value": subset, "from": "pool"}
+            if isinstance(leaf, AskingResource):
+                found.terms |= {name: {"value": value, "from": "route"} for name, value in leaf.asks().items()}
+            shares = leaf.shares(exchange.method, exchange.headers)
+            if shares is not None:
+                found.terms["coalesce"] = {"value": shares, "from": "route"}
+        fate, sent = pool.fate(facts, server), self._body
+        if fate is None:
+            try:
+                sent, _ = body = self._sent_body(exchange)
+                found.request = self._as_sent(exchange, head, *body)
+            except ExchangeError as error:
+                fate = None if server is None else error  # of one that waits, nobody has looked at it yet
+        else:
+            found.server = None
+        if isinstance(leaf, ProxyResource):
+            taken = fate is None or exchange.body is not None or not self._body
+            found.copies = [self._copy(*copy, facts, taken) for copy in leaf.copies(exchange, head, sent)]
+        if fate is not None:
+            raise fate
+        if sample.answer is not None and server is not None:
+            origin = f"{'http' if server.encryption is None else 'https'}://{server.address}"
+            self._client.server(sample.answer, origin, pool.sticky, server)
+
+    def _copy(self, name: str, why: str, facts: RequestFacts, taken: bool) -> dict[str, Any]:
+        """Return what becomes of a copy for the pool ``name`` that is made, or not because of ``why``; ``taken``: the request's body is."""
+        pool = self._snapshot.pools[name]
+        if not why and not taken:
+            why = "the request's body is not taken"
+        if not why and not any(eligible for _, eligible, _ in pool.explain(facts, self._draw)):
+            fate = pool.fate(facts, None)
+            why = "it waits for a server" if fate is None else str(fate)
+        return {"pool": name, "sent": not why, "because": why}
+
+    def _as_sent(self, exchange: Exchange, head: RequestHead, body: bytes | None, chunked: bool) -> dict[str, Any]:
         method, target, headers, version = exchange.method, exchange.target, list(exchange.headers), "1.1"
-        body = self._body if exchange.body is None else exchange.body
-        transform, chunked = exchange.request_transform, False
-        if transform is not None and exchange.body is None and body is not None:
-            body, chunked = transform.feed(body) + transform.end(None)[0], True
         length = None if body is None or chunked else len(body)
-        if self._found.protocol == "h2" and is_asked(head):
-            method, version, headers = "CONNECT", "2", asking_fields(b"http", target, headers)
-        elif self._found.protocol == "h2":
-            version, headers = "2", outgoing_fields(method, b"http", target, headers, length)
+        found = self._found
+        secure = found.pool is not None and self._snapshot.config.pools[found.pool].tls is not None
+        scheme = b"https" if secure else b"http"
+        if found.protocol == "h2" and is_asked(head):
+            method, version, headers = "CONNECT", "2", asking_fields(scheme, target, headers)
+        elif found.protocol == "h2":
+            version, headers = "2", outgoing_fields(method, scheme, target, headers, length)
         else:
             headers = with_framing(headers, head, length=length, chunked=chunked)
         fields = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers]
@@ -281,6 +267,15 @@ class _Walk:
         if body is not None and body != self._body:
             sent["body"] = body.decode("utf-8", "replace")
         return sent
+
+    def _sent_body(self, exchange: Exchange) -> tuple[bytes | None, bool]:
+        """Return the body as filters leave it, and whether nobody knows its length; raises ExchangeError where they refuse it."""
+        transform = exchange.request_transform
+        if exchange.body is not None or transform is None:
+            return self._body if exchange.body is None else exchange.body, False
+        body = b"" if self._body is None else transform.feed(self._body)
+        body += transform.end(None)[0]
+        return (None, False) if self._body is None and not body else (body, exchange.changes_request)
 
     def _handshake(self, shelf: Shelf, sample: Sample, head: RequestHead) -> TLSInfo | None:
         """Return what a handshake for the sample would come to; None where it would be refused."""
@@ -308,12 +303,21 @@ class _Walk:
         return TLSInfo("TLSv1.3", "TLS_AES_256_GCM_SHA384", sni, "http/1.1", client=client)
 
     def _run(self, place: str, filters: Sequence[IFilter], exchange: Exchange) -> Reply | None:
-        before = len(exchange.ran)
-        if self._body is not None and exchange.body is None and any(each.body_limit for each in filters):
-            exchange.body = self._body
-        outcome = run_requests(filters, exchange)
+        """Run the request's part of ``filters``, with the body where one of them wants it; raises ExchangeError for one that is too long."""
+        before, body = len(exchange.ran), self._body
+        limit = max([each.body_limit for each in filters], default=0)
+        if limit and body and exchange.body is None:
+            if len(body) > limit:
+                raise ExchangeError(errors.HTTP_BODY_TOO_LARGE)
+            exchange.body, _ = self._sent_body(exchange)
+            exchange.facts.body, exchange.request_transform = exchange.body, None
+        outcome: Any = run_requests(filters, exchange)
+        if isinstance(outcome, Deferred) and outcome.called:
+            outcome = outcome.result  # of a filter that would only have waited
         for each in exchange.ran[before:]:
             self._found.filters.append({"at": place, "filter": _filter_name(each), "does": each.describe(exchange)})
+        if exchange.method == "POST" and is_grpc(exchange.headers):
+            self._client.is_call = True
         if isinstance(outcome, Deferred):
             outcome.addErrback(lambda _: None)
             outcome.cancel()
@@ -321,18 +325,8 @@ class _Walk:
                 {"at": place, "filter": "", "does": "asks for time: what follows is without its effect"}
             )
             return None
-        return outcome
-
-    def _replied(self, reply: Reply, exchange: Exchange) -> None:
-        found = self._found
-        exchange.status, exchange.response_headers = reply.status, list(reply.headers)
-        run_responses(exchange)
-        found.status, found.reason = exchange.status, reply.detail or reply.reason
-        found.body = None if reply.body is None else reply.body.decode("utf-8", "replace")
-        found.response_headers = [
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in exchange.response_headers
-        ]
-        found.location = next((value for name, value in found.response_headers if name.lower() == "location"), None)
+        reply: Reply | None = outcome
+        return reply
 
     def _explain_routes(self, facts: RequestFacts, decision: Decision) -> None:
         for candidate in routing_explain.candidates(self._site.table, facts):
@@ -341,15 +335,9 @@ class _Walk:
             failed = candidate.failed or "matches too, but a more specific route goes first"
             self._found.rejected.append({"route": candidate.route.name, "because": failed})
 
-    def _explain_pool(self, name: str, facts: RequestFacts) -> None:
-        found, pool = self._found, self._snapshot.pools[name]
-        found.pool, found.protocol = name, self._snapshot.config.pools[name].spoken
-        for server, eligible, why in pool.explain(facts, self._draw):
-            found.candidates.append(
-                {"server": server.name, "address": str(server.address), "eligible": eligible, "because": why}
-            )
-            if eligible and found.server is None:
-                found.server = server.name
+
+def _look(body: bytes, limit: int) -> Deferred[Looked]:
+    return succeed(Looked(body[:limit], len(body) <= limit))
 
 
 def _is_address(host: str) -> bool:

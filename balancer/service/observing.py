@@ -9,11 +9,13 @@ from prometheus_client.metrics_core import Metric
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from balancer.hooks.check_accounting import CheckAccount
 from balancer.listeners.udp import UDPListener
 from balancer.observe.access_log import AccessLog, AsItIs
 from balancer.observe.metrics import Metrics, counter, gauge
 from balancer.observe.records import ExchangeRecord, SessionRecord
 from balancer.pools.events import PoolEvent
+from balancer.pools.server import STATES
 from balancer.service.http2 import http2_metrics
 from balancer.service.pool_metrics import policy_metrics
 from balancer.service.snapshot import Snapshot
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BATCH", "WAIT", "Observing", "log_event"]
 
-_STATES = ("up", "down", "ejected", "tripped", "draining")
 _BAD_NEWS = frozenset(
     ["server_went_down", "server_ejected", "server_suspected", "breaker_opened", "name_did_not_resolve", "panic_began"]
 )
@@ -206,7 +207,7 @@ class Observing:
             waiting.add_metric((name,), len(pool.queue))
             panic.add_metric((name,), int(pool.in_panic))
             for server in pool.servers:
-                for each in _STATES:
+                for each in STATES:
                     state.add_metric((name, server.name, each), int(server.state == each))
                 active.add_metric((name, server.name), server.active)
                 idle.add_metric((name, server.name), len(server.idle))
@@ -272,10 +273,14 @@ class Observing:
         labels = ("package", "kind", "name")
         calls = counter("plugin_calls", "Calls into what a plug-in made.", labels)
         failed = counter("plugin_errors", "Calls that raised, or returned what they must not.", labels)
-        overruns = counter("plugin_overruns", "Calls that kept the reactor for longer than 50 ms.", labels)
+        overruns = counter(
+            "plugin_overruns",
+            "Calls that took longer than they may: 50 ms on the reactor, its budget for a check.",
+            labels,
+        )
         skipped = counter("plugin_skipped", "Calls not made while it was switched off.", labels)
         seconds = counter("plugin_seconds", "Time spent in it.", labels)
-        tripped = gauge("plugin_tripped", "1 while it is switched off for failing.", labels)
+        tripped = gauge("plugin_tripped", "1 while it is switched off for failing; a check only detects then.", labels)
         for account in snapshot.registry.accounts():
             whose = (account.package, account.kind, account.name)
             calls.add_metric(whose, account.calls)
@@ -285,3 +290,15 @@ class Observing:
             seconds.add_metric(whose, account.seconds)
             tripped.add_metric(whose, int(account.tripped))
         yield from (calls, failed, overruns, skipped, seconds, tripped)
+        yield from _check_metrics(snapshot)
+
+
+def _check_metrics(snapshot: Snapshot) -> Iterator[Metric]:
+    labels = ("package", "check")
+    hits = counter("waf_check_hits", "Calls of a WAF check that found something.", labels)
+    timeouts = counter("waf_check_timeouts", "Calls of a WAF check that took too long, or found no thread.", labels)
+    for account in snapshot.registry.accounts():
+        if isinstance(account, CheckAccount):
+            hits.add_metric((account.package, account.name), account.hits)
+            timeouts.add_metric((account.package, account.name), account.timeouts)
+    yield from (hits, timeouts)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from balancer.errors import BalancerError
-from balancer.service.explaining import Sample, explain
+from balancer.service.explaining import Sample, SampleAnswer, explain
 from balancer.service.explaining_sessions import SessionSample, explain_session, is_session
 from balancer.service.snapshot import Snapshot
 from balancer.tls.clients import read_client_certificate
@@ -30,6 +30,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "alpn": list,
     "seed": int,
     "at": (int, float),
+    "answer": Mapping,
 }
 
 
@@ -48,9 +49,14 @@ def question_of(
     else:
         found |= {"method": sample.method, "headers": [list(pair) for pair in sample.headers], "body": sample.body}
         found["at"] = sample.at
+        found["answer"] = None if sample.answer is None else _plain(sample.answer)
         if certificate is not None:
             found["client_certificate"] = str(certificate.absolute())
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _plain(answer: SampleAnswer) -> dict[str, Any]:
+    return {"status": answer.status, "headers": [list(pair) for pair in answer.headers], "body": answer.body}
 
 
 def answer(snapshot: Snapshot, question: Any) -> dict[str, Any]:
@@ -93,4 +99,14 @@ def _request(question: Mapping[str, Any]) -> Sample:
         question.get("listener"),
         read_client_certificate(Path(shown)) if shown is not None else None,
         question.get("at"),
+        _answer(question.get("answer")),
     )
+
+
+def _answer(found: Mapping[str, Any] | None) -> SampleAnswer | None:
+    if found is None:
+        return None
+    status, body = found.get("status", 200), found.get("body", "")
+    if not isinstance(status, int) or not 200 <= status <= 599 or not isinstance(body, str):
+        raise ValueError("expected in 'answer' a 'status' from 200 to 599 and a 'body' of text")
+    return SampleAnswer(status, [(str(name), str(value)) for name, value in found.get("headers", ())], body)

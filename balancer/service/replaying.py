@@ -32,6 +32,8 @@ _COMMON = re.compile(
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 _GENERATED = ("x-request-id",)
 """Fields of a request that are new each time."""
+_ASKED = ("subset", "queue.priority", "queue.timeout")
+"""Terms that say what is asked of a pool."""
 
 
 class UnreadableError(ValueError):
@@ -59,7 +61,7 @@ class Recorded:
 class Outcome:
     """Where a request goes and what becomes of it on the way; equal where nobody could tell the difference.
 
-    ``server`` is left out where chance, or load, decides it. ``request`` is what a server would be sent, ``answer`` what the balancer itself would say.
+    The server is left out, as chance or load may decide it; ``asked`` is what is asked of the pool, and who gets copies, by name. ``request`` is what a server would be sent, ``answer`` what the balancer itself would say.
     """
 
     listener: str
@@ -68,6 +70,7 @@ class Outcome:
     pool: str | None
     answer: tuple[Any, ...]
     request: tuple[Any, ...]
+    asked: tuple[tuple[str, str], ...] = ()
 
     @property
     def where(self) -> str:
@@ -88,7 +91,13 @@ class Outcome:
             found += _of_answers(self.answer, other.answer)
         elif self.request != other.request and self.request and other.request:
             found += _of_requests(self.request, other.request)
-        return tuple(found)
+        return (*found, *_of_asked(dict(self.asked), dict(other.asked)))
+
+
+def _of_asked(mine: dict[str, str], theirs: dict[str, str]) -> Iterator[str]:
+    for name in sorted({*mine, *theirs}):
+        if mine.get(name) != theirs.get(name):
+            yield f"{name}: {mine.get(name, 'none')} → {theirs.get(name, 'none')}"
 
 
 def _of_answers(mine: tuple[Any, ...], theirs: tuple[Any, ...]) -> Iterator[str]:
@@ -192,7 +201,11 @@ def outcome(snapshot: Snapshot, request: Recorded) -> Outcome:
     if found.request is not None:
         fields = tuple((name, value) for name, value in found.request["headers"] if name.lower() not in _GENERATED)
         sent = (found.request["method"], found.request["target"], fields)
-    return Outcome(found.listener, found.route, found.action, found.pool, answer, sent)
+    asked = {name: str(found.terms[name]["value"]) for name in _ASKED if name in found.terms}
+    copies = [each["pool"] for each in found.copies if each["sent"]]
+    if copies:
+        asked["copies"] = ", ".join(copies)
+    return Outcome(found.listener, found.route, found.action, found.pool, answer, sent, tuple(asked.items()))
 
 
 def recorded(line: str, listener: str | None = None) -> Recorded | None:

@@ -100,6 +100,8 @@ def built_filters(filters: Iterable[Plugged], registry: Registry, report: Report
 def _numbered_filters(filters: Iterable[Plugged], registry: Registry, report: Report) -> Iterator[tuple[int, IFilter]]:
     for at, plugged in enumerate(filters):
         made = _built("filters", plugged, registry, report, "filters", at)
+        if getattr(made, "is_off", False):
+            continue
         if made is not None:
             yield at, made
 

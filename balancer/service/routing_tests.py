@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from balancer.config.routing_tests import ExpectedOutcome, ExpectedRequest, RoutingTest
+from balancer.config.routing_tests import ExpectedOutcome, ExpectedRequest, RoutingTest, ServerAnswer
 from balancer.hooks.settings import StringMatch
 from balancer.listeners.http.site import Site
-from balancer.service.explaining import Explanation, Sample, explain
+from balancer.service.explaining import Explanation, Sample, SampleAnswer, explain
 from balancer.service.explaining_sessions import SessionSample, explain_session, is_session
 from balancer.service.snapshot import Snapshot
 from balancer.tls.clients import read_client_certificate
@@ -89,28 +89,47 @@ def _sample(test: RoutingTest) -> Sample:
     path = request.client_certificate
     shown = read_client_certificate(Path(path)) if path is not None else None
     return Sample(
-        request.url, request.method, headers, str(request.client_ip), request.body, test.listener, shown, request.moment
+        request.url,
+        request.method,
+        headers,
+        str(request.client_ip),
+        request.body,
+        test.listener,
+        shown,
+        request.moment,
+        _answer(test.answer),
     )
+
+
+def _answer(answer: ServerAnswer | None) -> SampleAnswer | None:
+    if answer is None:
+        return None
+    headers = [(name, value) for name, values in answer.headers.items() for value in values]
+    return SampleAnswer(answer.status, headers, answer.body)
 
 
 def _differences(expect: ExpectedOutcome, found: Explanation, asked: str | None) -> list[str]:
     differences = []
+    status, fields, body = found.status, found.response_headers, found.body
+    if found.response is not None:
+        status, fields, body = (found.response[name] for name in ("status", "headers", "body"))
     for name in ("route", "pool", "action", "status", "server"):
-        wanted, got = getattr(expect, name), getattr(found, name)
+        wanted, got = getattr(expect, name), status if name == "status" else getattr(found, name)
         if wanted is not None and wanted != got:
             shown = "none" if got in ("", None, 0) else repr(got)
             if name == "pool" and found.split is not None:
                 shown += f" ({found.split['because']})"
             differences.append(f"{name}: expected {wanted!r}, got {shown}")
-    if expect.location is not None and not expect.location.compiled()(found.location):
-        differences.append(f"location: expected {expect.location}, got {found.location!r}")
+    location = next((value for name, value in fields if name.lower() == "location"), None)
+    if expect.location is not None and not expect.location.compiled()(location):
+        differences.append(f"location: expected {expect.location}, got {location!r}")
     sent = found.request["headers"] if found.request is not None else []
     differences += _of_fields("request header", expect.request_headers, sent)
     if expect.request is not None:
         differences += _of_request(expect.request, found, asked)
-    differences += _of_fields("response header", expect.response_headers, found.response_headers)
-    if expect.response_body is not None and not expect.response_body.compiled()(found.body):
-        differences.append(f"response body: expected {expect.response_body}, got {_shown(found.body)}")
+    differences += _of_fields("response header", expect.response_headers, fields)
+    if expect.response_body is not None and not expect.response_body.compiled()(body):
+        differences.append(f"response body: expected {expect.response_body}, got {_shown(body)}")
     return differences
 
 

@@ -20,6 +20,7 @@ from twisted.web.server import Site as TwistedSite
 from balancer.acme.wanted import wanted_of
 from balancer.config.listeners import AnyListener, UdpListener
 from balancer.errors import OUT_OF_RESOURCES, BalancerError, ExchangeError, Side
+from balancer.filters.waf.threads import CheckThreads
 from balancer.forwarding.connector import ServerConnector
 from balancer.forwarding.mirroring.mirrors import Mirrors
 from balancer.forwarding.server_side import ServerSide
@@ -101,6 +102,7 @@ class Runtime:
         self.observe_exchange = self.observing.exchange
         self.mirrors = Mirrors(reactor, self.wheel, random.random, self.observing.line)
         self.observe_session = self.observing.session
+        self.check_threads = CheckThreads(reactor)
         self.draw = random.random
         self.new_id = new_id
         self.ticket_keys = TicketKeys()
@@ -131,6 +133,7 @@ class Runtime:
         self._gate.connections = limits.connections if limits.connections is not None else default_connections()
         self._gate.per_client = limits.connections_per_client
         self.overload.use(limits.shed_after)
+        self.check_threads.resize(snapshot.config.waf.threads, snapshot.config.waf.waiting)
         self.observing.use(snapshot)
 
     def watch(self, snapshot: Snapshot) -> None:

@@ -12,31 +12,35 @@ from balancer.pools.server import Server
 __all__ = ["state_of", "take_over"]
 
 
-def state_of(pool: Pool, servers: Iterable[Server] | None = None) -> list[list[Any]]:
-    """Return the state of ``servers`` of ``pool``, by default of all."""
+def state_of(pool: Pool, servers: Iterable[Server] | None = None) -> list[dict[str, Any]]:
+    """Return the state of ``servers`` of ``pool``, by default of all; what traffic has told (ejections, breakers) is no part of it."""
     return [
-        [
-            pool.name,
-            server.name,
-            str(server.address),
-            server.healthy,
-            server.reason if server.state == "down" else "",
-            [[each.host, each.port, each.path] for each in server.endpoints],
-            server.full_weight,
-            server.draining,
-        ]
+        {
+            "pool": pool.name,
+            "name": server.name,
+            "address": str(server.address),
+            "healthy": server.healthy,
+            "reason": "" if server.up else server.reason,
+            "endpoints": [[each.host, each.port, each.path] for each in server.endpoints],
+            "weight": server.full_weight,
+            "written": server.written,
+            "draining": server.draining,
+            "disabled": server.disabled,
+        }
         for server in (pool.servers if servers is None else servers)
     ]
 
 
-def take_over(pools: Mapping[str, Pool], state: Iterable[list[Any]], *, weights: bool = True) -> None:
-    """Let ``pools`` go by ``state``, with its ``weights`` or their own; what they do not have is passed over."""
-    for pool_name, name, address, healthy, reason, endpoints, weight, draining in state:
-        pool = pools.get(pool_name)
+def take_over(pools: Mapping[str, Pool], state: Iterable[dict[str, Any]]) -> None:
+    """Let ``pools`` go by ``state``; what they do not have is passed over, and so are weights set by hand where the file has another now."""
+    for told in state:
+        pool = pools.get(told["pool"])
         for server in () if pool is None else pool.servers:
-            if server.name == name and str(server.address) == address:
+            if server.name == told["name"] and str(server.address) == told["address"]:
                 assert pool is not None
-                if weights:
-                    server.weight = server.full_weight = weight
-                server.draining = draining
-                pool.tell(server, healthy, reason, tuple(Address(*each) for each in endpoints))
+                if told["written"] == server.written:
+                    server.weight = server.full_weight = told["weight"]
+                server.draining = told["draining"]
+                (server.disable if told["disabled"] else server.enable)()
+                endpoints = tuple(Address(*each) for each in told["endpoints"])
+                pool.tell(server, told["healthy"], told["reason"], endpoints)

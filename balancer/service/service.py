@@ -31,7 +31,8 @@ from balancer.listeners.opening import Opening
 from balancer.model.units import format_duration
 from balancer.service.beside import Beside
 from balancer.service.build import built, loaded
-from balancer.service.data_plane import DataPlane, change_server
+from balancer.service.changes import Change, change_server, checked, restore, restored
+from balancer.service.data_plane import DataPlane
 from balancer.service.questions import answer
 from balancer.service.releases import Releases, Releasing
 from balancer.service.runtime import Runtime
@@ -108,7 +109,7 @@ class BalancerService(Releasing, Service):
             raise
         plane.swap(snapshot)
         side.swap(found.config)
-        take_over(snapshot.pools, inheritance.state, weights=False)
+        take_over(snapshot.pools, inheritance.state)
         self._plane, self._side = plane, side
 
     def startService(self) -> None:
@@ -230,15 +231,19 @@ class BalancerService(Releasing, Service):
     def _releases(self) -> Releases:
         return self._running().runtime.releases
 
-    def change_server(self, pool: str, server: str, *, weight: int | None, drain: bool | None) -> dict[str, Any]:
-        """Change a server's weight, or drain it (True) or take it back (False).
-
-        Raises:
-            BalancerError: if there is no such pool or server.
-        """
-        now = change_server(self._running().snapshot, pool, server, weight=weight, drain=drain)
+    def change_server(self, pool: str, server: str, wanted: Any) -> dict[str, Any]:
+        """Change a server's weight, drain it, disable it or take it back, see :func:`~balancer.service.changes.change_server`."""
+        now = change_server(self._running().snapshot, pool, server, Change.of(wanted))
         _log.info("{name} of pool {pool} is {state} now, weight {weight}", pool=pool, **now)
         return now
+
+    def restore(self, pool: str, server: str | None) -> dict[str, Any]:
+        """End ejections and close breakers of a server, or (None) of a pool; raises BalancerError if there is none of that name."""
+        snapshot = self._running().snapshot
+        checked(snapshot, pool, server)
+        outcome = restored(pool, server, {"": restore(snapshot, pool, server)}, ())
+        _log.info("{message}", message=outcome["message"])
+        return outcome
 
     # Another process takes over.
 

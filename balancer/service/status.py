@@ -8,7 +8,9 @@ from typing import Any
 
 from balancer.config.pools import Pool as PoolSettings
 from balancer.model.units import format_duration
+from balancer.pools.findings import findings
 from balancer.pools.pool import Pool
+from balancer.pools.server import Server
 from balancer.service.certificates import certificate_report
 from balancer.service.http2 import http2_library
 from balancer.service.listening import Listeners
@@ -34,6 +36,8 @@ def status_of(snapshot: Snapshot, listeners: Listeners) -> dict[str, Any]:
         gate = gates[listener["name"]]
         listener["connections"] = gate.active
         listener["refused"] = gate.refused + gate.refused_client
+    for pool in found["pools"]:
+        pool["findings"] = [{"worker": "", **each} for each in findings(snapshot.pools[pool["name"]])]
     return found
 
 
@@ -90,12 +94,16 @@ def _pool(pool: Pool, settings: PoolSettings) -> dict[str, Any]:
         else "none",
         "protocol": settings.spoken,
         "barred": pool.barred(),
+        "breaker": _breaker(settings),
+        "passive": _passive(settings),
+        "findings": [],
         "servers": [
             {
                 "name": server.name,
                 "address": str(server.address),
                 "state": server.state,
                 "draining": server.draining,
+                "disabled": server.disabled,
                 "weight": server.full_weight,
                 "active": server.active,
                 "idle": len(server.idle),
@@ -104,8 +112,34 @@ def _pool(pool: Pool, settings: PoolSettings) -> dict[str, Any]:
                 "streams": server.shared.in_flight if server.shared is not None else 0,
                 "requests": server.requests,
                 "failures": server.failures,
-                "reason": server.tripped or server.reason,
+                "reason": _reason(server),
             }
             for server in pool.servers
         ],
     }
+
+
+def _reason(server: Server) -> str:
+    reason = server.tripped or server.reason
+    if not server.disabled:
+        return reason
+    return " and ".join(["by hand", *([f"{server.condition}: {reason}"] if reason else [])])
+
+
+def _breaker(settings: PoolSettings) -> str:
+    """Return whose breakers there are: ``server``, ``pool``, or nothing."""
+    trip = None if settings.breaker is None else settings.breaker.trip
+    return "" if trip is None else str(trip.of)
+
+
+def _passive(settings: PoolSettings) -> list[str]:
+    """Return by what servers are found to fail."""
+    passive = settings.passive
+    if passive is None:
+        return []
+    more = {
+        "consecutive_5xx": passive.consecutive_5xx,
+        "success_rate": passive.success_rate,
+        "latency": passive.latency,
+    }
+    return ["failures", *(kind for kind, wanted in more.items() if wanted is not None)]

@@ -68,6 +68,23 @@ class ExplainTests(CommandTestCase):
         self.assertIn("418", self.explain("/tea"))
         self.assertIn("none matches", self.explain("/nothing"))
 
+    def test_answers_of_servers(self) -> None:
+        """What the client would get of one, and who would get a copy of the request."""
+        file = self.file(
+            _TEXT.replace(
+                "method: [GET]}, pool", "method: [POST]}, filters: [{mirror: {pool: rest, body_limit: 1B}}], pool"
+            )
+        )
+        said = ("--answer", "302", "--answer-header", "Location: /x", "--answer-data", "away")
+        text = self.balancer("explain", file, "-d", "ab", *said, "/users/7").stdout
+        for words in ("copy      to rest: none, body_too_long", "the client gets 302", "Location: /x", "  away"):
+            self.assertIn(words, text)
+        found = json.loads(
+            self.balancer("explain", file, "--json", "-d", "ab", "--answer-data", "a", "/users/7").stdout
+        )
+        self.assertEqual(found["response"], {"status": 200, "headers": [], "body": "a"})
+        self.balancer("explain", file, "--answer", "99", "/users/7", status=2)
+
     def test_the_method(self) -> None:
         """As given, or POST where there is a body."""
         self.assertIn("none matches", self.explain("PUT", "/users/7"))

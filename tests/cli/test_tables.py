@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from balancer.cli.tables import (
     accounts_table,
     certificates_table,
+    findings_table,
     packages_table,
     servers_table,
     split_in_words,
@@ -63,6 +64,8 @@ class TableTests(SynchronousTestCase):
         for state, draining, words in (
             ("down", True, "down, draining"),
             ("draining", True, "draining"),
+            ("disabled", True, "disabled, draining"),
+            ("disabled", False, "disabled"),
             ("up", False, "up"),
         ):
             self.assertEqual(state_in_words({"state": state, "draining": draining}), words)
@@ -76,6 +79,49 @@ class TableTests(SynchronousTestCase):
             "failures": 0,
         }
         self.assertIn("  down, draining  ", _shown(servers_table([{**server, "reason": "x"}])))
+
+    def test_findings(self) -> None:
+        """Of each finding: state, since when, for how long, counts, why; and, of several workers, whose it is."""
+        one = {
+            "worker": "",
+            "what": "breaker",
+            "server": "a",
+            "state": "open",
+            "since": 61.2,
+            "left": 3.04,
+            "trials": 0,
+        }
+        one |= {"reason": "9 of 10 failed", "ended": 4, "failed": 1, "slow": 2, "trips": 2}
+        two = {
+            "worker": "",
+            "what": "outlier",
+            "server": "b",
+            "state": "in use",
+            "since": None,
+            "left": None,
+            "kind": "",
+        }
+        two |= {"reason": "", "failures": 3, "answered_5xx": 2, "ejections": 0}
+        head, first, second = _shown(findings_table([one, two]), 200).splitlines()
+        self.assertEqual(head.split(), ["server", "what", "state", "since", "for", "another", "counts", "why"])
+        for words in ("a  ", "open", "61.2 s", "3.0 s", "1 of 4 failed, 2 slow, opened 2 times", "9 of 10 failed"):
+            self.assertIn(words, first)
+        self.assertIn("3 failures in a row, 2 answers of 5xx in a row, ejected never", second)
+        trying = {**one, "server": "", "worker": "worker 2", "state": "half-open", "trials": 1, "ended": 0, "slow": 0}
+        gone = {
+            **two,
+            "worker": "worker 1",
+            "state": "ejected",
+            "kind": "latency",
+            "reason": "took 1 s",
+            "ejections": 1,
+        }
+        head, first, second = _shown(findings_table([trying, gone]), 200).splitlines()
+        self.assertIn("found by", head)
+        self.assertEqual(first.split()[:3], ["(all)", "worker", "2"])
+        self.assertIn("1 trial left, opened 2 times", first)
+        self.assertIn("latency: took 1 s", second)
+        self.assertIn("ejected once", second)
 
     def test_packages(self) -> None:
         """The end of a long error is there too."""

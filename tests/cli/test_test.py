@@ -95,6 +95,29 @@ tests:
         nothing = text.replace("expect: {status: 418, ", "expect: {request: /tea, ")
         self.assertIn("none is", self.balancer("test", self.file(nothing), status=1).stdout)
 
+    def test_answers_of_servers(self) -> None:
+        """What the client gets of a server's answer can be expected."""
+        text = """\
+listeners:
+  web:
+    bind: 127.0.0.1:8080
+    routes:
+      - {name: app, pool: app, filters: [{response: {status: {404: 410}, location: {"http://internal/": "/app/"}}}]}
+pools: {app: {servers: ["10.0.0.1:80"], sticky: cookie}}
+tests:
+  - name: leads back
+    request: {url: /x}
+    answer: {status: 302, headers: {Location: "http://internal/y", X-A: ["1", "2"]}, body: away}
+    expect: {pool: app, status: 302, location: /app/y, response_body: away, response_headers: {X-A: "2", Set-Cookie: {prefix: lb=}}}
+  - name: gone
+    request: {url: /x}
+    answer: {status: 404}
+    expect: {status: 410}
+"""
+        self.assertIn("2 passed, 0 failed", self.balancer("test", self.file(text)).stdout)
+        found = self.balancer("test", self.file(text.replace("status: 410}", "status: 404}")), status=1).stdout
+        self.assertIn("status: expected 404, got 410", found)
+
     def test_junit(self) -> None:
         """A report for CI servers, also of what failed."""
         report = Path(self.mktemp())

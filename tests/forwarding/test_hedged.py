@@ -193,6 +193,13 @@ class HedgedTests(ConversationTestCase):
         self.assertIn(b"X-A: b\r\n", self.asked(0))
         self.assertIn(b"X-A: b\r\n", self.asked(1))
 
+    def test_another_method(self) -> None:
+        """What a filter makes a POST is not sent twice, whatever the client has asked for."""
+        self.more = ", filters: [{rewrite: {method: POST}}]"
+        self.raced()
+        self.assertEqual(len(self.runtime.servers), 1)
+        self.assertTrue(self.asked(0).startswith(b"POST / "))
+
     def test_budget(self) -> None:
         """Without budget there is no second."""
         self.route = "hedge: {after: 100ms, budget: 0%}"
@@ -209,3 +216,25 @@ class HedgedTests(ConversationTestCase):
         text = metrics.text().decode()
         self.assertIn('outcome="won",pool="web"', text)
         self.assertNotRegex(text, r"balancer_http_retries_total\{.*\} [1-9]")
+
+
+class RetriedTests(ConversationTestCase):
+    """Which methods are tried again: those that servers are sent."""
+
+    def tries(self, method: bytes, sent: str) -> int:
+        self.listen(f"routes: [{{pool: web, filters: [{{rewrite: {{method: {sent}}}}}]}}]")
+        client = self.client()
+        client.ask(b"/", method)
+        self.say(client, BUSY)
+        return len(self.runtime.servers)
+
+    def pools(self) -> str:
+        return "pools: {web: {servers: ['127.0.0.1:2', '127.0.0.1:3'], algorithm: round_robin}}\n"
+
+    def test_a_post(self) -> None:
+        """A GET that is sent as a POST is not."""
+        self.assertEqual(self.tries(b"GET", "POST"), 1)
+
+    def test_a_get(self) -> None:
+        """A POST that is sent as a GET is."""
+        self.assertEqual(self.tries(b"POST", "GET"), 2)

@@ -14,7 +14,7 @@ def _head(method: str, *values: bytes) -> RequestHead:
     head = RequestHead(method, "/", "1.1", [])
     head.plain = [(b"X", b"y"), *((b"max-Forwards", value) for value in values)]
     head.block = b"block"
-    head.frame = (None, b"", b"")
+    head.frame = (None, b"", b"", b"")
     head.content_length = 3
     return head
 

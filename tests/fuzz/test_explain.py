@@ -1,247 +1,264 @@
-"""What is explained is what is done: random configurations, random requests, the real channel against ``explain``."""
+"""What is explained is what is done: random configurations, states and requests, the real channel against ``explain``.
+
+``EXPLAIN_CASES`` in the environment asks for more configurations than the few hundred of each run, ``EXPLAIN_SEED`` for others.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import random
-from pathlib import Path
+import re
+from collections import Counter
 from typing import Any
 
-from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from balancer.forwarding.server_connection import ServerConnection
-from balancer.forwarding.server_side import ServerSide
-from balancer.listeners.accept import Gate
-from balancer.listeners.http.listener import HTTPListener
-from balancer.pools.server import Server
-from balancer.service.build import built, loaded
-from balancer.service.explaining import Sample, explain
-from balancer.service.runtime import Runtime
-from balancer.wire.http1.heads import HeadLimits
-from balancer.wire.http1.requests import RequestReader
+from balancer.config.loading import load_text
+from balancer.errors import ConfigurationError
+from balancer.service import questions
+from balancer.service.build import built
+from balancer.service.explaining import EXPLAINED_ID, Explanation, Sample, explain
+from balancer.testing import registry
+from tests.fuzz import vocabulary
+from tests.fuzz.serving import Answered, Served
+from tests.fuzz.states import disturb
 
-CONFIGURATIONS = 250
+ENOUGH = 250
+"""Configurations among which everything is seen."""
+CONFIGURATIONS = int(os.environ.get("EXPLAIN_CASES", str(ENOUGH)))
+SEED = int(os.environ.get("EXPLAIN_SEED", "11"))
 REQUESTS = 12
-_HOSTS = ("shop.example", "api.shop.example", "other.example", "10.0.0.1")
-_PATHS = (
-    "/",
-    "/a",
-    "/a/",
-    "/a/b",
-    "/a/b/c",
-    "/users/7",
-    "/users/7/x",
-    "/A",
-    "/a%20b",
-    "/x?q=1",
-    "/a?q=12&r=",
-    "/old/x?y=1",
-    "/%61",
+_REASONS = (
+    "sticks to it",
+    "down",
+    "ejected",
+    "tripped",
+    "draining",
+    "full",
+    "backup",
+    "weight 0",
+    "not in the subset",
+    "can be used",
+    "priority 0",
+    "in our zone",
+    "the breaker is open",
+    "adaptive limit",
+    "no server is healthy",
 )
-_FIELDS = {
-    "X-Tenant": ("a", "b", "abc", ""),
-    "X-Key": tuple(f"k{number}" for number in range(9)),
-    "Accept-Language": ("de", "en;q=0.5, de-AT", "fr"),
-    "Cookie": ("group=test", "group=other; user=u1", "user=u2"),
-    "User-Agent": ("curl/8", "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) Mobile/15E148"),
-}
-
-
-class _Transport:
-    """Keeps what is written."""
-
-    connected, disconnecting, queued = True, False, 0
-
-    def __init__(self) -> None:
-        self.data = b""
-
-    def write(self, data: bytes) -> None:
-        self.data += data
-
-    def getPeer(self) -> IPv4Address:
-        return IPv4Address("TCP", "192.0.2.7", 40000)
-
-    def getHost(self) -> IPv4Address:
-        return IPv4Address("TCP", "127.0.0.1", 8080)
-
-    def getHandle(self) -> Any:
-        return self
-
-    def recv(self, size: int, flags: int) -> bytes:
-        raise BlockingIOError
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None: ...
-    def unregisterProducer(self) -> None: ...
-    def pauseProducing(self) -> None: ...
-    def resumeProducing(self) -> None: ...
-    def loseConnection(self) -> None: ...
-    def loseWriteConnection(self) -> None: ...
-    def abortConnection(self) -> None: ...
-
-
-class _Runtime(Runtime):
-    """Connects to servers that are not there, and notes to which."""
-
-    def __init__(self, clock: Clock, draw: Any) -> None:
-        super().__init__(clock)
-        self.draw = draw
-        self.asked: list[tuple[str, _Transport]] = []
-
-    def connect_http(self, server: Server, timeout: float, **more: Any) -> Deferred[ServerSide]:
-        connection = ServerConnection(server, self.wheel)
-        transport = _Transport()
-        self.asked.append((server.name, transport))
-        connection.makeConnection(transport)
-        connection.expires = float("inf")
-        made: ServerSide = connection
-        return succeed(made)
-
-
-def _match(draw: random.Random, depth: int = 0) -> dict[str, Any]:
-    choices: dict[str, Any] = {
-        "host": draw.choice(["shop.example", "*.shop.example", ["other.example", "10.0.0.1"]]),
-        "path": draw.choice(
-            ["/a", "/a/**", "/users/{id}", "/users/**", {"regex": "^/[a-z]+$"}, "/old/**", ["/a/b", "/x"]]
-        ),
-        "method": draw.choice(["GET", ["POST", "PUT"]]),
-        "headers": {"X-Tenant": draw.choice(["a", {"prefix": "a"}, {"present": False}, {"regex": "b|c"}])},
-        "query": {"q": draw.choice(["1", {"regex": "^[0-9]+$"}, {"present": True}])},
-        "cookies": {"group": draw.choice(["test", {"present": False}])},
-        "client": draw.choice(["192.0.2.0/24", "10.0.0.0/8"]),
-        "language": draw.choice(["de", {"tag": "de", "of": ["en", "de"]}]),
-        "percent": {"below": draw.choice([10, 50]), "of": {"header": "X-Key"}, "seed": draw.choice(["", "s"])},
-        "body": {"contains": draw.choice(["gold", "x"])},
-        "user_agent": draw.choice(["mobile", "other"]),
-    }
-    names = draw.sample(sorted(choices), draw.choice([0, 1, 1, 2, 3]))
-    found = {name: choices[name] for name in names}
-    if depth < 2 and draw.random() < 0.25:
-        inner = [each for each in (_match(draw, depth + 1) for _ in range(2)) if each] or [{"method": "GET"}]
-        found[draw.choice(["all", "any"])] = inner
-    if depth < 2 and draw.random() < 0.15:
-        found["not"] = _match(draw, depth + 1) or {"method": "PUT"}
-    return found
-
-
-def _route(draw: random.Random) -> dict[str, Any]:
-    route: dict[str, Any] = {"match": _match(draw)}
-    kind = draw.choice(["pool", "pool", "split", "redirect", "respond"])
-    if kind == "pool":
-        route["pool"] = draw.choice(["hashed", "ringed", "one"])
-    elif kind == "split":
-        route["split"] = {"weights": {"hashed": draw.choice([0, 1, 9]), "one": 1}, "key": {"header": "X-Key"}}
-    elif kind == "redirect":
-        route["redirect"] = draw.choice(
-            [{"to": "/new/"}, {"to": "https://{host}{path}", "status": 302}, {"scheme": "https"}]
-        )
-    else:
-        route["respond"] = {"status": draw.choice([200, 418, 503]), "body": "stout"}
-    if draw.random() < 0.4:
-        route["filters"] = [
-            {
-                "headers": {
-                    "request": {"set": {"X-Team": "{route}"}, "remove": ["X-Tenant"]},
-                    "response": {"add": {"X-Own": "1"}},
-                }
-            }
-        ]
-    if draw.random() < 0.15:
-        route["priority"] = draw.choice([-1, 1])
-    return route
-
-
-def _configuration(draw: random.Random) -> dict[str, Any]:
-    pools: dict[str, Any] = {
-        "hashed": {
-            "algorithm": {"maglev": {"key": {"header": "X-Key"}}},
-            "servers": [f"10.0.0.{n}:1" for n in range(1, 5)],
-        },
-        "ringed": {
-            "algorithm": {"rendezvous": {"key": "path"}},
-            "servers": [{"address": f"10.0.1.{n}:1", "weight": n} for n in range(1, 4)],
-        },
-        "one": {"servers": ["10.0.2.1:1"]},
-    }
-    listener: dict[str, Any] = {"bind": "127.0.0.1:8080", "routes": [_route(draw) for _ in range(draw.randint(1, 7))]}
-    if draw.random() < 0.3:
-        listener["filters"] = [{"headers": {"request": {"set": {"X-Tenant": "a"}}}}]
-    if draw.random() < 0.3:
-        listener["trusted_proxies"] = ["192.0.2.7/32"]
-    return {"access_log": False, "listeners": {"web": listener}, "pools": pools}
-
-
-def _request(draw: random.Random) -> Sample:
-    headers = [("Host", draw.choice(_HOSTS))]
-    headers += [(name, draw.choice(values)) for name, values in _FIELDS.items() if draw.random() < 0.5]
-    body = draw.choice([None, None, "gold", "xyz", ""])
-    method = draw.choice(["GET", "PUT", "POST", "OPTIONS"]) if body is None else draw.choice(["POST", "PUT"])
-    return Sample(draw.choice(_PATHS), method, headers, "192.0.2.7", body)
+_SEEN = (
+    "waits",
+    "refused by a pool",
+    "sent",
+    "over HTTP/2",
+    "to HTTP/2",
+    "copied",
+    "not copied: body_too_long",
+    "traced",
+    *_REASONS,
+)
+_SECONDS = re.compile(r"for another [0-9.]+ s")
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+_OF_THE_CONNECTION = (
+    "date",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "via",
+    "x-request-id",
+    "keep-alive",
+    "x-balancer-trace",
+)
 
 
 class ExplainTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.seen: Counter[str] = Counter()
+
     def test_never_a_difference(self) -> None:
         """Route, pool, server, what is sent and what is answered are those that were explained, every time."""
-        seed = random.Random(11)
         for number in range(CONFIGURATIONS):
-            draw = random.Random(seed.random())
-            configuration = _configuration(draw)
-            path = Path(self.mktemp())
-            path.write_text(json.dumps(configuration))
-            clock = Clock()
-            runtime = _Runtime(clock, lambda: 0.25)
-            snapshot = built(loaded(path), runtime)
-            runtime.use(snapshot)
-            self.pools = snapshot.pools.values()
-            site: Any = snapshot.listeners["web"]
-            listener = HTTPListener(clock, "web", (), site, Gate(), runtime.wheel)
-            for _ in range(REQUESTS):
-                sample = _request(draw)
-                said = explain(snapshot, sample, lambda: 0.25)
-                self._compare(runtime, listener, sample, said, (number, configuration, sample, said))
+            draw = random.Random(f"{SEED} {number}")
+            self._compare_all(number, draw)
+        for name in _SEEN if CONFIGURATIONS >= ENOUGH else ():
+            self.assertGreater(self.seen[name], 0, f"nothing was seen of: {name}")
 
-    def _compare(self, runtime: _Runtime, listener: HTTPListener, sample: Sample, said: Any, what: Any) -> None:
-        channel: Any = listener.buildProtocol(IPv4Address("TCP", "192.0.2.7", 40000))
-        transport = _Transport()
-        channel.makeConnection(transport)
-        runtime.asked.clear()
-        for server in (server for pool in self.pools for server in pool.servers):
-            server.drop_idle()
-        body = (sample.body or "").encode()
-        head = f"{sample.method} {sample.url} HTTP/1.1\r\n" + "".join(
-            f"{name}: {value}\r\n" for name, value in sample.headers
-        )
-        if sample.body is not None:
-            head += f"Content-Length: {len(body)}\r\n"
-        channel.dataReceived(head.encode() + b"\r\n" + body)
-        if said.status:
-            self.assertEqual(runtime.asked, [], what)
-            first, _, rest = transport.data.partition(b"\r\n")
-            self.assertEqual(int(first.split(b" ")[1]), said.status, what)
-            fields = _fields(rest)
-            self.assertEqual(fields.get("location", [None])[0], said.location, what)
-            for name, value in said.response_headers:
-                self.assertIn(value, fields.get(name.lower(), []), what)
+    def _note(self, said: Explanation, got: Answered) -> None:
+        """Count what was seen, so that nothing is left out unnoticed."""
+        self.seen["waits"] += got.waits
+        self.seen["refused by a pool"] += bool(said.status == 503 and said.pool)
+        self.seen["sent"] += said.server is not None
+        self.seen["over HTTP/2"] += got.streams
+        self.seen["to HTTP/2"] += said.protocol == "h2"
+        for each in said.copies:
+            self.seen["copied" if each["sent"] else f"not copied: {each['because']}"] += 1
+        for candidate in said.candidates:
+            for name in _REASONS:
+                self.seen[name] += name in candidate["because"]
+
+    def _compare_all(self, number: int, draw: random.Random) -> None:
+        written = vocabulary.configuration(draw)
+        text = json.dumps(written)
+        try:
+            served = Served(text)
+        except ConfigurationError as error:
+            self.fail(f"{number}: {error}\n{text}")
+        offline = built(load_text(text, registry(vocabulary.FLAGS), {}))
+        cookies: list[str] = []
+        disturbed = False
+        for at in range(REQUESTS):
+            if at >= 3 and draw.random() < 0.5:
+                disturb(served, draw)
+                disturbed = True
+            sample, seed = vocabulary.request(draw, cookies), draw.getrandbits(32)
+            said = explain(served.snapshot, sample, random.Random(seed).random)
+            what = (number, at, sample, json.dumps(said.as_json(), indent=1), text)
+            if not at % 4:  # as one who asks the running service is told
+                told = questions.answer(served.snapshot, questions.question_of(sample, seed=seed))
+                self.assertEqual(json.loads(json.dumps(told)), json.loads(json.dumps(said.as_json())), what)
+            if not disturbed and not at:
+                self.assertEqual(explain(offline, sample, random.Random(seed).random), said, what)
+            streams = draw.random() < 0.2 and _may_stream(sample, text)
+            got = served.ask(sample, seed, draw.choice([1, 1, 2, 5]), streams=streams, stays=draw.random() < 0.5)
+            self._compare(served, sample, said, got, what)
+            for name, value in got.headers:
+                if name.lower() == "set-cookie":
+                    cookies.append(value.partition(";")[0])
+        served.close()
+
+    def _compare(self, served: Served, sample: Sample, said: Explanation, got: Answered, what: Any) -> None:
+        what = (*what, got)
+        self._note(said, got)
+        if said.status == 444:
+            self.assertEqual((got.status, got.closed, got.sent), (0, True, []), what)
             return
-        self.assertEqual([name for name, _ in runtime.asked], [said.server], what)
-        reader = RequestReader(HeadLimits(allow_odd_names=frozenset()))
-        reader.feed(runtime.asked[0][1].data)
-        sent = reader.ready[0].head
-        self.assertEqual((sent.method, sent.target), (said.request["method"], said.request["target"]), what)
-        expected = sorted((name, value) for name, value in said.request["headers"] if name != "X-Request-Id")
-        got = sorted(
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in sent.headers if name != b"X-Request-Id"
-        )
-        self.assertEqual(got, expected, what)
-        record = channel._current.record
-        self.assertEqual((record.route, record.pool, record.server), (said.route, said.pool, said.server), what)
+        self._compare_trace(said, got, what)
+        originals = [each for each in got.sent if not _is_copy(each, sample)]
+        copies = [each for each in got.sent if _is_copy(each, sample)]
+        if said.status:
+            self.assertEqual(originals, [], what)
+            self._compare_answer(sample, said, got, what)
+        elif said.server is None:
+            self.assertEqual((got.waits, originals), (True, []), what)
+        elif said.upgrade == "websocket" and said.protocol == "h2":  # which the server has not announced that it can do
+            self.assertEqual((got.status, got.asked), (502, [said.server]), what)
+        else:
+            self.assertGreaterEqual(len(originals), 1, what)
+            self._compare_request(sample, said, originals[0], what)
+            assert sample.answer is not None
+            tries = _tries(said, originals[0].method, sample.answer.status)
+            self.assertLessEqual(len(originals), tries, what)
+            if tries == 1:
+                self._compare_response(said, got, what)
+        pools = sorted(each["pool"] for each in said.copies if each["sent"])
+        servers = {server.name: name for name, pool in served.snapshot.pools.items() for server in pool.servers}
+        if said.server is not None or said.status:
+            self.assertEqual(sorted(servers[each.server] for each in copies), pools, what)
+
+    def _compare_trace(self, said: Explanation, got: Answered, what: Any) -> None:
+        """Compare with what the answer says itself, if the request has asked for that."""
+        text = next((value for name, value in got.headers if name.lower() == "x-balancer-trace"), None)
+        if text is None:
+            return
+        told = json.loads(text)
+        self.seen["traced"] += 1
+        self.assertEqual((told.get("route", ""), told.get("pool")), (said.route, said.pool or told.get("pool")), what)
+        for mine, theirs in zip(said.rejected, told.get("rejected", ()), strict=False):
+            looked = not theirs["because"].endswith("(not looked at)")  # live nobody had to
+            self.assertEqual(mine if looked else mine["route"], theirs if looked else theirs["route"], what)
+        ran = [(each["filter"], each["does"]) for each in told.get("filters", ())]
+        self.assertEqual(ran, [(each["filter"], each["does"]) for each in said.filters][: len(ran)], what)
+        if said.split is not None:
+            self.assertTrue(told["split"].startswith(said.split["because"]), what)
+        candidates = {each["server"]: each for each in said.candidates}
+        for out in told.get("out", ()):
+            candidate = candidates[out["server"]]
+            self.assertFalse(candidate["eligible"] and "sticks" not in candidate["because"], what)
+            if "sticks" not in candidate["because"] and "not in the subset" not in candidate["because"]:
+                self.assertIn(_SECONDS.sub("", out["because"]), _SECONDS.sub("", candidate["because"]), what)
+
+    def _compare_request(self, sample: Sample, said: Explanation, sent: Any, what: Any) -> None:
+        request = said.request
+        assert request is not None, what
+        method, target = request["method"], request["target"]
+        self.assertEqual((sent.server, sent.method, sent.target), (said.server, method, target), what)
+        self.assertEqual(_sent_fields(sent.headers, what[-1]), _sent_fields(request["headers"], what[-1]), what)
+        self.assertEqual(sent.body.decode("utf-8", "replace"), request.get("body", sample.body or ""), what)
+
+    def _compare_answer(self, sample: Sample, said: Explanation, got: Answered, what: Any) -> None:
+        self.assertEqual(got.status, said.status, what)
+        self.assertEqual(_fields(got.headers), _fields(said.response_headers), what)
+        if said.body is not None:
+            self.assertEqual(_page(got), said.body, what)
+        if got.record is not None:
+            self.assertEqual(got.record.route, said.route, what)
+
+    def _compare_response(self, said: Explanation, got: Answered, what: Any) -> None:
+        response = said.response
+        assert response is not None, what
+        self.assertEqual(got.status, response["status"], what)
+        self.assertEqual(_fields(got.headers), _fields(response["headers"]), what)
+        if response["body"] is not None:
+            self.assertEqual(_page(got), response["body"], what)
+        record = got.record
+        assert record is not None, what
+        self.assertEqual((record.route, record.pool), (said.route, said.pool), what)
 
 
-def _fields(text: bytes) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for line in text.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n"):
-        name, _, value = line.partition(":")
-        found.setdefault(name.lower(), []).append(value.strip())
-    return found
+def _may_stream(sample: Sample, text: str) -> bool:
+    """Whether HTTP/2 can say it, and says nothing else by it."""
+    return not any(name == "Upgrade" for name, _ in sample.headers) and sample.url != "*" and "http_version" not in text
+
+
+def _sent_fields(headers: Any, got: Answered) -> list[tuple[str, str]]:
+    """Return fields of a request so that they can be compared: HTTP/2 has no upper case, and is named in ``Via``."""
+    kept = [(name, value) for name, value in headers if name.lower() != "x-request-id"]
+    if not got.streams:
+        return sorted(kept)
+    return sorted((name.lower(), value) for name, value in kept if name.lower() != "via")
+
+
+def _page(got: Answered) -> str:
+    """Return the body of an answer; where it is an error page, with the name that explanations have for their request."""
+    return _ID.sub(EXPLAINED_ID, got.body.decode("utf-8", "replace"))
+
+
+def _tries(said: Explanation, method: str, status: int) -> int:
+    """Return how often a request may be sent that is answered so each time."""
+    terms = {name: term["value"] for name, term in said.terms.items()}
+    reasons = terms.get("retry.on", ())
+    covered = method in terms.get("retry.methods", ()) and (status in reasons or (status >= 500 and "5xx" in reasons))
+    return 1 + (terms["retry.attempts"] if covered else 0)
+
+
+def _may_stream(sample: Sample, text: str) -> bool:
+    """Whether HTTP/2 can say it, and says nothing else by it."""
+    return not any(name == "Upgrade" for name, _ in sample.headers) and sample.url != "*" and "http_version" not in text
+
+
+def _sent_fields(headers: Any, got: Answered) -> list[tuple[str, str]]:
+    """Return fields of a request so that they can be compared: HTTP/2 has no upper case, and is named in ``Via``."""
+    kept = [(name, value) for name, value in headers if name.lower() != "x-request-id"]
+    if not got.streams:
+        return sorted(kept)
+    return sorted((name.lower(), value) for name, value in kept if name.lower() != "via")
+
+
+def _page(got: Answered) -> str:
+    """Return the body of an answer; where it is an error page, with the name that explanations have for their request."""
+    return _ID.sub(EXPLAINED_ID, got.body.decode("utf-8", "replace"))
+
+
+def _is_retried(said: Explanation, status: int) -> bool:
+    """Whether another server may be asked after such an answer."""
+    return bool(said.terms["retry.attempts"]["value"]) and status >= 500 and "5xx" in said.terms["retry.on"]["value"]
+
+
+def _is_copy(sent: Any, sample: Sample) -> bool:
+    given = any(name.lower() == "x-mirrored" for name, _ in sample.headers)
+    return not given and any(name.lower() == "x-mirrored" for name, _ in sent.headers)
+
+
+def _fields(headers: Any) -> list[tuple[str, str]]:
+    pairs = [(name.lower(), _SECONDS.sub("for a while", value)) for name, value in headers]
+    return sorted(pair for pair in pairs if pair[0] not in _OF_THE_CONNECTION)

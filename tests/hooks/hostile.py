@@ -13,6 +13,7 @@ from balancer.hooks import hookimpl
 from balancer.hooks.interfaces import (
     Factory, IAccessLogFormat, ICheck, IFilter, IFlags, IMatcher, IObservingAlgorithm, IProbe,
 )
+from balancer.model.inspection.terms import CheckTerms
 
 class Anything:
     key = None
@@ -23,7 +24,7 @@ class Anything:
     prepare = candidates = finished = matches = describe = request = response = inspect = probe = exchange = session = _raise
 
 def of(interface, methods):
-    names = {"key": None, "stable": False, "body_limit": 0}
+    names = {"key": None, "stable": False, "body_limit": 0, "terms": CheckTerms()}
     for name, arguments in methods.items():
         exec(f"def {name}(self, {arguments}): raise RuntimeError('hostile')", globals(), names)
     return implementer(interface)(type("Hostile", (), names))
@@ -31,7 +32,7 @@ def of(interface, methods):
 Algorithm = of(IObservingAlgorithm, {"prepare": "servers", "candidates": "choice", "finished": "server, seconds, ok"})
 Matcher = of(IMatcher, {"matches": "facts", "describe": ""})
 Filter = of(IFilter, {"request": "exchange", "response": "exchange", "describe": "exchange"})
-Check = of(ICheck, {"inspect": "exchange"})
+Check = of(ICheck, {"inspect": "subject, phase"})
 Probe = of(IProbe, {"probe": "connect, server"})
 Flags = of(IFlags, {"value": "name, facts"})
 Format = of(IAccessLogFormat, {"exchange": "record", "session": "record"})

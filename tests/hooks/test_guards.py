@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -16,7 +16,6 @@ from balancer.hooks.interfaces import (
     Choice,
     IAccessLogFormat,
     IAlgorithm,
-    ICheck,
     IFilter,
     IFlags,
     IMatcher,
@@ -27,7 +26,6 @@ from balancer.hooks.waiting import PATIENCE
 from balancer.model.address import Peer
 from balancer.model.exchange import Exchange, Reply
 from balancer.model.facts import RequestFacts
-from balancer.model.verdict import Finding, Verdict
 from balancer.pools.dialing import is_ours
 
 _FACTS = RequestFacts("GET", "/", [(b"Host", b"a")], Peer("10.0.0.1", 1), Peer("10.0.0.2", 80))
@@ -328,17 +326,6 @@ class FilterTests(GuardTestCase):
 
 
 class OtherTests(GuardTestCase):
-    def test_checks(self) -> None:
-        """A check that fails found nothing, or blocks, as the operator says; a good verdict passes."""
-        verdict = Verdict((Finding("r", 5, "m"),))
-        self.assertIs(self.guard("checks", ICheck, verdict).inspect(None), verdict)
-        for does in (KeyError("x"), "junk", lambda _: succeed("junk"), lambda _: fail(KeyError("x"))):
-            found = self.guard("checks", ICheck, does).inspect(None)
-            self.assertIsNone(self.successResultOf(found) if isinstance(found, Deferred) else found)
-        self.assertTrue(self.account.tripped)
-        self.assertTrue(self.guard("checks", ICheck, KeyError("x"), deny=True).inspect(None).block)
-        self.errors()
-
     def test_probes(self) -> None:
         """A probe that raises, or returns no Deferred, fails as for a fault of ours: no server goes down for it."""
         for does in (KeyError("x"), "fine", KeyError("x"), "tripped"):

@@ -17,7 +17,7 @@ from balancer.hooks.soundness import (
     sound_verdict,
 )
 from balancer.model.exchange import Exchange, Reply
-from balancer.model.verdict import Finding, Verdict
+from balancer.model.verdict import Block, Finding, Verdict
 from balancer.testing import exchange
 
 _BAD_HEADERS: tuple[Any, ...] = (
@@ -122,8 +122,11 @@ class SoundTests(SynchronousTestCase):
     def test_verdict(self) -> None:
         """None and a Verdict of Findings pass."""
         self.assertIsNone(sound_verdict(None))
-        good = Verdict((Finding("r", 5, "m"),), block=True)
+        good = Verdict((Finding("r", 5, "m"),), Block())
         self.assertIs(sound_verdict(good), good)
+        self.assertEqual(sound_verdict([Finding("r", 5, "m")]), Verdict((Finding("r", 5, "m"),)))
+        for nothing in ((), [], Verdict()):
+            self.assertIsNone(sound_verdict(nothing))
 
     def test_bad_verdict(self) -> None:
         """What could not be added up or logged is refused."""

@@ -7,6 +7,7 @@ import json
 import random
 import socket
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from tests.live.balancers import BIN, BalancerTestCase, Peer, RunningBalancer, wait_until
@@ -57,6 +58,7 @@ class ExplainTests(BalancerTestCase):
             f"  other: {{algorithm: {{rendezvous: {{key: path}}}}, servers: [{listed['o']}]}}\n"
         )
         running.wait_for(port)
+        wait_until(Path(self.admin).exists)  # the port may be there before
         wait_until(lambda: "no worker" not in str(self.ask({"url": "/"}, None)))
         return running, port
 
@@ -161,6 +163,8 @@ class ExplainTests(BalancerTestCase):
                 ({"url": 3}, "'url'"),
                 ({"url": "/", "client_ip": "nobody"}, "'nobody'"),
                 ({"url": "/", "listener": "other"}, "no HTTP listener 'other'"),
+                ({"url": "/", "answer": 200}, "'answer'"),
+                ({"url": "/", "answer": {"status": 99}}, "from 200 to 599"),
                 ({"url": "tcp://x:1"}, ""),
                 ({"url": "/", "headers": [["a"]]}, "cannot be read"),
                 ({"url": "/", "client_certificate": "/nowhere"}, "/nowhere"),

@@ -98,7 +98,7 @@ class LiveChangeTests(ReleasesTestCase):
         self.assertEqual(self.ask("POST", "/explain", {"url": "/"})["split"]["note"], "set by an operator")
         victim = self.ready()[0]["pid"]
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda: len(self.ready()) == 2 and victim not in [each["pid"] for each in self.workers()])
+        wait_until(lambda: self.all_there(victim))
         self.assertEqual(self.bodies(port), {b"green"})
         self.ask("POST", "/reload")
         self.assertEqual(self.bodies(port), {b"green"})

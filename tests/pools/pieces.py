@@ -80,6 +80,18 @@ def key_shares(algorithm: Any, some: Iterable[bytes]) -> Counter[str]:
     return Counter(first(algorithm, key) for key in some)
 
 
+class Kept:
+    """A connection that waits for an exchange."""
+
+    expires = float("inf")
+    whom = b""
+    closed = False
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+
 class Watched:
     """A pool on a clock, with its events."""
 

@@ -17,7 +17,7 @@ from tests.pools.pieces import Guarded, Watched, session
 class BreakerTests(TestCase):
     """Of each server, or of the pool."""
 
-    def watched(self, names: str = "ab", **settings: Any) -> Watched:
+    def watched(self, names: str = "ab", **settings: Any) -> Any:
         """A pool whose breakers open after four failures."""
         return Guarded(names, RoundRobin(), trip=TripSettings(**{"min_requests": 4, "probes": 2, **settings}))
 
@@ -107,6 +107,36 @@ class BreakerTests(TestCase):
         assert isinstance(after.pool, GuardedPool)
         assert after.pool.breaker is not None
         self.assertEqual(after.pool.breaker.trips, 1)
+
+    def test_of_another_kind(self) -> None:
+        """A reload that gives the pool a breaker in place of the servers' begins anew."""
+        before = self.watched()
+        before.fail(before.servers[0], 4)
+        after = Guarded("ab", RoundRobin(), clock=before.clock, trip=TripSettings(of="pool"))
+        after.pool.adopt(before.pool)
+        self.assertEqual(after.chosen(), {"a", "b"})
+
+    def test_restore(self) -> None:
+        """A server is back at once, and nothing is left to come."""
+        watched = self.watched()
+        bad, good = watched.servers
+        watched.fail(bad, 4)
+        breaker = watched.pool.breaker
+        self.assertFalse(breaker.restore(None, "by hand"))  # that is the breaker of a pool
+        self.assertFalse(breaker.restore(good, "by hand"))
+        self.assertTrue(breaker.restore(bad, "by hand"))
+        self.assertEqual((bad.state, watched.chosen()), ("up", {"a", "b"}))
+        self.assertEqual(str(watched.events[-1]), "server a of pool web is trusted by its breaker again: by hand")
+        self.assertEqual(watched.clock.getDelayedCalls(), [])
+
+    def test_restore_pool(self) -> None:
+        """So is a pool; no single server has a breaker then."""
+        watched = self.watched(of="pool")
+        for one in watched.servers * 2:
+            watched.fail(one)
+        self.assertFalse(watched.pool.breaker.restore(watched.servers[0], "by hand"))
+        self.assertTrue(watched.pool.breaker.restore(None, "by hand"))
+        self.assertEqual(watched.chosen(), {"a", "b"})
 
     def test_switched_off(self) -> None:
         """Without breakers in the new configuration all servers are open."""

@@ -100,6 +100,43 @@ class CircuitTests(TestCase):
             circuit.ended(now + 100.0, True, -1.0)
         self.assertEqual(circuit.until, now + 105.0)
 
+    def test_restore(self) -> None:
+        """By hand it closes at once, and is as one that has never opened."""
+        circuit = self.tripped(open=5.0)
+        self.assertTrue(circuit.restore(1.0))
+        self.assertEqual((circuit.lets_pass, circuit.describe(1.0)), (True, "the breaker is closed"))
+        for _ in range(3):
+            circuit.ended(1.0, True, -1.0)
+        self.assertFalse(circuit.restore(1.0))
+        circuit.ended(1.0, True, -1.0)
+        self.assertTrue(circuit.lets_pass)  # the three are forgotten
+        for _ in range(3):
+            circuit.ended(1.0, True, -1.0)
+        self.assertEqual(circuit.until, 6.0)  # not twice as long
+        circuit.time_is_up(6.0)
+        circuit.began()
+        self.assertTrue(circuit.restore(7.0))
+        self.assertTrue(circuit.lets_pass)
+
+    def test_report(self) -> None:
+        """State, since when and for how long, counts of the window, how often it opened."""
+        circuit = self.circuit()
+        told = circuit.report(1.0)
+        self.assertEqual((told["state"], told["since"], told["left"], told["trips"]), ("closed", None, None, 0))
+        for failed in (True, True, False):
+            circuit.ended(1.0, failed, 0.01)
+        told = circuit.report(2.0)
+        self.assertEqual((told["ended"], told["failed"], told["slow"]), (3, 2, 0))
+        self.assertEqual(circuit.report(12.0)["ended"], 0)
+        circuit.ended(2.0, True, 0.01)
+        told = circuit.report(4.0)
+        self.assertEqual((told["state"], told["since"], told["left"]), ("open", 2.0, 3.0))
+        self.assertEqual((told["reason"], told["trips"], told["ended"]), ("3 of 4 failed", 1, 0))
+        circuit.time_is_up(7.0)
+        circuit.time_is_up(12.0)
+        told = circuit.report(13.0)
+        self.assertEqual((told["state"], told["since"], told["trials"]), ("half-open", 6.0, 2))
+
     def test_late_outcomes(self) -> None:
         """What began before it opened changes nothing while it is open."""
         circuit = self.tripped()

@@ -30,12 +30,13 @@ class EligibleTests(TestCase):
 
     def test_panic(self) -> None:
         """When none is well, all are used but those that must not be."""
-        members = servers("abcd")
+        members = servers("abcde")
         for one in members:
             one.healthy = False
         members[1].draining = True
         members[2].tripped = "5 of 5 failed"
         members[3].endpoints = ()
+        members[4].disabled = True
         self.assertEqual(self.names(members), ("a", True))
         self.assertEqual(self.names(members, panic=False), ("", False))
 

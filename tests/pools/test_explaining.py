@@ -15,6 +15,7 @@ from balancer.pools.sticky import StickyTable
 from tests.pools.pieces import Watched, draws, server, session
 
 FACTORIES = {factory.name: factory for factory in balancer_algorithms()}
+_WANTED = ("yes", "drained", "disabled")
 
 
 class ExplainTests(TestCase):
@@ -34,7 +35,10 @@ class ExplainTests(TestCase):
     def test_every_state(self) -> None:
         """Each state has its words."""
         watched = Watched(
-            [*map(server, ("up", "down", "ejected", "full", "drain")), server("zero", 0), server("spare", backup=True)],
+            [
+                *map(server, ("up", "down", "ejected", "full", "drain", "off", "gone")),
+                *(server("zero", 0), server("spare", backup=True)),
+            ],
             RoundRobin(),
         )
         by_name = {one.name: one for one in watched.servers}
@@ -42,6 +46,9 @@ class ExplainTests(TestCase):
         by_name["ejected"].ejected_until, by_name["ejected"].reason = 12.5, "failed, 5 in a row"
         by_name["full"].max_connections, by_name["full"].active = 2, 2
         by_name["drain"].drain()
+        by_name["gone"].healthy, by_name["gone"].reason = False, "timed out"
+        for name in ("off", "gone"):
+            by_name[name].disable()
         self.assertEqual(
             {name: (usable, why) for name, usable, why in self.told(watched)},
             {
@@ -50,6 +57,8 @@ class ExplainTests(TestCase):
                 "down": (False, "down: connection refused"),
                 "ejected": (False, "ejected for another 12.5 s: failed, 5 in a row"),
                 "drain": (False, "draining"),
+                "off": (False, "disabled by hand"),
+                "gone": (False, "disabled by hand, and down: timed out"),
                 "zero": (False, "weight 0"),
                 "spare": (False, "a backup, and others can be used"),
             },
@@ -91,19 +100,22 @@ class ExplainTests(TestCase):
         watched.servers[1].drain()
         watched.servers[2].max_connections = 0
         self.assertEqual(watched.pool.refusal(session()).detail, "pool web: 1 down, 1 draining, 1 full")
+        watched.servers[0].disable()
+        self.assertEqual(watched.pool.explain_out()[0], ("a", "disabled by hand, and down"))
         self.assertEqual(Watched([]).pool.refusal(session()).detail, "pool web has no servers")
 
     @settings(max_examples=60, deadline=None)
     @given(
         st.sampled_from(sorted(FACTORIES)),
         st.lists(
-            st.tuples(st.integers(0, 3), st.booleans(), st.booleans(), st.booleans(), st.integers(0, 3)), max_size=6
+            st.tuples(st.integers(0, 3), st.booleans(), st.booleans(), st.sampled_from(_WANTED), st.integers(0, 3)),
+            max_size=6,
         ),
         st.booleans(),
         st.integers(0, 2**32),
     )
     def test_agrees_with_the_choice(
-        self, name: str, states: list[tuple[int, bool, bool, bool, int]], panic: bool, seed: int
+        self, name: str, states: list[tuple[int, bool, bool, str, int]], panic: bool, seed: int
     ) -> None:
         """For the same draws, the first usable server that is explained is the one that is chosen."""
         found = []
@@ -113,9 +125,10 @@ class ExplainTests(TestCase):
                 Maglev(MaglevSettings(table_size=503)) if name == "maglev" else factory.build(factory.settings())
             )
             members = []
-            for index, (weight, backup, healthy, drains, active) in enumerate(states):
+            for index, (weight, backup, healthy, wanted, active) in enumerate(states):
                 member = server(f"s{index}", weight, backup=backup, max_connections=3)
-                member.healthy, member.draining, member.active = healthy, drains, active
+                member.healthy, member.active = healthy, active
+                member.draining, member.disabled = wanted == "drained", wanted == "disabled"
                 members.append(member)
             pool = Watched(members, algorithm, draw=draws(seed), panic=panic).pool
             if explaining:

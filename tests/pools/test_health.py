@@ -13,7 +13,7 @@ from balancer import errors
 from balancer.errors import ExchangeError
 from balancer.hooks.interfaces import IProbe, IServer
 from balancer.pools.health import HealthSettings
-from tests.pools.pieces import Watched, draws
+from tests.pools.pieces import Kept, Watched, draws
 
 STEADY = HealthSettings(interval=5.0, timeout=2.0, rise=2, fall=3, jitter=0.0)
 
@@ -91,6 +91,15 @@ class HealthTests(TestCase):
         self.assertFalse(self.server.up)
         self.assertEqual(self.server.reason, "503 Service Unavailable")
         self.assertEqual(self.watched.kinds(), ["server_went_down"])
+
+    def test_kept_connections_are_closed(self) -> None:
+        """With a server that goes down go the connections that were kept to it; while it is well they stay."""
+        kept = Kept()
+        self.server.idle.put(kept, 0)
+        self.rounds("+--")
+        self.assertFalse(kept.closed)
+        self.rounds("-")
+        self.assertTrue(kept.closed)
 
     def test_rise(self) -> None:
         """Two good answers in a row bring it back, one does not."""

@@ -9,7 +9,7 @@ from twisted.trial.unittest import TestCase
 from balancer.pools.deviation import Deviation
 from balancer.pools.events import ServerEjected
 from balancer.pools.outliers import Passive
-from tests.pools.pieces import Guarded, Watched
+from tests.pools.pieces import Guarded, Kept, Watched
 
 
 class OutlierTests(TestCase):
@@ -65,6 +65,18 @@ class OutlierTests(TestCase):
         watched.fail(bad)
         self.assertEqual(watched.kinds(), ["server_ejected"])
 
+    def test_kept_connections_are_closed(self) -> None:
+        """What was kept to a server that is ejected may be what fails: it comes back to new ones."""
+        watched = self.watched(failures=3)
+        bad, kept, later = watched.servers[0], Kept(), Kept()
+        bad.idle.put(kept, 0)
+        watched.fail(bad, 2)
+        self.assertFalse(kept.closed)
+        watched.fail(bad)
+        self.assertTrue(kept.closed)
+        self.assertTrue(bad.idle.put(later, 0))
+        self.assertIs(bad.idle.take(1), later)
+
     def test_probation_and_growth(self) -> None:
         """One failure after its return ejects a server again, for twice as long each time, up to a limit."""
         watched = self.watched(failures=3, eject=10.0, window=1000.0)
@@ -75,6 +87,41 @@ class OutlierTests(TestCase):
             watched.fail(bad)
         spans = [event.seconds for event in watched.events if isinstance(event, ServerEjected)]
         self.assertEqual(spans, [10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0])
+
+    def test_restore(self) -> None:
+        """By hand it returns at once, not on probation, and the next ejection is the first."""
+        watched = self.watched(failures=3)
+        bad, good = watched.servers
+        outliers = watched.pool.outliers
+        assert outliers is not None
+        watched.fail(bad, 3)
+        self.assertTrue(outliers.restore(bad, "by hand"))
+        self.assertEqual((bad.state, bad.reason, watched.chosen()), ("up", "", {"a", "b"}))
+        self.assertEqual(str(watched.events[-1]), "server a of pool web returned: by hand")
+        self.assertEqual(watched.clock.getDelayedCalls(), [])
+        watched.fail(bad, 2)
+        self.assertFalse(outliers.restore(bad, "by hand"))  # which forgets the two
+        self.assertFalse(outliers.restore(good, "by hand"))
+        watched.kinds()
+        watched.fail(bad, 2)
+        self.assertEqual(watched.kinds(), [])
+        watched.fail(bad)
+        self.assertEqual(bad.ejected_until, 10.0)
+
+    def test_report(self) -> None:
+        """Ejected by what, since when, for how long, how often; else what is counted."""
+        watched = self.watched(failures=3)
+        bad = watched.servers[0]
+        outliers = watched.pool.outliers
+        assert outliers is not None
+        watched.fail(bad, 2)
+        told = outliers.report(bad)
+        self.assertEqual((told["state"], told["failures"], told["since"], told["left"]), ("in use", 2, None, None))
+        watched.fail(bad)
+        watched.clock.advance(4.0)
+        told = outliers.report(bad)
+        self.assertEqual((told["state"], told["kind"], told["since"], told["left"]), ("ejected", "failures", 4.0, 6.0))
+        self.assertEqual((told["reason"], told["ejections"]), ("failed, 3 in a row", 1))
 
     def test_off_probation(self) -> None:
         """A success after its return makes it as good as the others."""

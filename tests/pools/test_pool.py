@@ -19,7 +19,7 @@ from balancer.pools.health import HealthSettings
 from balancer.pools.outliers import Passive
 from balancer.pools.queue import QueueSettings
 from balancer.pools.sticky import StickyTable
-from tests.pools.pieces import Watched, request, server, session
+from tests.pools.pieces import Kept, Watched, request, server, session
 
 
 @implementer(IObservingAlgorithm)
@@ -197,6 +197,17 @@ class OpenTests(TestCase):
         self.down(watched, "a")
         self.assertEqual(repr(watched.pool), "<Pool web 2 of 3 open by <RoundRobin over 2>>")
 
+    def test_told_by_another_process(self) -> None:
+        """Who is told by another process that a server went down closes what it kept to it."""
+        watched, kept = Watched("a", panic=False), Kept()
+        one = watched.servers[0]
+        one.idle.put(kept, 0)
+        watched.pool.tell(one, True, "", one.endpoints)
+        self.assertFalse(kept.closed)
+        watched.pool.tell(one, False, "503", one.endpoints)
+        self.assertTrue(kept.closed)
+        self.assertEqual((one.open, one.reason), (False, "503"))
+
 
 class TrafficTests(TestCase):
     """What is learnt from traffic."""
@@ -275,6 +286,19 @@ class AdoptTests(TestCase):
         self.assertIs(new.pool.servers[1], a)
         self.assertEqual((b.weight, b.max_connections, b.draining, a.requests), (5, 9, True, 7))
         self.assertEqual(new.chosen(), {"a", "d"})
+
+    def test_disabled_by_hand(self) -> None:
+        """A server stays disabled through reloads, as long as it is in the file; one that comes back is a new one."""
+        a = self.old.servers[0]
+        a.disable()
+        same = self.made("abc")
+        same.pool.adopt(self.old.pool)
+        self.assertEqual((a.state, same.chosen()), ("disabled", {"b", "c"}))
+        without = self.made("bc")
+        without.pool.adopt(same.pool)
+        back = self.made("abc")
+        back.pool.adopt(without.pool)
+        self.assertEqual(back.chosen(), {"a", "b", "c"})
 
     def test_weight_by_hand(self) -> None:
         """A weight that was set by hand stays through reloads, until the file says another."""

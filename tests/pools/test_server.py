@@ -8,9 +8,9 @@ from zope.interface.verify import verifyObject
 from balancer.hooks.interfaces import IServer
 from balancer.model.address import Address
 from balancer.pools.idle import KeepAlive
-from balancer.pools.server import Server
+from balancer.pools.server import STATES, Server
 from balancer.pools.shared import HTTP2Settings
-from tests.pools.pieces import Watched, server
+from tests.pools.pieces import Watched, server, session
 
 ONE, TWO, THREE = (Address("192.0.2.1", 80), Address("192.0.2.2", 80), Address("2001:db8::3", 80))
 
@@ -79,7 +79,7 @@ class ServerTests(TestCase):
         self.assertEqual((one.max_connections, one.full), (None, False))
 
     def test_states(self) -> None:
-        """Down, ejected, draining, up: the worst is told."""
+        """Disabled, down, ejected, draining, up: the worst is told, and what it would be were it not disabled."""
         one = server("a")
         self.assertEqual(one.state, "up")
         one.drain()
@@ -91,6 +91,9 @@ class ServerTests(TestCase):
         one.healthy = True
         one.resolved(())
         self.assertEqual(one.state, "down")
+        one.disable()
+        self.assertEqual((one.state, one.condition), ("disabled", "down"))
+        self.assertLessEqual({one.state, one.condition}, set(STATES))
 
     def test_drain(self) -> None:
         """Draining takes it out for new clients, and is told once."""
@@ -104,6 +107,49 @@ class ServerTests(TestCase):
         one.undrain()
         self.assertEqual(watched.chosen(), {"a", "b"})
         self.assertEqual(watched.kinds(), ["server_undrained"])
+
+    def test_disable(self) -> None:
+        """A disabled server gets nothing, not even in panic, keeps no connection, and is told once; enabled it is as before."""
+        watched = Watched("ab")
+        one, kept, late = watched.servers[0], Idle(), Idle()
+        one.idle.put(kept, 0.0)
+        one.disable()
+        one.disable()
+        self.assertEqual((watched.chosen(), watched.kinds(), kept.closed), ({"b"}, ["server_disabled"], True))
+        self.assertFalse(one.idle.put(late, 0.0))  # of an exchange that was in flight
+        one.drop_idle()
+        one.configure_as(server("a", protocol="h2"))
+        self.assertFalse(one.idle.put(late, 0.0))
+        watched.servers[1].healthy = False
+        watched.pool.refresh()
+        self.assertEqual((watched.chosen(), watched.pool.in_panic), ({"b"}, True))
+        watched.servers[1].disable()
+        self.assertEqual((watched.chosen(), watched.pool.in_panic), (set(), False))
+        self.assertEqual(watched.pool.refusal(session()).detail, "pool web: 2 disabled")
+        watched.kinds()
+        one.enable()
+        one.enable()
+        self.assertEqual((watched.chosen(), watched.kinds()), ({"a"}, ["server_enabled"]))
+        self.assertTrue(one.idle.put(late, 0.0))
+
+    def test_disabled_shared(self) -> None:
+        """Connections of HTTP/2 that are just being made are not kept either."""
+        one = server("a", protocol="h2")
+        one.disable()
+        self.assertTrue(one.shared is not None and one.shared.closed)
+        one.enable()
+        self.assertFalse(one.shared is None or one.shared.closed)
+
+    def test_disabled_and_drained(self) -> None:
+        """One does not end the other."""
+        one = server("a")
+        one.drain()
+        one.disable()
+        one.enable()
+        self.assertEqual(one.state, "draining")
+        one.disable()
+        one.undrain()
+        self.assertEqual(one.state, "disabled")
 
     def test_configure_as(self) -> None:
         """After a reload it has the settings of the new configuration, and its own counters."""

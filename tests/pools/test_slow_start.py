@@ -52,6 +52,14 @@ class SlowStartTests(TestCase):
         """A pool whose servers take ten seconds."""
         return Guarded(names, algorithm or RoundRobin(), slow_start=SlowStartSettings(10.0), **options)
 
+    def test_enabled(self) -> None:
+        """A server that was disabled starts anew."""
+        watched = self.watched()
+        watched.servers[0].disable()
+        watched.servers[0].enable()
+        self.assertEqual(watched.pool.slow_start.share(watched.servers[0]), 0.1)
+        watched.pool.stop()
+
     def back(self, watched: Watched, index: int = 0) -> None:
         """Let a server go down and come up."""
         one = watched.servers[index]

@@ -133,6 +133,15 @@ class TableTests(TestCase):
         self.assertIsNone(table.server_for(session()))
         self.assertEqual(len(table), 0)
 
+    def test_looked_at(self) -> None:
+        """An entry that is only looked at is no younger for that."""
+        table = self.table(ttl=60.0)
+        table.remember(request("192.0.2.1"), self.servers[0])
+        self.clock.advance(40.0)
+        self.assertIs(table.server_for(request("192.0.2.1"), used=False), self.servers[0])
+        self.clock.advance(40.0)
+        self.assertIsNone(table.server_for(request("192.0.2.1")))
+
     def test_bounded(self) -> None:
         """The table never grows past its size; those unused for longest go first."""
         table = self.table(size=3)
@@ -232,6 +241,13 @@ class PoolTests(TestCase):
         self.mine.undrain()
         self.pool.set_weight(self.mine, 0)
         self.assertEqual(self.watched.chosen(), {self.mine.name})
+
+    def test_disabled(self) -> None:
+        """Nobody stays on a disabled server, whoever says so."""
+        self.mine.disable()
+        [other] = self.watched.chosen()
+        self.assertNotEqual(other, self.mine.name)
+        self.assertIsNot(self.pool.choose(session(), sticky_to=self.mine), self.mine)
 
     def test_given(self) -> None:
         """The caller may say which server it sticks to."""

@@ -22,8 +22,8 @@ class ServerStateTests(TestCase):
     def setUp(self) -> None:
         self.here, self.there = _pool("10.0.0.1:80", "a.test:80"), _pool("10.0.0.1:80", "a.test:80", "10.0.0.3:80")
 
-    def send(self, *, weights: bool = True) -> None:
-        take_over({"web": self.there}, json.loads(json.dumps(state_of(self.here))), weights=weights)
+    def send(self) -> None:
+        take_over({"web": self.there}, json.loads(json.dumps(state_of(self.here))))
 
     def test_everything(self) -> None:
         """Health with its reason, addresses, weight and draining arrive; servers that are not spoken of stay."""
@@ -42,22 +42,39 @@ class ServerStateTests(TestCase):
         self.assertEqual((mine.state, mine.reason, mine.open), ("up", "", True))
 
     def test_weights(self) -> None:
-        """A process that takes over has its weights from the configuration."""
+        """One that was set by hand goes on in a process that takes over, unless the file has another by then."""
         self.here.set_weight(self.here.servers[0], 5)
-        self.send(weights=False)
-        self.assertEqual(self.there.servers[0].weight, 1)
+        self.send()
+        self.assertEqual(self.there.servers[0].weight, 5)
+        self.there = Pool("web", [Server(Address("10.0.0.1", 80), weight=2)], RoundRobin(), clock=Clock())
+        self.send()
+        self.assertEqual(self.there.servers[0].weight, 2)
+
+    def test_disabled(self) -> None:
+        """An operator's word arrives, both ways; that the server is down besides arrives too."""
+        one, mine = self.here.servers[0], self.there.servers[0]
+        one.healthy, one.reason = False, "refused"
+        one.disable()
+        self.send()
+        self.assertEqual((mine.state, mine.condition, mine.reason), ("disabled", "down", "refused"))
+        one.enable()
+        one.healthy = True
+        self.send()
+        self.assertEqual((mine.state, mine.open), ("up", True))
 
     def test_ejected(self) -> None:
-        """What a process has found out by its own traffic stays its own."""
+        """What a process has found out by its own traffic stays its own, and is not passed on."""
         mine = self.there.servers[0]
         mine.ejected_until, mine.reason = 5.0, "failed"
+        self.here.servers[1].ejected_until, self.here.servers[1].tripped = 5.0, "9 of 9 failed"
         self.send()
         self.assertEqual((mine.state, mine.reason), ("ejected", "failed"))
+        self.assertEqual((self.there.servers[1].state, self.there.servers[1].reason), ("up", ""))
 
     def test_unknown(self) -> None:
         """Other pools, and a server that has another address by now, are passed over."""
         (state, *_) = state_of(self.here)
         take_over({}, [state])
-        state[2], state[3] = "10.0.0.2:80", False
+        state |= {"address": "10.0.0.2:80", "healthy": False}
         take_over({"web": self.there}, [state])
         self.assertTrue(self.there.servers[0].healthy)

@@ -50,6 +50,7 @@ class ServerStream:
     """
 
     plain = False
+    was_reset = False
     version = "h2"
     leftover: bytes | None = None
     whole: bytes | None = None

@@ -165,7 +165,8 @@ class Mirroring:
         copies = []
         for target in exchange.notes[NOTE]:
             pool = target.settings.pool
-            why = self._why_not(request, exchange, target.settings)
+            length = request.body.length if exchange.body is None else len(exchange.body)
+            why = self._why_not(exchange, target.settings, length)
             if why:
                 self._mirrors.outcomes[self._listener, exchange.route, pool, why] += 1
                 exchange.notes["log"][NOTE][pool] = why
@@ -193,13 +194,22 @@ class Mirroring:
         forwarded: ClientSide = tapped
         return forwarded
 
-    def _why_not(self, request: ClientSide, exchange: Exchange, settings: MirrorTarget) -> str:
+    def explain(self, exchange: Exchange, body: bytes | None) -> list[tuple[str, str]]:
+        """Return the targets of an exchange by pool, each with why it gets no copy; ``body`` is what is sent."""
+        found = []
+        for target in exchange.notes[NOTE]:
+            settings = target.settings
+            why = self._why_not(exchange, settings, None)
+            too_long = len(body or b"") > settings.body_limit
+            found.append((settings.pool, why or ("body_too_long" if too_long else "")))
+        return found
+
+    def _why_not(self, exchange: Exchange, settings: MirrorTarget, known: int | None) -> str:
         if self._busy():
             return "overloaded"
         if self._mirrors.under_way[settings.pool] >= settings.concurrency:
             return "full"
-        known = request.body.length if exchange.body is None else len(exchange.body)
-        if exchange.request_transform is None and (known or 0) > settings.body_limit:
+        if not exchange.changes_request and (known or 0) > settings.body_limit:
             return "body_too_long"
         rest = self._mirrors.rests.get(settings.pool)
         if rest is not None and not rest.asks(self._mirrors.clock.seconds()):

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from balancer import errors
 from balancer.errors import ExchangeError
@@ -41,6 +41,7 @@ from balancer.listeners.http.request import Request
 from balancer.listeners.http.site import Site
 from balancer.model.facts import RequestFacts
 from balancer.model.origin import Origin
+from balancer.net.bare import BareProtocol
 from balancer.net.timers import Wheel
 from balancer.wire.http1.body import Body
 from balancer.wire.http1.heads import RequestHead
@@ -52,12 +53,10 @@ _log = Logger()
 
 _MUCH = 64 * 1024
 """Bytes of an answer not yet sent that are worth an orderly ending, whether or not the client seems to send more."""
-_HELD_BODY = 256 * 1024
-"""Bytes of a body that may wait for a server before the client is asked to pause."""
+_HELD_BODY = 256 * 1024  # bytes of a body that may wait for a server before the client is asked to pause
 
 
-@implementer(IHalfCloseableProtocol)
-class HTTPChannel(Protocol):
+class HTTPChannel(BareProtocol):
     """One client connection.
 
     Args:
@@ -67,8 +66,6 @@ class HTTPChannel(Protocol):
         origin: who connects, where a layer below knows better than the socket.
         http2: goes on with the connection where it begins in HTTP/2; given the channel and all that has come.
     """
-
-    transport: Any
 
     def __init__(
         self,
@@ -398,3 +395,6 @@ class HTTPChannel(Protocol):
     def _timed_out(self) -> None:
         if self.transport is not None:
             slow.timed_out(self)
+
+
+classImplements(HTTPChannel, IHalfCloseableProtocol)

@@ -17,9 +17,10 @@ from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.web.iweb import IRequest
-from zope.interface import implementer
+from zope.interface import classImplements
 from zope.interface.interface import InterfaceClass
 
+from balancer.compiled import mypyc_attr
 from balancer.errors import ExchangeError
 from balancer.filters.chain import run_responses
 from balancer.forwarding.client_side import BodyConsumer
@@ -39,11 +40,10 @@ from balancer.wire.http1.heads import RequestHead
 
 __all__ = ["NO_BODY", "ClientRequest"]
 
-NO_BODY = frozenset([204, 304])
-"""Statuses whose responses have no body."""
+NO_BODY = frozenset([204, 304])  # statuses whose responses have no body
 
 
-@implementer(IPushProducer)
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ClientRequest:
     """The client side of an exchange.
 
@@ -73,6 +73,7 @@ class ClientRequest:
         "facts",
         "finished",
         "head",
+        "held_until",
         "host",
         "record",
         "request_id",
@@ -109,12 +110,12 @@ class ClientRequest:
         self.exchange: Exchange | None = None
         self.decision: Decision | None = None
         self.consumer: BodyConsumer | None = None
-        self.responded = False
-        self.finished = False
+        self.responded = self.finished = False
         self._silent = False
         self._streaming = False
         self._taken_whole = False  # nothing of the body is left to take
         self._transform: Transform | None = None  # of the response's body
+        self.held_until: Callable[[], Any] | None = None  # while nothing of the response may be sent
         self._rendered: Any = None
         self.started_at = started_at
         self.record = ExchangeRecord()
@@ -232,12 +233,14 @@ class ClientRequest:
         """
         raise NotImplementedError
 
-    def _filtered(self, exchange: Exchange, status: int, headers: RawHeaders) -> tuple[int, RawHeaders]:
+    def _filtered(
+        self, exchange: Exchange, status: int, headers: RawHeaders, length: int | None
+    ) -> tuple[int, RawHeaders]:
         """Return status and fields as the filters of ``exchange`` leave them."""
-        exchange.status = status
+        exchange.status, exchange.response_length, exchange.hold = status, length, None
         exchange.response_headers = list(headers)
         run_responses(exchange)
-        self._transform = exchange.response_transform
+        self._transform, self.held_until = exchange.response_transform, exchange.hold
         return exchange.status, exchange.response_headers
 
     def send(self, data: bytes) -> None:
@@ -335,7 +338,7 @@ class ClientRequest:
         try:
             rest, trailers = transform.end(trailers)
         except ExchangeError as error:
-            self._refuse(error)
+            self.refuse(error)
             return None
         self.send(rest)
         return trailers
@@ -345,10 +348,10 @@ class ClientRequest:
         try:
             return transform.feed(data)
         except ExchangeError as error:
-            self._refuse(error)
+            self.refuse(error)
             return b""
 
-    def _refuse(self, error: ExchangeError) -> None:
+    def refuse(self, error: ExchangeError) -> None:
         """A response cannot be changed as it must: the client gets an error page, or no more of it if it has begun to get it."""
         self._transform = None
         consumer, self.consumer = self.consumer, None
@@ -392,3 +395,6 @@ class ClientRequest:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.head.method} {self.target} {self.request_id}>"
+
+
+classImplements(ClientRequest, IPushProducer)

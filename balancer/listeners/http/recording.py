@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import DeferredList
 from twisted.logger import Logger
 
 from balancer import errors
@@ -41,12 +43,31 @@ def note(request: ClientRequest, now: float) -> None:
     if record.grpc and record.grpc_status < 0:
         record.grpc_status = of_response(record.status, (), None)
     exchange = request.exchange
+    if exchange is not None and exchange.at_end:
+        waiting = [each for end in exchange.at_end if (each := _ended(request, end)) is not None]
+        if waiting:
+            DeferredList(waiting, consumeErrors=True).addCallback(lambda _: _hand_on(request))
+            return
+    _hand_on(request)
+
+
+def _ended(request: ClientRequest, end: Callable[[], Any]) -> Any:
+    """Tell a filter that all is over; return a Deferred if that is to be waited for."""
+    try:
+        return end()
+    except Exception:
+        _log.failure("a filter of {request} failed at its end", request=request)
+        return None
+
+
+def _hand_on(request: ClientRequest) -> None:
+    record, exchange = request.record, request.exchange
     if exchange is not None and "log" in exchange.notes:
         record.notes = exchange.notes["log"]
         if FAULT in exchange.notes:
             record.fault = exchange.notes[FAULT].kind
     try:
-        site.observe(record)
+        request.site.observe(record)
     except Exception:
         # Whatever a log format does, the connection must live.
         _log.failure("the record of {request} could not be written", request=request)

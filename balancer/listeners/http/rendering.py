@@ -87,7 +87,7 @@ class RenderedRequest(server.Request):
     def _is_changed(self) -> bool:
         """Whether a filter changes the body, so that it has another length than the client says."""
         exchange = self._ours.exchange
-        return exchange is not None and exchange.request_transform is not None
+        return exchange is not None and exchange.changes_request
 
     def body_came(self) -> None:
         """More of the body, or its end."""

@@ -7,6 +7,7 @@ wait and go on in :class:`_Paused`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -21,21 +22,22 @@ from balancer.filters.redirect_https import CHALLENGES
 from balancer.filters.trace import NOTE, Debugging, Trace
 from balancer.forwarding.hops import SPECIAL, hop
 from balancer.hooks.interfaces import IFilter
+from balancer.listeners.http.looking import Look, look
 from balancer.model.decision import Decision
 from balancer.model.exchange import Exchange, Reply
-from balancer.model.facts import BodyNeededError
+from balancer.model.facts import BodyNeededError, RequestFacts
 from balancer.model.target import BadTargetError
 from balancer.routing.answer import answer
 from balancer.routing.decide import decide
 from balancer.routing.explain import candidates
 from balancer.wire.grpc.status import is_grpc
-from balancer.wire.http1.heads import is_host
+from balancer.wire.http1.heads import RequestHead, is_host
 
 if TYPE_CHECKING:
     from balancer.listeners.http.client_request import ClientRequest
     from balancer.listeners.http.rendering import RenderedRequest
 
-__all__ = ["begin"]
+__all__ = ["begin", "in_origin_form", "proof_of"]
 
 _log = Logger()
 
@@ -57,12 +59,12 @@ def begin(request: ClientRequest) -> None:
         raise ExchangeError(errors.HTTP_BODY_TOO_LARGE)
     try:
         if not head.target.startswith("/"):
-            _take_absolute(request)
+            request.target, request.host = in_origin_form(head, facts)
         if site.filters or site.proofs or site.debugging is not None:
             facts.path  # noqa: B018 - raises BadTargetError before anybody has acted; the decision does as well
             if site.debugging is not None:
                 _trace(request, site.debugging)
-            if site.proofs and (proof := _proof(site.proofs, facts.path)) is not None:
+            if site.proofs and (proof := proof_of(site.proofs, facts.path)) is not None:
                 request.answer(proof)
                 return
             if site.filters:
@@ -73,7 +75,7 @@ def begin(request: ClientRequest) -> None:
         raise ExchangeError(errors.HTTP_REQUEST_ERROR, str(error)) from None
 
 
-def _proof(proofs: Mapping[str, str], path: str) -> Reply | None:
+def proof_of(proofs: Mapping[str, str], path: str) -> Reply | None:
     """Return what an authority asks for, which is about to issue a certificate (RFC 8555 section 8.3); None for everything else."""
     proof = proofs.get(path.removeprefix(CHALLENGES)) if path.startswith(CHALLENGES) else None
     if proof is None:
@@ -81,20 +83,23 @@ def _proof(proofs: Mapping[str, str], path: str) -> Reply | None:
     return Reply(200, ((b"Content-Type", b"application/octet-stream"),), proof.encode("ascii"))
 
 
-def _take_absolute(request: ClientRequest) -> None:
-    """Turn an absolute-form target into origin form and its authority into ``Host`` (RFC 9112 section 3.2.2)."""
-    if request.head.target == "*":
-        if request.head.method != "OPTIONS":
+def in_origin_form(head: RequestHead, facts: RequestFacts) -> tuple[str, bytes | None]:
+    """Return the origin form of an absolute-form target, and its authority for ``Host`` (RFC 9112 section 3.2.2); ``*`` stays.
+
+    Raises:
+        BadTargetError: it is neither, or of no host.
+    """
+    if head.target == "*":
+        if head.method != "OPTIONS":
             raise BadTargetError("'*' is for OPTIONS only")
-        return
-    scheme, authority, path, query = request.facts.parts
-    request.host = authority.encode("latin-1")
-    if not is_host(request.host):
+        return "*", head.host
+    scheme, authority, path, query = facts.parts
+    host = authority.encode("latin-1")
+    if not is_host(host):
         raise BadTargetError("the host of an absolute target")
-    if request.head.method == "OPTIONS" and len(request.head.target) == len(scheme) + 3 + len(authority):
-        request.target = "*"  # of a proxy, that is how the server as a whole is asked (RFC 9112 section 3.2.4)
-    else:
-        request.target = f"{path}?{query}" if query else path
+    if head.method == "OPTIONS" and len(head.target) == len(scheme) + 3 + len(authority):
+        return "*", host  # of a proxy, that is how the server as a whole is asked (RFC 9112 section 3.2.4)
+    return f"{path}?{query}" if query else path, host
 
 
 def _route(request: ClientRequest) -> None:
@@ -177,6 +182,8 @@ def _exchange(request: ClientRequest) -> Exchange:
     exchange = request.exchange = Exchange(request.facts, headers)
     exchange.target = request.target
     exchange.draw, exchange.wait = request.site.draw, request.site.wait
+    if request.body.received or not request.body.ended:
+        exchange.look = partial(look, request)
     decision = request.decision
     if decision is not None:
         exchange.route, exchange.pool, exchange.entry = decision.route, decision.pool, decision.entry
@@ -253,11 +260,14 @@ class _Paused:
         self._request = request
         self._then = then
         self._outcome: Deferred[Reply | None] | None = outcome
+        self.look = request.consumer if isinstance(request.consumer, Look) else None
         request.consumer = self
         outcome.addCallbacks(self._done, self._failed)
 
     def body_came(self) -> None:
-        """The body waits in the request; past a limit the channel pauses the client."""
+        """The body waits in the request, past a limit the channel pauses the client; unless the filter looks at it."""
+        if self.look is not None:
+            self.look.body_came()
 
     def client_went(self) -> None:
         """Nobody waits for the filter any more."""

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from balancer.forwarding.attempts import Attempts
 from balancer.forwarding.headers import VIA, Arrival, with_hsts
 from balancer.listeners.http.client_request import NO_BODY, ClientRequest
+from balancer.listeners.http.held import held
 from balancer.listeners.http.recording import note
 from balancer.listeners.http.site import Site
 from balancer.model.facts import RequestFacts
@@ -147,8 +148,8 @@ class StreamRequest(ClientRequest):
         """Begin the response; see :meth:`.ClientRequest.respond`. There are no reason phrases in HTTP/2."""
         exchange = self.exchange
         if exchange is not None:
-            status, headers = self._filtered(exchange, status, headers)
-            if self._transform is not None:
+            status, headers = self._filtered(exchange, status, headers, length)
+            if exchange.changes_response:
                 length = None
         self.responded = True
         self.record.status = status
@@ -242,6 +243,8 @@ class StreamRequest(ClientRequest):
 
     def end(self, trailers: RawHeaders | None = None) -> None:
         """Complete the response, and send what is queued."""
+        if self.held_until is not None and held(self, trailers):
+            return
         if self._transform is not None and not self._silent:
             trailers = self._end_transform(trailers)
             if self.finished:
@@ -261,7 +264,7 @@ class StreamRequest(ClientRequest):
 
     def flush(self) -> None:
         """Send what is queued, with what others have to send."""
-        if self._fields is not None and not self.finished:
+        if self._fields is not None and not self.finished and self.held_until is None:
             self._begin(ended=self._silent)
         self.channel.has_output()
 

@@ -234,8 +234,10 @@ class AskingRequest(StreamRequest):
             check_refusal(status, self.record.pool)
         super().respond(status, reason, headers, length, block, version)
 
-    def _filtered(self, exchange: Exchange, status: int, headers: RawHeaders) -> tuple[int, RawHeaders]:
-        status, headers = super()._filtered(exchange, status, headers)
+    def _filtered(
+        self, exchange: Exchange, status: int, headers: RawHeaders, length: int | None
+    ) -> tuple[int, RawHeaders]:
+        status, headers = super()._filtered(exchange, status, headers, length)
         check_refusal(status, self.record.pool)
         return status, headers
 

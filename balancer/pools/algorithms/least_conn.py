@@ -48,15 +48,15 @@ class LeastConn:
             elif difference == 0 and server is not best:
                 tied = True
         if tied:
-            best = self._next_of_tied(active, weight)
+            best = self._next_of_tied(active, weight, choice.look)
         yield best
         yield from sorted(
             (server for server in servers if server is not best), key=lambda server: server.active / server.weight
         )
 
-    def _next_of_tied(self, active: int, weight: int) -> IServer:
-        """Return the next in a smooth weighted round of those whose load is ``active / weight``."""
-        credit_of = self._credits
+    def _next_of_tied(self, active: int, weight: int, look: bool) -> IServer:
+        """Return the next in a smooth weighted round of those whose load is ``active / weight``; ``look``: it has no turn."""
+        credit_of = self._credits[:] if look else self._credits
         chosen = 0
         most = None
         total = 0

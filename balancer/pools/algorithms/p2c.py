@@ -13,14 +13,13 @@ from bisect import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from balancer.hooks.interfaces import Choice, IAlgorithm, IServer
 
 __all__ = ["P2C"]
 
 
-@implementer(IAlgorithm)
 class P2C:
     """Weighted, least active of two drawn at random."""
 
@@ -81,3 +80,6 @@ class P2C:
 
     def __repr__(self) -> str:
         return f"<P2C over {self._count}>"
+
+
+classImplements(P2C, IAlgorithm)

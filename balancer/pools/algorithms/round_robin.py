@@ -48,7 +48,8 @@ class RoundRobin:
         if not heap:
             return
         turn, order, stride, server = heap[0]
-        heapreplace(heap, (turn + stride, order, stride, server))
+        if not choice.look:
+            heapreplace(heap, (turn + stride, order, stride, server))
         yield server
         for _, _, _, other in sorted(heap):
             if other is not server:

@@ -152,8 +152,8 @@ class Crew:
         return [worker for worker in self.all if worker.state is not STARTING]
 
     def say(self, command: type[Command], limit: float, **arguments: Any) -> Deferred[Any]:
-        """Say something to all that are ready; fires when all have answered, or will not within ``limit`` seconds."""
-        said = [worker.call(command, limit, **arguments) for worker in self.reachable if worker.state is READY]
+        """Say something to all that serve or drain; fires when all have answered, or will not within ``limit`` seconds."""
+        said = [worker.call(command, limit, **arguments) for worker in self.reachable]
         return DeferredList(said, consumeErrors=True)
 
     def stop(self, timeout: float, how: str = STOP) -> Deferred[None]:

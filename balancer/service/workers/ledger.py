@@ -11,10 +11,9 @@ from typing import Any
 
 from prometheus_client.metrics_core import Metric
 
-__all__ = ["Ledger", "plain"]
+from balancer.pools.server import STATES
 
-_STATES = ("down", "ejected", "tripped", "draining", "up")
-"""From the worst on."""
+__all__ = ["Ledger", "plain"]
 
 _OTHERWISE: dict[str, Callable[[float, float], float]] = {
     "balancer_breaker_open": max,
@@ -112,7 +111,7 @@ def _worst(samples: _Samples) -> _Samples:
     """Leave each server the worst of the states in which workers have it."""
     found: _Samples = {}
     decided: set[tuple[tuple[str, str], ...]] = set()
-    for state in _STATES:
+    for state in STATES:
         for (name, labels), value in samples.items():
             if dict(labels)["state"] == state:
                 server = tuple(each for each in labels if each[0] != "state")

@@ -31,7 +31,6 @@ from balancer.errors import BalancerError
 from balancer.listeners.opening import Opening
 from balancer.pools.events import PoolEvent
 from balancer.service.beside import Beside
-from balancer.service.data_plane import change_server
 from balancer.service.observing import log_event
 from balancer.service.releases import Releases, Releasing
 from balancer.service.runtime import Runtime
@@ -39,6 +38,7 @@ from balancer.service.server_state import take_over
 from balancer.service.side_ports import SidePorts
 from balancer.service.signals import Signals
 from balancer.service.succession import Succession
+from balancer.service.workers.changing import changed_by_all, restored_by_all
 from balancer.service.workers.crew import Crew
 from balancer.service.workers.holdings import Holdings, Next
 from balancer.service.workers.preparing import prepare
@@ -127,7 +127,7 @@ class Master(Reporting, Releasing, Service):
             self._signals.leave()
             raise
         self._holdings.use(first)
-        take_over(first.snapshot.pools, self._succession.inheritance.state, weights=False)
+        take_over(first.snapshot.pools, self._succession.inheritance.state)
         counts, memory = self._holdings.counts, self._holdings.memory
         self._crew = Crew(self._reactor, counts, memory, str(self.file), self._greet, self._ended, self._farewell)
         self._metrics.crew = self._crew
@@ -329,18 +329,14 @@ class Master(Reporting, Releasing, Service):
     def _releases(self) -> Releases:
         return self._runtime.releases
 
-    def change_server(
-        self, pool: str, server: str, *, weight: int | None, drain: bool | None
-    ) -> Deferred[dict[str, Any]]:
-        """Change a server's weight, or drain it or take it back, in all workers; fails with BalancerError."""
+    def change_server(self, pool: str, server: str, wanted: Any) -> Deferred[dict[str, Any]]:
+        """Change a server's weight, drain it, disable it or take it back, in all workers; fails with BalancerError."""
+        changing = changed_by_all(self._holdings, self._running()[0], pool, server, wanted)
+        return self._in_turn(changing)
 
-        async def change() -> dict[str, Any]:
-            now = change_server(self._holdings.in_force.snapshot, pool, server, weight=weight, drain=drain)
-            _log.info("{name} of pool {pool} is {state} now, weight {weight}", pool=pool, **now)
-            await self._tell(self._holdings.state_of(pool, server))
-            return now
-
-        return self._in_turn(change())
+    def restore(self, pool: str, server: str | None) -> Deferred[dict[str, Any]]:
+        """End ejections and close breakers of a server, or (None) of a pool, in all workers; fails with BalancerError."""
+        return self._in_turn(restored_by_all(self._holdings, self._running()[0], pool, server))
 
     # Another process takes over.
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from balancer.pools.server import STATES
+
 __all__ = ["merged_plugins", "merged_status"]
 
-_WORST = ("down", "ejected", "tripped", "draining", "up")
 _LISTENER_SUMS = ("connections", "refused")
 _SERVER_SUMS = ("active", "idle", "http1_connections", "h2_connections", "streams", "requests", "failures")
 _ACCOUNT_SUMS = ("calls", "errors", "overruns", "seconds", "skipped")
+_CHECK_SUMS = ("hits", "timeouts")
 
 
 def merged_status(outline: dict[str, Any], parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -32,13 +34,14 @@ def merged_status(outline: dict[str, Any], parts: Iterable[dict[str, Any]]) -> d
             its = pools.get(pool["name"], {})
             _unite(pool, its)
             pool["barred"] = pool.get("barred") or its.get("barred", "")
+            pool["findings"] += its.get("findings", ())
             servers = {server["name"]: server for server in its.get("servers", ())}
             for server in pool["servers"]:
                 theirs = servers.get(server["name"])
                 if theirs is None:
                     continue
                 _add(server, theirs, _SERVER_SUMS)
-                if _WORST.index(theirs["state"]) < _WORST.index(server["state"]):
+                if STATES.index(theirs["state"]) < STATES.index(server["state"]):
                     server["state"], server["reason"] = theirs["state"], theirs["reason"]
     return outline
 
@@ -64,6 +67,7 @@ def merged_plugins(own: dict[str, Any], parts: Iterable[dict[str, Any]]) -> dict
                 accounts[_whose(theirs)] = theirs
                 continue
             _add(mine, theirs, _ACCOUNT_SUMS)
+            _add(mine, theirs, [key for key in _CHECK_SUMS if key in mine])
             mine["tripped"] = mine["tripped"] or theirs["tripped"]
             mine["last_error"] = theirs["last_error"] or mine["last_error"]
     return {"packages": own["packages"], "accounts": list(accounts.values())}

@@ -7,6 +7,7 @@
       │ <─────────────────── Prepare ──── │   this configuration, these sockets: build it, change nothing
       │ <─────────────── Swap/Abandon ─── │   serve by what is prepared, or forget it
       │ <─────────────────────── Tell ─── │   this is how servers are doing
+      │ <──────────────────── Restore ─── │   end ejections, close breakers
       │ <─────────────────── ShareTLS ─── │   this is what authorities say of certificates, and the keys of tickets
       │ <──────────────── Ask, Reopen ─── │   metrics, status, plugins; open the access log anew
       │ <─────────────────────── Beat ─── │   are you there?
@@ -35,6 +36,7 @@ __all__ = [
     "Large",
     "Prepare",
     "Reopen",
+    "Restore",
     "Said",
     "ShareTLS",
     "Stop",
@@ -111,6 +113,16 @@ class Tell(_Command):
     """How servers are doing, a list of values as of :mod:`.server_state`, and how requests are shared, as of :mod:`.releases`; none: as before."""
 
     arguments = [(b"state", Large()), (b"splits", Large())]
+
+
+class Restore(_Command):
+    """End the ejection, and close the breaker, of ``server`` of ``pool``; empty: of all of them, and the pool's own.
+
+    ``restored`` is what was, as of :func:`balancer.pools.findings.restore`.
+    """
+
+    arguments = [(b"pool", amp.Unicode()), (b"server", amp.Unicode())]
+    response = [(b"restored", Large())]
 
 
 class ShareTLS(_Command):

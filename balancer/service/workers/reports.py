@@ -120,6 +120,9 @@ class Reports:
             }
             for worker in outline["workers"]:
                 worker["connections"] = connections.get(worker["pid"])
+            for worker, answer in answers:
+                for each in (each for pool in answer["pools"] for each in pool["findings"]):
+                    each["worker"] = worker.name
             return merged_status(outline, (answer for _, answer in answers))
 
         return self.ask("status").addCallback(merge)

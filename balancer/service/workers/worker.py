@@ -29,6 +29,7 @@ from balancer.pools.guarded import GuardedPool
 from balancer.pools.pool import Pool
 from balancer.service.beside import Beside
 from balancer.service.build import built, registry_for
+from balancer.service.changes import restore
 from balancer.service.data_plane import DataPlane
 from balancer.service.observing import log_event
 from balancer.service.questions import answer
@@ -51,6 +52,7 @@ from balancer.service.workers.protocol import (
     Hello,
     Prepare,
     Reopen,
+    Restore,
     Said,
     ShareTLS,
     Stop,
@@ -274,6 +276,12 @@ class Worker(amp.AMP):
             take_over(snapshot.pools, state)
             take_splits(snapshot, splits)
         return {}
+
+    @Restore.responder
+    def restore(self, pool: str, server: str) -> dict[str, Any]:
+        """Use servers again before their time."""
+        snapshot = None if self._plane is None else self._plane.snapshot
+        return {"restored": restore(snapshot, pool, server or None)}
 
     @ShareTLS.responder
     def share_tls(self, staples: dict[str, str], keys: list[str], proofs: list[dict[str, str]]) -> dict[str, Any]:

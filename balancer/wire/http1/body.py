@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from balancer.compiled import mypyc_attr
 from balancer.model.headers import RawHeaders
 
 __all__ = ["BULK", "Body"]
@@ -10,6 +11,7 @@ BULK = 16 * 1024
 """Bytes of a body of known length that are worth a new parser, to be counted instead of copied by llhttp."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Body:
     """The pieces of one body, in order, between a reader that feeds and a consumer that takes.
 

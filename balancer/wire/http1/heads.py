@@ -95,6 +95,15 @@ class RequestHead:
         head.block = self.block
         return head
 
+    def copied(self) -> RequestHead:
+        """Return the same once more, to be changed: ``copy`` cannot copy what is compiled."""
+        head = RequestHead(self.method, self.target, self.version, self.headers)
+        head.plain, head.forwarding, head.host = self.plain, self.forwarding, self.host
+        head.content_length, head.chunked, head.keep_alive = self.content_length, self.chunked, self.keep_alive
+        head.expect_continue, head.te_trailers, head.upgrade = self.expect_continue, self.te_trailers, self.upgrade
+        head.request_id, head.dropped, head.block, head.frame = self.request_id, self.dropped, self.block, self.frame
+        return head
+
     def __repr__(self) -> str:
         return f"<RequestHead {self.method} {self.target} HTTP/{self.version}>"
 

@@ -21,6 +21,7 @@ from typing import Any
 import httptools
 
 from balancer import errors
+from balancer.compiled import mypyc_attr
 from balancer.errors import ExchangeError
 from balancer.model.headers import RawHeaders
 from balancer.wire.http1 import fields, first_line, repeats
@@ -37,6 +38,7 @@ _NOTHING = (b"", b"\r")
 """What may be there of a message that has not begun: half a blank line, too."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class RequestReader:
     """Reads the requests of one connection; ``feed`` may be given any split of the bytes."""
 

@@ -22,6 +22,7 @@ from typing import Any
 import httptools
 
 from balancer import errors
+from balancer.compiled import mypyc_attr
 from balancer.errors import ExchangeError
 from balancer.model.headers import RawHeaders
 from balancer.wire.http1 import encode, fields
@@ -75,6 +76,7 @@ class ResponseHead:
         return f"<ResponseHead {self.status} {self.reason.decode('latin-1')}>"
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ResponseReader:
     """Reads the responses of one server connection; ``feed`` may be given any split of the bytes."""
 
@@ -160,13 +162,7 @@ class ResponseReader:
             self.reusable = False
             return
         if self.head is None and self._head_bytes + len(data) > _HEAD_SIZE:
-            # The head must end within the limit, whatever came with it in one piece.
-            room = _HEAD_SIZE - self._head_bytes
-            if room:
-                self.feed(data[:room])
-            if self.head is None:
-                raise ExchangeError(errors.HTTP_RESPONSE_HEADER_SECTION_SIZE)
-            self.feed(data[room:])
+            self._feed_much(data)
             return
         begun, self.begun = self.begun, True
         if not begun:
@@ -203,6 +199,15 @@ class ResponseReader:
                 self._head_bytes += len(data)
                 if self._head_bytes > _HEAD_SIZE:
                     raise ExchangeError(errors.HTTP_RESPONSE_HEADER_SECTION_SIZE, "chunk extensions or trailers")
+
+    def _feed_much(self, data: bytes) -> None:
+        """Take more than a head may have: the head must end within the limit, whatever came with it in one piece."""
+        room = _HEAD_SIZE - self._head_bytes
+        if room:
+            self.feed(data[:room])
+        if self.head is None:
+            raise ExchangeError(errors.HTTP_RESPONSE_HEADER_SECTION_SIZE)
+        self.feed(data[room:])
 
     def _repeats(self, last: ResponseHead, data: bytes) -> bool:
         """Take ``data``, which begins with the head of the ``last`` response, if it is no more than a response; return whether it is."""

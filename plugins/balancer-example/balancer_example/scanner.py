@@ -7,8 +7,9 @@ from zope.interface import implementer
 
 from balancer.hooks.interfaces import ICheck
 from balancer.hooks.settings import Settings
-from balancer.model.exchange import Exchange
-from balancer.model.verdict import Finding, Verdict
+from balancer.model.inspection.subject import Subject
+from balancer.model.inspection.terms import CheckTerms, Phase
+from balancer.model.verdict import Finding
 
 
 class ScannerSettings(Settings):
@@ -22,15 +23,18 @@ class ScannerSettings(Settings):
 class Scanner:
     """Looks at ``User-Agent``."""
 
+    terms = CheckTerms(phases=("request_head",))
+
     def __init__(self, settings: ScannerSettings) -> None:
         self._names = tuple(name.lower() for name in settings.names)
         self._score = settings.score
 
-    def inspect(self, exchange: Exchange) -> Verdict | None:
+    def inspect(self, subject: Subject, phase: Phase) -> list[Finding]:
         """Return a finding for the first name that is found."""
-        agent = (exchange.facts.header("user-agent") or "").lower()
+        agent = (subject.facts.header("user-agent") or "").lower()
         for name in self._names:
             if name in agent:
-                finding = Finding("scanner", self._score, f"a scanner: {name}", "warning", "user-agent", agent[:80])
-                return Verdict((finding,))
-        return None
+                return [
+                    Finding("scanner", self._score, f"a scanner: {name}", "warning", "header:user-agent", agent[:80])
+                ]
+        return []

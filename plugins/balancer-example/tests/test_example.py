@@ -94,8 +94,8 @@ class ScannerTests(SynchronousTestCase):
     def test_scores(self) -> None:
         """A scanner's name is worth its score, others nothing."""
         check = testing.make(balancer_example, "checks", "scanner", {"score": 3})
-        self.assertEqual(check.inspect(testing.exchange(headers={"User-Agent": "SQLMap/1"})).score, 3)
-        self.assertIsNone(check.inspect(testing.exchange(headers={"User-Agent": "Firefox"})))
+        self.assertEqual(testing.inspect(check, testing.subject(headers={"User-Agent": "SQLMap/1"})).score, 3)
+        self.assertEqual(testing.inspect(check, testing.subject(headers={"User-Agent": "Firefox"})).findings, ())
 
 
 class BannerTests(SynchronousTestCase):

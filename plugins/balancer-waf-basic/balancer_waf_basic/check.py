@@ -10,8 +10,9 @@ from zope.interface import implementer
 
 from balancer.hooks.interfaces import ICheck
 from balancer.hooks.settings import Settings
-from balancer.model.exchange import Exchange
-from balancer.model.verdict import Finding, Verdict
+from balancer.model.inspection.subject import Subject
+from balancer.model.inspection.terms import Buffer, CheckTerms, Phase
+from balancer.model.verdict import Finding
 from balancer_waf_basic.inputs import texts
 from balancer_waf_basic.rules import Rule
 
@@ -25,6 +26,8 @@ class PatternSettings(Settings):
 @implementer(ICheck)
 class PatternCheck:
     """Looks for every rule in every text; each rule counts once a request.
+
+    In a thread: a body of 128 KiB takes some milliseconds, for which the reactor is not to stand still.
 
     Args:
         name: of the check.
@@ -42,11 +45,13 @@ class PatternCheck:
         # One expression for all: a text without any of them, which is nearly every text, is looked at once.
         self._any = re2.compile("|".join(f"(?:{rule.pattern})" for rule in rules), options)
         self._exclude = frozenset(settings.exclude)
+        self.terms = CheckTerms(("request_head", "request_body"), lane="thread", request_body=Buffer(128 * 1024))
 
-    def inspect(self, exchange: Exchange) -> Verdict | None:
-        """Return what was found."""
-        findings: dict[str, Finding] = {}
-        for where, name, text in texts(exchange):
+    def inspect(self, subject: Subject, phase: Phase) -> list[Finding]:
+        """Return what was found in the head, then in the body; a rule counts once."""
+        findings: dict[str, Finding] = subject.kept.setdefault(self, {})
+        before = len(findings)
+        for where, name, text in texts(subject, phase):
             if name in self._exclude or not self._any.search(text):
                 continue
             for rule, pattern in self._rules:
@@ -56,7 +61,7 @@ class PatternCheck:
                     findings[rule.name] = Finding(
                         f"{self._name}/{rule.name}", rule.score, rule.message, "critical", target, found[0][:80]
                     )
-        return Verdict(tuple(findings.values())) if findings else None
+        return list(findings.values())[before:]
 
     def __repr__(self) -> str:
         return f"<PatternCheck {self._name}>"

@@ -7,14 +7,13 @@ and HTML escapes, as attackers count on that somebody down the line does.
 from __future__ import annotations
 
 import html
-import json
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
 from urllib.parse import unquote_plus
 
-from balancer.model.exchange import Exchange
-from balancer.model.facts import RequestFacts
+from balancer.model.inspection.subject import Subject
+from balancer.model.inspection.terms import Phase
+from balancer.model.inspection.values import Value
 
 MOST = 1000
 """Texts of one request that are looked at; those after them are not."""
@@ -26,10 +25,21 @@ _HEADERS = ("user-agent", "referer")
 _BLANKS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+")
 
 
-def texts(exchange: Exchange) -> Iterator[tuple[str, str, str]]:
-    """Yield ``(where, name, text)``: where is ``path``, ``query``, ``cookie``, ``header`` or ``body``."""
+def texts(subject: Subject, phase: Phase) -> tuple[tuple[str, str, str], ...]:
+    """Return ``(where, name, text)``: where is ``path``, ``header``, or the source of a value, such as ``query`` or ``json``.
+
+    They are made once for all checks of this package that look at the exchange.
+    """
+    key = (texts, phase)
+    found: tuple[tuple[str, str, str], ...] | None = subject.kept.get(key)
+    if found is None:
+        found = subject.kept[key] = tuple(_texts(subject, phase))
+    return found
+
+
+def _texts(subject: Subject, phase: Phase) -> Iterator[tuple[str, str, str]]:
     count = 0
-    for where, name, text in _raw(exchange):
+    for where, name, text in _head(subject) if phase == "request_head" else _values(subject.inputs.fields):
         for variant in _variants(text[:LONGEST]):
             yield where, name, variant
             count += 1
@@ -45,50 +55,19 @@ def _variants(text: str) -> Iterator[str]:
         yield again
 
 
-def _raw(exchange: Exchange) -> Iterator[tuple[str, str, str]]:
-    facts = exchange.facts
+def _head(subject: Subject) -> Iterator[tuple[str, str, str]]:
+    facts, inputs = subject.facts, subject.inputs
     yield "path", "", unquote_plus(facts.parts[2])
-    for name, values in facts.query.items():
-        yield "query", name, name
-        for value in values:
-            yield "query", name, value
-    for name, value in facts.cookies.items():
-        yield "cookie", name, unquote_plus(value)
+    yield from _values(inputs.query)
+    for value in inputs.cookies:
+        yield "cookie", value.name, unquote_plus(value.text)
     for name in _HEADERS:
-        for value in facts.header_values(name):
-            yield "header", name, value
-    if exchange.body:
-        yield from _body(facts, exchange.body)
+        for text in facts.header_values(name):
+            yield "header", name, text
 
 
-def _body(facts: RequestFacts, body: bytes) -> Iterator[tuple[str, str, str]]:
-    kind = (facts.header("content-type") or "").partition(";")[0].strip().lower()
-    text = body.decode("utf-8", "replace")
-    if kind == "application/x-www-form-urlencoded":
-        for part in text.split("&"):
-            name, _, value = part.partition("=")
-            yield "body", unquote_plus(name), unquote_plus(name)
-            yield "body", unquote_plus(name), unquote_plus(value)
-    elif kind == "application/json" or kind.endswith("+json"):
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError):
-            yield "body", "", text
-        else:
-            yield from _json("", found, 0)
-    else:
-        yield "body", "", text
-
-
-def _json(name: str, value: Any, depth: int) -> Iterator[tuple[str, str, str]]:
-    if depth > 32:
-        return
-    if isinstance(value, str):
-        yield "body", name, value
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            yield "body", key, key
-            yield from _json(key, each, depth + 1)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _json(name, each, depth + 1)
+def _values(values: Iterable[Value]) -> Iterator[tuple[str, str, str]]:
+    for source, name, text in values:
+        if name:
+            yield source, name, name
+        yield source, name, text

@@ -44,8 +44,7 @@ ORDINARY = [
 
 
 def score(check: Any, **request: Any) -> int:
-    verdict = check.inspect(testing.exchange(**request))
-    return verdict.score if verdict is not None else 0
+    return testing.inspect(check, testing.subject(**request)).score
 
 
 class CheckTests(SynchronousTestCase):
@@ -92,7 +91,7 @@ class CheckTests(SynchronousTestCase):
 
     def test_finding(self) -> None:
         """A finding tells the rule, the place and what matched."""
-        (finding,) = self.checks["xss"].inspect(testing.exchange("/?q=%3Cscript%3E")).findings
+        (finding,) = testing.inspect(self.checks["xss"], testing.subject("/?q=%3Cscript%3E")).findings
         self.assertEqual((finding.rule, finding.target, finding.snippet), ("xss/script", "query:q", "<script"))
 
     def test_odd_bodies(self) -> None:
@@ -102,5 +101,5 @@ class CheckTests(SynchronousTestCase):
             ("multipart/form-data; boundary=x", bytes(range(256)) * 100), ("", b"\xff" * 1000),
         ):  # fmt: skip
             for check in self.checks.values():
-                check.inspect(testing.exchange("/", "POST", {"Content-Type": kind}, body=body))
+                testing.inspect(check, testing.subject("/", "POST", {"Content-Type": kind}, body=body))
                 self.assertEqual(testing.account_of(check).errors, 0, testing.account_of(check).last_error)

@@ -318,6 +318,12 @@ class TroubleTests(MirrorTestCase):
         self.turn()
         self.serve(client)
         self.assertEqual((client.body(1), self.outcomes()), (b"ok", {"destination_unavailable": 1}))
+        server.undrain()
+        server.disable()
+        client.ask(b"/")
+        self.turn()
+        self.serve(client)
+        self.assertEqual((client.body(3), self.outcomes()), (b"ok", {"destination_unavailable": 2}))
 
     def test_full(self) -> None:
         """Of one that has as many copies under way as it may."""

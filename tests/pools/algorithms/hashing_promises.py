@@ -40,6 +40,10 @@ class Promises(_Base):
         """Return the algorithm with its default settings."""
         raise NotImplementedError
 
+    def make_even(self) -> Any:
+        """Return the algorithm with the settings that make it as even as it can be."""
+        return self.make()
+
     def made(self, members: Sequence[Server]) -> Any:
         """Return the algorithm, prepared."""
         algorithm = self.make()
@@ -106,6 +110,15 @@ class Promises(_Base):
                 self.assertApproximates(found[f"s{index}"] / len(_KEYS), weight / sum(weights), self.tolerance)
 
         holds()
+
+    def test_a_hundred_thousand_clients(self) -> None:
+        """Each server's share is within one percent of all, as far as the algorithm can be made that even."""
+        weights = [1, 2, 3, 4]
+        algorithm = self.make_even()
+        algorithm.prepare(servers(weights))
+        found = key_shares(algorithm, keys(100_000))
+        for index, weight in enumerate(weights):
+            self.assertApproximates(found[f"s{index}"] / 100_000, weight / 10, 0.01)
 
     def test_disruption(self) -> None:
         """When a server leaves, (nearly) all keys of the others stay where they were."""

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -125,3 +130,39 @@ class BoundedLoadTests(TestCase):
                 next(iter(algorithm.candidates(Choice(key, never, 0.0)))).active += 1
             for member in members:
                 self.assertLessEqual(member.active, bound * count * member.weight / sum(weights) + 1)
+
+
+_EVERY = """
+from hashlib import sha256
+from balancer.pools.algorithms.ip_hash import IPHash
+from balancer.pools.algorithms.maglev import Maglev
+from balancer.pools.algorithms.rendezvous import Rendezvous
+from balancer.pools.algorithms.ring_hash import RingHash
+from tests.pools.pieces import first, keys, servers
+
+def found(names):
+    digest = sha256()
+    for algorithm in (IPHash(), Maglev(), Rendezvous(), RingHash()):
+        algorithm.prepare(servers(names))
+        digest.update("".join(first(algorithm, key) for key in keys(25_000)).encode())
+    return digest.hexdigest()
+"""
+
+
+class ProcessTests(TestCase):
+    """Nothing depends on the process."""
+
+    def test_other_processes_agree(self) -> None:
+        """Another process, with another seed for its hashes, and its servers in another order, sends 100,000 keys where this one does."""
+        known: dict[str, Any] = {}
+        exec(_EVERY, known)  # noqa: S102 - the very code that the others run
+        ours = known["found"]("abcdefg")
+        for seed in ("1", "2"):
+            run = subprocess.run(
+                [sys.executable, "-c", f"{_EVERY}\nprint(found('gbdcafe'))"],
+                capture_output=True,
+                text=True,
+                check=True,
+                env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            )
+            self.assertEqual(run.stdout.strip(), ours)

@@ -24,6 +24,10 @@ class MaglevTests(Promises, TestCase):
         """Return the algorithm, with a table that is quick to build."""
         return Maglev(_SMALL)
 
+    def make_even(self) -> Maglev:
+        """Return the algorithm with its default table."""
+        return Maglev()
+
     def test_golden(self) -> None:
         """With the default table these keys have led to these servers since the first release."""
         algorithm = Maglev()

@@ -22,6 +22,10 @@ class RingHashTests(Promises, TestCase):
         """Return the algorithm."""
         return RingHash()
 
+    def make_even(self) -> RingHash:
+        """Return the algorithm with so many points that shares differ little."""
+        return RingHash(RingHashSettings(points=4000))
+
     def test_more_weight_adds_points(self) -> None:
         """When the weight of a server grows, no point moves."""
         before, after = _ring_of((("a", 2), ("b", 1)), 160)[0], _ring_of((("a", 3), ("b", 1)), 160)[0]

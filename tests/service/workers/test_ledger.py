@@ -9,6 +9,7 @@ from prometheus_client.metrics_core import HistogramMetricFamily
 from twisted.trial.unittest import TestCase
 
 from balancer.observe.metrics import counter, gauge
+from balancer.pools.server import STATES
 from balancer.service.workers.ledger import Ledger, plain
 
 
@@ -22,7 +23,7 @@ def _of(requests: float, connections: float = 0.0, state: str = "up", more: str 
     there = gauge("connections", "Now.", ())
     there.add_metric((), connections)
     states = gauge("server_state", "States.", ("server", "state"))
-    for each in ("up", "down", "ejected", "draining"):
+    for each in reversed(STATES):
         states.add_metric(("s", each), each == state)
     weight = gauge("server_weight", "Weight.", ())
     weight.add_metric((), 3)
@@ -61,6 +62,9 @@ class LedgerTests(TestCase):
         self.assertEqual(self.value("balancer_server_weight"), 3)
         states = {state: self.value("balancer_server_state", state=state) for state in ("up", "ejected", "down")}
         self.assertEqual(states, {"up": 0, "ejected": 1, "down": 0})
+        self.ledger.note(1, _of(1, state="disabled"))
+        states = {state: self.value("balancer_server_state", state=state) for state in STATES}
+        self.assertEqual({state for state, value in states.items() if value}, {"disabled"})
 
     def test_never_back(self) -> None:
         """What a worker had counted stays when it is gone, its gauges go; a newer count replaces an older one."""

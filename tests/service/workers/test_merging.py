@@ -15,7 +15,7 @@ def _status(connections: int, state: str = "up", reason: str = "", name: str = "
     return {
         "overload": {"lag": connections / 10, "limit": 0.25, "share": 0.0, "turned_away": {"web": 1}},
         "listeners": [{"name": "web", "connections": connections, "refused": 1}],
-        "pools": [{"name": "web", "servers": [server]}],
+        "pools": [{"name": "web", "servers": [server], "findings": []}],
     }
 
 
@@ -31,6 +31,16 @@ class StatusTests(TestCase):
         self.assertEqual([server[key] for key in ("active", "idle", "requests", "failures")], [2, 4, 6, 8])
         self.assertEqual([server[key] for key in ("http1_connections", "h2_connections", "streams")], [15, 18, 21])
         self.assertEqual((server["state"], server["reason"]), ("ejected", "failed 5 in a row"))
+
+    def test_findings(self) -> None:
+        """What each worker has found out is listed, one after another; a disabled server is disabled, whatever else it is."""
+        parts = [_status(1, "disabled", "by hand"), _status(1, "ejected", "failed 5 in a row")]
+        for name, part in zip("ab", parts, strict=True):
+            part["pools"][0]["findings"] = [{"worker": name}]
+        merged = merged_status(_status(0), parts)
+        self.assertEqual(merged["pools"][0]["findings"], [{"worker": "a"}, {"worker": "b"}])
+        server = merged["pools"][0]["servers"][0]
+        self.assertEqual((server["state"], server["reason"]), ("disabled", "by hand"))
 
     def test_broken_files(self) -> None:
         """A file that is broken in anybody's eyes is named, once."""

@@ -1,0 +1,1 @@
+"""What WAF checks declare and look at: values only, no I/O."""
