@@ -11,6 +11,7 @@ from balancer_crs.lang.model import RuleSet
 from balancer_crs.lang.parsing import Parser
 from balancer_crs.lang.reading import Directive, spoken
 from balancer_crs.lang.updates import matcher
+from balancer_crs.recommended import RULES
 from balancer_crs.settings import VERDICTS, CRSSettings, Exclusion
 from balancer_crs.sources import DEBIAN, SETUP, find
 
@@ -34,6 +35,9 @@ def read(settings: CRSSettings, debian: tuple[Path, Path] = DEBIAN) -> RuleSet:
     """Return all rules, with the settings among them."""
     with find(settings.rules, settings.setup, debian) as sources:
         parser = Parser(sources.show)
+        recommended = Parser()
+        recommended.read_string(RULES, "recommended", Path())
+        parser.settings = recommended.settings
         for path in sources.setup:
             parser.read(path)
         place = len(parser.items)
@@ -48,6 +52,8 @@ def read(settings: CRSSettings, debian: tuple[Path, Path] = DEBIAN) -> RuleSet:
         for number, directive in enumerate(_before(settings, version)):
             parser.obey(_numbered(directive, number))
         parser.items += rules
+        written = {each.id for each in parser.drafts()}
+        parser.items[:0] = [each for each in recommended.drafts() if each.id not in written]
         for exclusion in settings.exclusions:
             _check(exclusion, parser)
             if exclusion.path is None:

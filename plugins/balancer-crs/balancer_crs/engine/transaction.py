@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from balancer_crs.engine import effects
+from balancer_crs.engine.beginnings import completed_json
 from balancer_crs.engine.bodies import Body, read_json, read_urlencoded, read_xml
 from balancer_crs.engine.matches import Interruption, Match
 from balancer_crs.engine.messages import Request, Response
@@ -89,14 +90,15 @@ class Transaction:
         """Run the rules for the request's head."""
         return self._run(1)
 
-    def request_body(self, body: bytes = b"") -> Interruption | None:
+    def request_body(self, body: bytes = b"", *, whole: bool = True) -> Interruption | None:
         """Run the rules for the whole request, with its body, which may be empty.
 
         Args:
-            body: whole, no transfer or content coding on it; longer than the limit, it is cut or refused, as the rules' settings say.
+            body: no transfer or content coding on it; longer than the limit, it is cut or refused, as the rules' settings say.
+            whole: whether that is all of it. A beginning is no error, however it ends; ``INBOUND_DATA_ERROR`` is 1.
         """
         if self.interruption is None and self.mode != "Off":
-            self._read_body(body)
+            self._read_body(body, whole)
         return self._run(2) if self.interruption is None else self.interruption
 
     def response_head(self, response: Response) -> Interruption | None:
@@ -133,7 +135,7 @@ class Transaction:
         self._body_processor = name
         self.facts.texts["REQBODY_PROCESSOR"] = name.encode()
 
-    def _read_body(self, body: bytes) -> None:
+    def _read_body(self, body: bytes, whole: bool) -> None:
         settings, texts = self._engine.settings, self.facts.texts
         texts["REQBODY_ERROR"] = texts["REQBODY_PROCESSOR_ERROR"] = texts["INBOUND_DATA_ERROR"] = b"0"
         if not self.body_access:
@@ -154,13 +156,17 @@ class Transaction:
                 )
                 return
             body = body[: settings.request_body_no_files_limit]
-        read = self._parsed(kind, body)
+        read = self._parsed(kind, body if whole or kind != "JSON" else completed_json(body))
         if read is not None:
             self.facts.add_body(read)
             self.facts.forget(*NAME_LISTS)
         error = read.error if read is not None else ""
         if self.facts.too_many_args and not error:
             error = f"more than {settings.arguments_limit} arguments"
+        if not whole:
+            error = ""
+            texts["INBOUND_DATA_ERROR"] = b"1"
+            texts["MULTIPART_STRICT_ERROR"] = texts["MULTIPART_UNMATCHED_BOUNDARY"] = b"0"
         if error:
             texts["REQBODY_ERROR"] = texts["REQBODY_PROCESSOR_ERROR"] = b"1"
             message = (
