@@ -170,12 +170,13 @@ def subject(
     """Return what WAF checks look at: a request, and with a ``status`` the response to it."""
     made = Subject(facts(url, method, headers, client_ip=client_ip), route)
     made.body_is(body, body_whole)
+    made.body_follows = bool(body)
     made.status, made.response_headers, made.response_body = status, _pairs(response_headers), response_body
     return made
 
 
 def inspect(check: Any, subject: Subject, *phases: Phase) -> Verdict:
-    """Return what a check of :func:`make` finds in ``phases``, in all that it declares if none are given; bodies are shown to it as one piece.
+    """Return what a check of :func:`make` finds in ``phases``, in those that the filter would call if none are given; bodies are shown to it as one piece.
 
     Raises:
         AssertionError: the check failed, or returned what it must not; the text says how.
@@ -183,6 +184,8 @@ def inspect(check: Any, subject: Subject, *phases: Phase) -> Verdict:
     findings: list[Finding] = []
     demand = None
     for phase in phases or tuple(each for each in PHASES if each in check.terms.phases):
+        if not phases and phase == "request_body" and not subject.body_follows:
+            continue
         outcomes = []
         body = {"request_body": subject.body, "response_body": subject.response_body}.get(phase)
         if body and getattr(check.terms, phase) == "tap":

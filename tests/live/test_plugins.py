@@ -20,6 +20,7 @@ from tests.live.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = (
+    "balancer-crs",
     "balancer-example",
     "balancer-flags-file",
     "balancer-geoip",
@@ -182,6 +183,36 @@ class WheelTests(PluginTestCase):
         self.assertEqual(running.records(6)[-1]["notes"]["waf"]["action"], "detected")
         explained = self.balancer("explain", str(running.file), f"http://127.0.0.1:{port}/?q={attack}")
         self.assertIn("sqli/tautology", explained.stdout)
+
+    def test_crs(self) -> None:
+        """The Core Rule Set of Debian's package refuses attacks in query, form, JSON and header, and lets pages through; with explain and the log."""
+        server = self.server(_bodies)
+        port = free_port()
+        running = self.start(
+            "access_log: {format: json, path: '@log@'}\nlisteners:\n  web:\n"
+            f"    bind: 127.0.0.1:{port}\n    protocol: http\n    filters:\n"
+            "      - waf: {checks: [{crs: {exclusions: [920350]}}], budget: 5s}\n    pool: web\n"
+            f"pools:\n  web: {{servers: ['{server.address}']}}\n"
+        )
+        running.wait_for(port)
+        attack = "1' UNION SELECT name, password FROM users--"
+        form = {"Content_Type": "application/x-www-form-urlencoded"}
+        usual = {"User_Agent": "Mozilla/5.0", "Accept": "*/*"}
+        self.assertEqual(self.get(port, "/?q=two+shoes", **usual).status, 200)
+        self.assertEqual(self.get(port, "/", "POST", "name=O%27Brien&age=7", **form, **usual).status, 200)
+        self.assertEqual(self.get(port, f"/?q={quote(attack)}", **usual).status, 403)
+        self.assertEqual(self.get(port, "/", "POST", f"q={quote(attack)}", **form, **usual).status, 403)
+        said = json.dumps({"user": {"name": attack}})
+        self.assertEqual(self.get(port, "/", "POST", said, Content_Type="application/json", **usual).status, 403)
+        self.assertEqual(self.get(port, "/", User_Agent="sqlmap/1.7", Accept="*/*").status, 403)
+        self.assertEqual(self.get(port, "/", "POST", "{", Content_Type="application/json", **usual).status, 400)
+        notes = [record.get("notes", {}).get("waf") for record in running.records(7)]
+        self.assertEqual(notes[:2], [None, None])
+        self.assertEqual([each["action"] for each in notes[2:]], ["blocked"] * 5)
+        first = next(each for each in notes[2]["findings"] if each["rule"] == "942190")
+        self.assertEqual((first["target"], first["score"]), ("ARGS:q", 5))
+        explained = self.balancer("explain", str(running.file), f"http://127.0.0.1:{port}/?q={quote(attack)}")
+        self.assertIn("942190", explained.stdout)
 
     def test_example(self) -> None:
         """Everything in the example package works at once."""

@@ -108,13 +108,14 @@ class Waf:
         run = Inspection(self._checks, self._policy, self._settings.budget, exchange)
         exchange.notes[f"waf:{id(self)}"] = run
         exchange.at_end = (*exchange.at_end, lambda: run.finish(self._logs))
-        waiting = run.look("request_head", self._heads)
         taps, buffers = self._taps, self._buffers
         if (taps or buffers) and not _has_body(exchange):
             taps, buffers = (), ()
         elif buffers:
             kind = run.subject.inputs.kind
             buffers = tuple(each for each in buffers if each[1].wants(kind))
+        run.subject.body_follows = bool(taps or buffers)
+        waiting = run.look("request_head", self._heads)
         if not waiting:
             holds = self._holds(run, buffers)
             reply = run.reply("request_head", over=not holds)
@@ -251,7 +252,10 @@ def _has_body(exchange: Exchange) -> bool:
     length = facts.header("content-length")
     if length is not None:
         return length != "0"
-    return facts.header("transfer-encoding") is not None or exchange.method in _WITH_BODY
+    # In HTTP/2 nothing need announce a body: one that has none is known at once to have ended.
+    return (
+        facts.header("transfer-encoding") is not None or facts.version.startswith("2") or exchange.method in _WITH_BODY
+    )
 
 
 def _at_once(outcome: Deferred[Any]) -> Any:

@@ -18,6 +18,8 @@ class Subject:
     ``inputs`` is what came with it: arguments, cookies, forms, JSON, multipart; parsed once, when first asked for.
     ``route`` is the route's name, ``""`` on a listener.
 
+    ``body_follows`` says, from the beginning, whether the phase ``request_body`` is still to come for checks that have it: the request may have a body.
+
     ``body`` is the request's body from the phase ``request_body`` on, for checks that buffer it; ``b""`` where there is none or nobody does.
     ``body_whole`` says whether that is all of it: a longer one than the limit is here with its beginning.
 
@@ -29,6 +31,7 @@ class Subject:
 
     __slots__ = (
         "body",
+        "body_follows",
         "body_whole",
         "facts",
         "inputs",
@@ -44,6 +47,7 @@ class Subject:
         self.facts = facts
         self.route = route
         self.inputs = Inputs(facts, limits or InputLimits())
+        self.body_follows = False
         self.body = b""
         self.body_whole = True
         self.status = 0

@@ -258,6 +258,25 @@ class RequestBodyTests(FilterTestCase):
         self.assertEqual(self.status(waf(check).request(exchange("/"))), 403)
         self.assertEqual(check.seen, ["request_head"])
 
+    def test_body_follows(self) -> None:
+        """A check knows from the beginning whether there will be the phase; in HTTP/2 no request need announce a body."""
+        for method, version, body, seen in (
+            ("GET", "1.1", None, [False]),
+            ("POST", "1.1", b"", [True, True]),
+            ("GET", "2.0", b"attack", [True, True]),
+            ("GET", "2.0", b"", [True, True]),
+        ):
+            told: list[bool] = []
+            check = Check(
+                lambda subject, told=told: told.append(subject.body_follows),
+                phases=("request_head", "request_body"),
+                request_body=Buffer(),
+            )
+            it = exchange("/", method, body=body)
+            it.facts.version = version
+            waf(check).request(it)
+            self.assertEqual(told, seen, (method, version))
+
     def test_early(self) -> None:
         """Scores of the head decide at the end of the body, or at once with ``early``; demands always at once."""
         for early, answer, seen in ((False, found(5), 2), (True, found(5), 1), (False, found(0, Block()), 1)):

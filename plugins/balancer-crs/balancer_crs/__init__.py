@@ -1,0 +1,16 @@
+"""The OWASP Core Rule Set for balancer: rules in SecLang, run on linear-time matching."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from balancer.hooks import hookimpl
+from balancer.hooks.interfaces import Factory, IFactory
+
+
+@hookimpl
+def balancer_checks() -> Iterable[IFactory]:
+    """``checks: [crs]``."""
+    from balancer_crs.check import CRSCheck, CRSCheckSettings  # the command balancer-crs needs none of it
+
+    return [Factory("crs", CRSCheck, CRSCheckSettings)]

@@ -1,0 +1,1 @@
+"""The language half: rule files in, values out; nothing here knows of requests or of Twisted."""
