@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from threading import Timer
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -45,7 +47,9 @@ _SOCKETS = [
     *(f"tests.net.test_{name}" for name in ("connecting", "datagrams", "listening", "transports")),
 ]
 DATA = ROOT / ".coverage"
-_SUMMARY = re.compile(r"^(?:PASSED|FAILED)(?: \((.*)\))?$")
+_SUMMARY = re.compile(r"^(PASSED|FAILED)(?: \((.*)\))?$")
+_LAST = 60.0
+"""Seconds that trial may take to end when it has said how it went."""
 _MISSING = re.compile(r"^(\S+) is not installed$")
 
 
@@ -98,19 +102,33 @@ def _run(folder: Path, arguments: list[str], counts: Counter[str], missing: set[
         "BALANCER_REACTOR": reactor,
     }
     with subprocess.Popen(
-        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        stdin=subprocess.DEVNULL,
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     ) as run:
         assert run.stdout is not None
+        outcome, late = "", Timer(_LAST, run.kill)
         for line in run.stdout:
             sys.stdout.write(line)
             sys.stdout.flush()
             if found := _MISSING.match(line.strip()):
                 missing.add(found[1])
-            if (found := _SUMMARY.match(line.strip())) and found[1]:
-                for each in found[1].split(", "):
+            if found := _SUMMARY.match(line.strip()):
+                outcome = found[1]
+                late.start()
+                for each in (found[2] or "").split(", "):
                     name, _, number = each.partition("=")
-                    counts[name] += int(number)
-    return run.returncode
+                    counts[name] += int(number or 0)
+        status = run.wait()
+        late.cancel()
+    if status == -signal.SIGKILL and outcome:
+        print(f"(trial did not end within {_LAST:g} s: a program that a test has started is still there)")
+        return int(outcome == "FAILED")
+    return status
 
 
 def _coverage(*arguments: str) -> None:

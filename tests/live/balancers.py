@@ -168,7 +168,12 @@ class RunningBalancer:
         command = command or [str(BIN / "balancer"), "run", str(self.file)]
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                command, stdout=output, stderr=output, cwd=folder, env=os.environ | environment
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=folder,
+                env=os.environ | environment,
             )
 
     @property

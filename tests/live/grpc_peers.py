@@ -53,7 +53,7 @@ class GRPCServer:
         self, name: str = "server", fails: str = "", certificate: str = "", *, port: int = 0, kind: str = "sync"
     ) -> None:
         command = [sys.executable, "-m", "tests.live.grpc_peers", name, fails, certificate, str(port), kind]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())
 

@@ -286,7 +286,9 @@ pools:
     # A server that fails.
 
     def _start_frail(self) -> None:
-        self._frail = subprocess.Popen([sys.executable, "-c", _FRAIL, str(self._ports["frail_server"])])
+        self._frail = subprocess.Popen(
+            [sys.executable, "-c", _FRAIL, str(self._ports["frail_server"])], stdin=subprocess.DEVNULL
+        )
 
     def frail_answers(self) -> int:
         """Return the status of a request to the server that fails now and then."""

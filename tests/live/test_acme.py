@@ -80,7 +80,9 @@ class AuthorityServer:
             "HOME": str(self.at),
         }
         with (self.at / "caddy.log").open("ab") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, env=environment)
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+            )
 
         def up() -> bool:
             assert self.process is not None

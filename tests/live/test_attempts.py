@@ -287,7 +287,11 @@ class CoalesceTests(BalancerTestCase):
         wait_until(lambda: counted)
         curl = [need("curl"), "-sS", f"http://127.0.0.1:{port}/a"]
         herd = [
-            subprocess.Popen([*curl, *(["--http2-prior-knowledge"] if at % 2 else [])], stdout=subprocess.PIPE)
+            subprocess.Popen(
+                [*curl, *(["--http2-prior-knowledge"] if at % 2 else [])],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+            )
             for at in range(10)
         ]
         for each in herd:

@@ -41,7 +41,7 @@ class Nginx:
 
     def start(self) -> None:
         command = [need("nginx"), "-c", str(self._file), "-p", str(self._folder)]
-        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def end(self, sign: signal.Signals = signal.SIGKILL) -> None:
         if self.process.poll() is None:

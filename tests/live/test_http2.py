@@ -97,7 +97,12 @@ class ClientTests(BalancerTestCase):
         balancer, port = self.web(server.address, listener="limits: {shed: false}\n" + _HELLO)
         command = [need("h2load"), "-n", "6000", "-c", "3", "-m", "100"]
         for path in ("/hello", "/"):
-            load = subprocess.Popen([*command, f"http://127.0.0.1:{port}{path}"], stdout=subprocess.PIPE, text=True)
+            load = subprocess.Popen(
+                [*command, f"http://127.0.0.1:{port}{path}"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
             balancer.reload()
             found, _ = load.communicate(timeout=60)
             self.assertIn("6000 succeeded, 0 failed, 0 errored", found)

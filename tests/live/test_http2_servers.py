@@ -45,7 +45,9 @@ class Nghttpd:
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.port = free_port()
         command = [need("nghttpd"), "--no-tls", "-a", "127.0.0.1", "-d", str(folder), *arguments, str(self.port)]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         wait_until(self.answers)
 
     def answers(self) -> bool:

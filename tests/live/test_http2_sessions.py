@@ -71,7 +71,7 @@ class Served:
     def while_runs(self, *command: str) -> str:
         """Serve until the program has ended; return what it printed."""
         deadline = time.monotonic() + _SECONDS
-        program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        program = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert program.stdout is not None
         chosen = selectors.DefaultSelector()
         chosen.register(self.listening, selectors.EVENT_READ)
@@ -164,7 +164,9 @@ class ClientTests(SynchronousTestCase):
         (root / "large").write_bytes(self.body)
         self.port = free_port()
         (root / "conf").write_text(_NGINX.format(root=root, port=self.port))
-        nginx = subprocess.Popen([need("nginx"), "-c", str(root / "conf"), "-e", str(root / "error.log")])
+        nginx = subprocess.Popen(
+            [need("nginx"), "-c", str(root / "conf"), "-e", str(root / "error.log")], stdin=subprocess.DEVNULL
+        )
         self.addCleanup(nginx.wait)
         self.addCleanup(nginx.kill)
 

@@ -189,7 +189,9 @@ class TroubleTests(MirrorTestCase):
             "events { worker_connections 256; }\n"
             f"http {{ access_log off; server {{ listen 127.0.0.1:{port}; location / {{ return 200 ok; }} }} }}\n"
         )
-        nginx = subprocess.Popen(["nginx", "-p", str(folder), "-c", "nginx.conf"], stderr=subprocess.DEVNULL)
+        nginx = subprocess.Popen(
+            ["nginx", "-p", str(folder), "-c", "nginx.conf"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         self.addCleanup(nginx.wait)
         self.addCleanup(nginx.kill)
         self.start("{pool: shadow, timeout: 1s}", {"web": self.server(_Book()), "shadow": f"127.0.0.1:{port}"})

@@ -51,7 +51,7 @@ class ResponderTests(_Story):
         command += ["-rkey", str(self.at / "signer.key"), *(words or ("-ndays", "1"))]
         output = (self.at / "responder.txt").open("wb")
         self.addCleanup(output.close)
-        process = subprocess.Popen(command, stdout=output, stderr=output)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         self.addCleanup(process.wait)
         self.addCleanup(process.terminate)
         wait_until(lambda: b"waiting for OCSP client" in (self.at / "responder.txt").read_bytes())

@@ -71,7 +71,7 @@ class PassThroughTests(BalancerTestCase):
         with (self.servers / "output.txt").open("ab") as output:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, cwd=self.servers)
         self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
+        self.addCleanup(process.terminate)  # nginx ends its workers with it
         return process
 
     def start_nginx(self, *names: str) -> None:

@@ -71,9 +71,9 @@ class _Story(BalancerTestCase):
     def start(self, *command: str, port: int) -> None:
         output = self.at / "output.txt"
         with output.open("ab") as file:
-            process = subprocess.Popen(command, stdout=file, stderr=file, cwd=self.at)
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd=self.at)
         self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
+        self.addCleanup(process.terminate)  # nginx ends its workers with it
 
         def up() -> bool:
             if process.poll() is not None:

@@ -78,7 +78,9 @@ class ProxyProtocolTests(BalancerTestCase):
             "defaults\n mode tcp\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n"
             f"listen l\n bind 127.0.0.1:{port}\n {server}\n"
         )
-        running = subprocess.Popen([need("haproxy"), "-db", "-f", file], stderr=subprocess.DEVNULL)
+        running = subprocess.Popen(
+            [need("haproxy"), "-db", "-f", file], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         self.addCleanup(running.wait)
         self.addCleanup(running.terminate)
 
@@ -136,7 +138,9 @@ class SentTests(BalancerTestCase):
             f" ssl_certificate_key {self.at}/key.pem; location / {{ return 200"
             ' "$proxy_protocol_addr $proxy_protocol_server_port $connection_requests"; } } }'
         )
-        running = subprocess.Popen([need("nginx"), "-c", file, "-p", self.at], stderr=subprocess.DEVNULL)
+        running = subprocess.Popen(
+            [need("nginx"), "-c", file, "-p", self.at], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         self.addCleanup(running.wait)
         self.addCleanup(running.terminate)
 

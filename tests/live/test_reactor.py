@@ -133,6 +133,7 @@ class ExampleTests(BalancerTestCase):
                 *(str(BIN / "twistd"), "-n", "--pidfile=", "--reactor=uv"),
                 *("web", "--path", str(folder), "--listen", f"tcp:{port}:interface=127.0.0.1"),
             ],
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -36,7 +36,9 @@ class NginxTLSTests(BalancerTestCase):
             f' location / {{ return 200 "$server_protocol $ssl_server_name $ssl_client_s_dn $ssl_session_reused $request_method"; }} }} }}'
         )
         nginx = subprocess.Popen(
-            [need("nginx"), "-c", f"{here}/nginx.conf", "-p", str(here)], stderr=subprocess.DEVNULL
+            [need("nginx"), "-c", f"{here}/nginx.conf", "-p", str(here)],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         self.addCleanup(nginx.wait)
         self.addCleanup(nginx.terminate)

@@ -514,6 +514,7 @@ class BrowserTests(StreamTestCase):
                 f"--user-data-dir={folder / 'profile'}",
                 f"https://localhost:{port}/page",
             ],
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,

@@ -145,7 +145,9 @@ class SpreadTests(WorkersTestCase):
             file = folder / "b.yaml"
             file.write_text(text.replace(f"127.0.0.1:{port}", "systemd:domain=INET:index=0"))
             script = f"exec 3<&{skt.fileno()}; LISTEN_FDS=1 LISTEN_FDNAMES=web LISTEN_PID=$$ exec {BIN}/balancer run -q {file}"
-            process = subprocess.Popen(["bash", "-c", script], pass_fds=[skt.fileno()], stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                ["bash", "-c", script], stdin=subprocess.DEVNULL, pass_fds=[skt.fileno()], stderr=subprocess.DEVNULL
+            )
         self.addCleanup(process.wait, 20)
         self.addCleanup(process.terminate)
         wait_until(lambda: len(self.ready()) == 2)
