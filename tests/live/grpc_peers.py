@@ -125,15 +125,26 @@ class _Service:
         return b"ok"
 
     def hang(self, _data: bytes, context: Any) -> bytes:
-        over = threading.Event()
-        if context.add_callback(over.set):  # else the call was over before it came here
-            over.wait(30)
-        self.cancelled.release()
+        self._over(context).wait(30)
         return b""
 
+    def _over(self, context: Any) -> threading.Event:
+        """Return what is set, and counted, when the call is over."""
+        over = threading.Event()
+
+        def end() -> None:
+            over.set()
+            self.cancelled.release()
+
+        if not context.add_callback(end):  # it was over before it came here
+            end()
+        return over
+
     def wait(self, data: bytes, context: Any) -> Iterator[bytes]:
+        over = self._over(context)  # before the client knows anything: who is cancelled now is not asked for more
         yield data
-        yield self.hang(data, context)
+        over.wait(30)
+        yield b""
 
     def health(self, data: bytes, _context: Any) -> bytes:
         self.health_servicer.set("", health_pb2.HealthCheckResponse.ServingStatus.Value(data.decode()))
@@ -190,8 +201,11 @@ class _AsyncService:
         return b""
 
     async def wait(self, data: bytes, context: Any) -> AsyncIterator[bytes]:
-        yield data
-        yield await self.hang(data, context)
+        try:
+            yield data
+            await asyncio.sleep(30)
+        finally:
+            self.over.release()
 
     async def hung(self, _data: bytes, _context: Any) -> bytes:
         await asyncio.wait_for(self.over.acquire(), 20)
