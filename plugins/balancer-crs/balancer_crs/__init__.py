@@ -11,6 +11,7 @@ from balancer.hooks.interfaces import Factory, IFactory
 @hookimpl
 def balancer_checks() -> Iterable[IFactory]:
     """``checks: [crs]``."""
-    from balancer_crs.check import CRSCheck, CRSCheckSettings  # the command balancer-crs needs none of it
+    from balancer_crs.check import CRSCheck  # the command balancer-crs needs none of it
+    from balancer_crs.settings import CRSSettings
 
-    return [Factory("crs", CRSCheck, CRSCheckSettings)]
+    return [Factory("crs", CRSCheck, CRSSettings)]

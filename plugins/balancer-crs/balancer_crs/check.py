@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal
 
-from pydantic import Field
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from balancer.hooks.interfaces import ICheck
-from balancer.hooks.settings import Duration, Size
 from balancer.model.inspection.subject import Subject
 from balancer.model.inspection.terms import Buffer, CheckTerms, Phase
 from balancer.model.verdict import Block, Demand, Drop, Finding, Redirect, Severity, Verdict
@@ -26,7 +23,7 @@ from balancer_crs.engine.transaction import Transaction
 from balancer_crs.loading import load
 from balancer_crs.settings import VERDICTS, CRSSettings
 
-__all__ = ["CRSCheck", "CRSCheckSettings"]
+__all__ = ["CRSCheck"]
 
 _log = Logger()
 
@@ -43,18 +40,6 @@ _SEVERITIES: dict[str | None, Severity] = {
 _PLACES = {"REQUEST_COOKIES": "cookie", "REQUEST_HEADERS": "header"}
 """Variables whose members are named as the filter names them, which keeps what is secret out of the log."""
 
-Fallback = Literal["allow", "block", "detect"]
-
-
-class CRSCheckSettings(CRSSettings):
-    """The Core Rule Set, or other rules in SecLang. A bare string is ``rules``. What is not given is as the rules' set-up file says."""
-
-    body_limit: Size = Field(default=128 * 1024, ge=1, description="Bytes of a request's body that rules look at.")
-    response_limit: Size = Field(default=512 * 1024, ge=1, description="Bytes of a response's body that rules look at.")
-    budget: Duration = Field(default=0.25, gt=0, description="How long one phase may take.")
-    on_timeout: Fallback = Field(default="detect", description="What it means if it takes longer.")
-    on_error: Fallback = Field(default="detect", description="What it means if the rules fail.")
-
 
 @implementer(ICheck)
 class CRSCheck:
@@ -64,7 +49,7 @@ class CRSCheck:
         ValueError: the rules cannot be found, or used.
     """
 
-    def __init__(self, settings: CRSCheckSettings) -> None:
+    def __init__(self, settings: CRSSettings) -> None:
         program = load(settings)
         self.engine = Engine(program, mode="On" if program.settings.rule_engine == "DetectionOnly" else None)
         for note in self.engine.notes:

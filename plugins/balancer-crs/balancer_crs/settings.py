@@ -8,7 +8,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from balancer.hooks.settings import LocalPath, Settings
+from balancer.hooks.settings import Duration, LocalPath, Settings, Size
+from balancer.model.inspection.terms import Fallback
 from balancer_crs.lang.actions import parse_ranges
 from balancer_crs.lang.model import Where
 from balancer_crs.lang.variables import parse_variables
@@ -140,6 +141,11 @@ class CRSSettings(Settings):
         default=True,
         description="Decide at load what the configuration alone decides; changes no result, only the cost.",
     )
+    body_limit: Size = Field(default=128 * 1024, ge=1, description="Bytes of a request's body that rules look at.")
+    response_limit: Size = Field(default=512 * 1024, ge=1, description="Bytes of a response's body that rules look at.")
+    budget: Duration = Field(default=0.25, gt=0, description="How long one phase may take.")
+    on_timeout: Fallback = Field(default="detect", description="What it means if it takes longer.")
+    on_error: Fallback = Field(default="detect", description="What it means if the rules fail.")
 
     @model_validator(mode="before")
     @classmethod
