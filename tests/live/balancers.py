@@ -5,6 +5,7 @@ Everything here blocks: the test is the client, the balancer another process, se
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -17,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +225,11 @@ class RunningBalancer:
 class BalancerTestCase(SynchronousTestCase):
     """Starts balancers and servers, and ends them with the test."""
 
+    @cached_property
+    def _opened(self) -> set[int]:
+        """Ports that have been connected to."""
+        return set()
+
     def folder(self) -> Path:
         folder = tempfile.TemporaryDirectory(prefix="balancer-test-")
         self.addCleanup(folder.cleanup)
@@ -264,9 +271,18 @@ class BalancerTestCase(SynchronousTestCase):
         return peer
 
     def get(self, port: int, path: str = "/", method: str = "GET", body: Any = None, **headers: str) -> Any:
-        """Ask once; returns the response, with ``body`` read, on a connection of its own."""
+        """Ask once; returns the response, with ``body`` read, on a connection of its own. A port that has yet to be opened is waited for."""
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
         self.addCleanup(connection.close)
+        if port not in self._opened:  # ports of metrics are opened after the listeners
+
+            def connected() -> bool:
+                with contextlib.suppress(ConnectionRefusedError):
+                    connection.connect()
+                return connection.sock is not None
+
+            wait_until(connected)
+            self._opened.add(port)
         connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
         response: Any = connection.getresponse()
         response.body = response.read()

@@ -37,7 +37,8 @@ pools:
         command = ["bash", "-c", f"ulimit -n {LIMIT}; exec {BIN / 'balancer'} run {folder / 'balancer.yaml'}"]
         running = RunningBalancer(folder, text, command)
         self.addCleanup(running.stop)
-        running.wait_for(self.port)
+        for port in (self.port, self.metrics):  # metrics come last
+            running.wait_for(port)
         return running
 
     def ctl(self, *words: str) -> Any:
