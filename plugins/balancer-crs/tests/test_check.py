@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import balancer_crs
+from balancer_crs.engine.effects import _CONTROLS
+from balancer_crs.lang.names import CTLS
 from twisted.trial.unittest import SynchronousTestCase
 
 from balancer import testing
@@ -100,6 +102,13 @@ class CheckTests(SynchronousTestCase):
         testing.make(balancer_crs, "checks", "crs", str(self.rules))
         self.rules.write_text("\nSecRule ARGS @rxx id:8")
         self.assertRaisesRegex(Exception, "rules.conf:2: unknown operator @rxx", self.made)
+
+    def test_limits_of_a_rule(self) -> None:
+        """A rule may set the limit of a body; every ctl that is read can be obeyed."""
+        self.rules.write_text(RULES + 'SecAction "id:40,phase:1,pass,nolog,ctl:requestBodyLimit=5"')
+        form = [("Content-Type", "application/x-www-form-urlencoded")]
+        self.assertEqual(self.found("/", headers=form, body=b"a=good").demand, Block(413))
+        self.assertEqual(set(CTLS.values()), set(_CONTROLS))
 
     def test_detection_only(self) -> None:
         """Rules that only detect act all the same: whether that is to be is for the filter to say."""

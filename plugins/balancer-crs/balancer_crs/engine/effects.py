@@ -98,6 +98,14 @@ def _parts(transaction: Transaction, ctl: Ctl) -> None:
     """Parts of ModSecurity's audit log; there is one format here."""
 
 
+def _request_limit(transaction: Transaction, ctl: Ctl) -> None:
+    transaction.request_body_limit = int(ctl.value)
+
+
+def _response_limit(transaction: Transaction, ctl: Ctl) -> None:
+    transaction.response_body_limit = int(ctl.value)
+
+
 _CONTROLS: dict[str, Callable[[Transaction, Ctl], None]] = {
     **dict.fromkeys(("ruleRemoveById", "ruleRemoveByTag", "ruleRemoveByMsg"), _remove_rules),
     **dict.fromkeys(("ruleRemoveTargetById", "ruleRemoveTargetByTag", "ruleRemoveTargetByMsg"), _remove_targets),
@@ -106,6 +114,8 @@ _CONTROLS: dict[str, Callable[[Transaction, Ctl], None]] = {
     "forceRequestBodyVariable": _force_body,
     "requestBodyAccess": _body_access,
     "responseBodyAccess": _response_access,
+    "requestBodyLimit": _request_limit,
+    "responseBodyLimit": _response_limit,
     "auditEngine": _audit,
     "auditLogParts": _parts,
 }

@@ -74,6 +74,8 @@ class Transaction:
         self.excluded: dict[int, tuple[Variable, ...]] = {}
         self.body_access = settings.request_body_access
         self.response_access = settings.response_body_access
+        self.request_body_limit = settings.request_body_limit
+        self.response_body_limit = settings.response_body_limit
         self.force_body = False
         self.scores: dict[str, int] = {}
         self._allowed: set[int] = set()
@@ -115,12 +117,12 @@ class Transaction:
         """Run the rules for the response's body; it is left out if they do not want it."""
         settings = self._engine.settings
         if self.wants_response_body():
-            if len(body) > settings.response_body_limit:
+            if len(body) > self.response_body_limit:
                 self.facts.texts["OUTBOUND_DATA_ERROR"] = b"1"
                 if settings.response_body_limit_action == "Reject" and self.mode == "On" and self.interruption is None:
                     self.interruption = Interruption("deny", 500, None, 0, "the response body is longer than allowed")
                     return self.interruption
-                body = body[: settings.response_body_limit]
+                body = body[: self.response_body_limit]
             self.facts.texts["RESPONSE_BODY"] = body
         return self._run(4)
 
@@ -140,7 +142,7 @@ class Transaction:
         texts["REQBODY_ERROR"] = texts["REQBODY_PROCESSOR_ERROR"] = texts["INBOUND_DATA_ERROR"] = b"0"
         if not self.body_access:
             return
-        limit, action = settings.request_body_limit, settings.request_body_limit_action
+        limit, action = self.request_body_limit, settings.request_body_limit_action
         if len(body) > limit:
             texts["INBOUND_DATA_ERROR"] = b"1"
             if action == "Reject" and self.mode == "On":

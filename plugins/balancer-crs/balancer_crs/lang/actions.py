@@ -261,8 +261,6 @@ def _setting(name: str, value: str, where: Place) -> str:
         switches["detectiononly"] = "DetectionOnly"
     elif name == "auditEngine":
         switches["relevantonly"] = "RelevantOnly"
-    elif name == "parseXmlIntoArgs":
-        switches["onlyargs"] = "OnlyArgs"
     elif name == "requestBodyProcessor":
         switches = {each.lower(): each for each in BODY_PROCESSORS}
     elif name.endswith("Limit"):

@@ -126,7 +126,7 @@ REFUSED_ACTIONS = {
 }
 
 CTLS = _table(
-    """auditEngine auditLogParts forceRequestBodyVariable parseXmlIntoArgs requestBodyAccess requestBodyLimit
+    """auditEngine auditLogParts forceRequestBodyVariable requestBodyAccess requestBodyLimit
     requestBodyProcessor responseBodyAccess responseBodyLimit ruleEngine ruleRemoveById ruleRemoveByMsg ruleRemoveByTag
     ruleRemoveTargetById ruleRemoveTargetByMsg ruleRemoveTargetByTag"""
 )
